@@ -1,0 +1,242 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{expand, parse, validate};
+use crate::diag::Diagnostics;
+use crate::noise::{Noise, ROUNDS};
+
+fn tokens(text: &str) -> TokenStream {
+    text.parse().expect("the test's own tokens")
+}
+
+fn messages(item: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let input = syn::parse2(tokens(item)).expect("the test's own item");
+    let parsed = parse::read(input, &mut diagnostics);
+    validate::judge(parsed, &mut diagnostics);
+    diagnostics.messages()
+}
+
+/// The one message about a field with this attribute.
+fn message(attribute: &str) -> String {
+    let all = messages(&format!("struct Stats {{ #[cache_event({attribute})] field: AtomicU64 }}"));
+    assert_eq!(all.len(), 1, "{attribute}: {all:#?}");
+    all.into_iter().next().expect("one message")
+}
+
+fn assert_expands(item: &str, expected: &TokenStream) {
+    let squeeze = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
+    assert_eq!(squeeze(&expand(tokens(item))), squeeze(expected));
+}
+
+#[test]
+fn struct_counts_records_and_forwards() {
+    let item = r#"
+        #[cache_event(on_operation = log)]
+        struct Stats<H> {
+            #[cache_event(count(tier, outcome = any("hit", "expired"), operation = "get", tier = "l1", fallback = false))]
+            hits: AtomicU64,
+            #[cache_event(record(operation, cache = any("a", "b"), coalesced = true))]
+            latency: Histogram,
+            #[cache_event(forward)]
+            inner: H,
+            label: String,
+        }"#;
+    let expected = quote! {
+        #[automatically_derived]
+        impl<H> ::cachet::__private::CacheEventHandler for Stats<H>
+        where
+            H: ::cachet::__private::CacheEventHandler,
+            Self: ::core::marker::Send + ::core::marker::Sync + 'static
+        {
+            fn interest(&self) -> ::cachet::__private::Interest {
+                ::cachet::__private::Interest::OPERATIONS
+                    .union(::cachet::__private::Interest::TIERS)
+                    .union(::cachet::__private::Interest::TIMING)
+                    .union(::cachet::__private::Interest::TRAIL)
+                    .union(<H as ::cachet::__private::CacheEventHandler>::interest(&self.inner))
+            }
+            fn on_tier_event(&self, event: &::cachet::__private::CacheTierEvent<'_>) {
+                if ::core::matches!(event.operation(), ::cachet::__private::TierOperation::Get)
+                    && ::core::matches!(
+                        event.outcome(),
+                        ::cachet::__private::TierOutcome::Hit | ::cachet::__private::TierOutcome::Expired
+                    )
+                    && ::core::matches!(event.tier(), "l1")
+                    && !event.fallback()
+                {
+                    <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.hits);
+                }
+                <H as ::cachet::__private::CacheEventHandler>::on_tier_event(&self.inner, event);
+            }
+            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
+                if ::core::matches!(event.cache(), "a" | "b") && event.coalesced() {
+                    if let ::core::option::Option::Some(duration) = event.duration() {
+                        <Histogram as ::cachet::__private::EventHistogram>::record(&self.latency, duration);
+                    }
+                }
+                <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, event);
+                let (handler, event) = (self, event);
+                Self::log(handler, event);
+            }
+        }
+    };
+    assert_expands(item, &expected);
+}
+
+#[test]
+fn enum_forwards_to_its_active_variant() {
+    let item = "#[cache_event(crate = crate::rt)] enum Sink {
+            Off, One(u8, #[cache_event(forward)] Log), Two { #[cache_event(count(operation))] n: AtomicU64 } }";
+    let expected = quote! {
+        #[automatically_derived]
+        impl crate::rt::__private::CacheEventHandler for Sink {
+            fn interest(&self) -> crate::rt::__private::Interest {
+                match self {
+                    Self::Off { .. } => { crate::rt::__private::Interest::OPERATIONS }
+                    Self::One { 1: field0, .. } => {
+                        crate::rt::__private::Interest::OPERATIONS
+                            .union(<Log as crate::rt::__private::CacheEventHandler>::interest(field0))
+                    }
+                    Self::Two { .. } => { crate::rt::__private::Interest::OPERATIONS }
+                }
+            }
+            fn on_tier_event(&self, event: &crate::rt::__private::CacheTierEvent<'_>) {
+                match self {
+                    Self::Off { .. } => {}
+                    Self::One { 1: field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_tier_event(field0, event);
+                    }
+                    Self::Two { .. } => {}
+                }
+            }
+            fn on_operation_event(&self, event: &crate::rt::__private::CacheOperationEvent<'_>) {
+                match self {
+                    Self::Off { .. } => {}
+                    Self::One { 1: field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_operation_event(field0, event);
+                    }
+                    Self::Two { n: field0, .. } => {
+                        <AtomicU64 as crate::rt::__private::EventCounter>::increment(field0);
+                    }
+                }
+            }
+        }
+    };
+    assert_expands(item, &expected);
+}
+
+#[test]
+fn counters_of_operations_ask_for_nothing_else() {
+    let item = "struct S(#[cache_event(count(operation))] AtomicU64);";
+    let expected = quote! {
+        #[automatically_derived]
+        impl ::cachet::__private::CacheEventHandler for S {
+            fn interest(&self) -> ::cachet::__private::Interest {
+                ::cachet::__private::Interest::OPERATIONS
+            }
+            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
+                <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.0);
+            }
+        }
+    };
+    assert_expands(item, &expected);
+}
+
+#[test]
+fn only_types_that_mention_a_parameter_are_bounded() {
+    let item = "struct S<'a, T, const N: usize> {
+        #[cache_event(forward)] a: Option<Box<T>>,
+        #[cache_event(forward)] b: Option<Box<S<'a, T, N>>>,
+        #[cache_event(count(tier))] c: Counter<N>,
+        #[cache_event(count(tier))] d: AtomicU64,
+        e: &'a str,
+    }";
+    let text = expand(tokens(item)).to_string().replace(' ', "");
+    let clause = text.split("where").nth(1).and_then(|rest| rest.split('{').next()).expect("a where clause");
+    assert_eq!(
+        clause,
+        "Option<Box<T>>:::cachet::__private::CacheEventHandler,Counter<N>:::cachet::__private::EventCounter,\
+         Self:::core::marker::Send+::core::marker::Sync+'static"
+    );
+}
+
+#[test]
+fn faulty_fields_are_refused() {
+    const TIER: &str = "\"hit\", \"miss\", \"expired\", \"error\", \"cancelled\", \"inserted\", \"rejected\", \
+        \"superseded\", \"invalidated\", \"cleared\", \"counted\" or \"evicted\"";
+    for (attribute, text) in [
+        ("", "`#[cache_event(…)]` is empty; it takes for example `forward`, `count(tier, outcome = \"hit\")` or `record(operation, operation = \"get\")`".into()),
+        ("forwrad", "unknown argument `forwrad`; did you mean `forward`? (accepted: `forward`, `count`, `record`)".into()),
+        ("skip", "unknown argument `skip`: a field without a role is left alone; remove the attribute".into()),
+        ("on_tier = x", "unknown argument `on_tier`: it goes into a `#[cache_event(…)]` on the type, not on a field".into()),
+        ("forward, count(tier)", "two roles on one field; give each role a field of its own".into()),
+        ("count(tier), count(operation)", "two roles on one field; give each role a field of its own".into()),
+        ("forward()", "`forward` stands alone; remove its value".into()),
+        ("count", "`count` takes a list in parentheses, for example `count(tier, outcome = \"hit\")`".into()),
+        ("count()", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
+        ("record(outcome = \"hit\")", "`record` needs to know of what: write `record(tier, …)` for the calls of tiers or `record(operation, …)` for the operations of the cache".into()),
+        ("count(tiers)", "`count` starts with `tier` or `operation`, not with `tiers`; did you mean `tier`?".into()),
+        ("count(tier, outcome = \"hitt\")", format!("unknown outcome \"hitt\"; did you mean \"hit\"? (accepted: {TIER})")),
+        ("count(tier, outcome = \"stale\")", format!("\"stale\" is an outcome of `operation` events; those of `tier` events are {TIER}")),
+        ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\" or \"evict\"".into()),
+        ("count(tier, operation = \"insert\", outcome = \"hit\")", "`insert` never reports \"hit\"; it reports \"inserted\", \"rejected\", \"superseded\", \"error\" or \"cancelled\"".into()),
+        ("count(tier, operation = \"evict\", outcome = \"error\")", "`evict` never reports \"error\"; it reports \"evicted\" or \"expired\"".into()),
+        ("count(operation, operation = any(\"get\", \"insert\"), outcome = any(\"none\", \"hit\"))", "none of these operations reports \"none\"; it is reported by `optionally_get_or_insert`".into()),
+        ("count(operation, operation = any(\"get\", \"len\"), outcome = \"hit\")", "`len` reports none of these outcomes; it reports \"counted\", \"error\", \"panicked\" or \"cancelled\"".into()),
+        ("count(operation, tier = \"l1\")", "an operation has no `tier`; write `count(tier, tier = …)` to look at the calls of one tier".into()),
+        ("count(tier, coalesced = true)", "a tier call is never `coalesced`, only operations are; write `count(operation, coalesced = …)`".into()),
+        ("count(tier, fallback = \"yes\")", "`fallback` takes `true` or `false`, for example `fallback = true`".into()),
+        ("count(tier, cache = pages)", "`cache` takes a string literal or a list of them, for example `cache = \"…\"` or `cache = any(\"…\", \"…\")`".into()),
+        ("count(tier, cache = any(pages))", "`any(…)` takes string literals, not `pages`".into()),
+        ("count(tier, cache = any(\"a\", \"a\"))", "\"a\" is given twice; keep one".into()),
+        ("count(tier, cache = \"\")", "`cache` must not be empty".into()),
+        ("count(tier, outcome = \"hit\", outcome = \"miss\")", "`outcome` is given twice; keep one".into()),
+        ("count(tier, hit)", "unknown argument `hit`: outcomes are chosen with `outcome = \"…\"`".into()),
+    ] {
+        assert_eq!(message(attribute), text, "{attribute}");
+    }
+}
+
+#[test]
+fn faulty_types_are_refused() {
+    let silent = |name: &str| {
+        format!(
+            "no field of `{name}` has a role, so it would see no event; put `#[cache_event(forward)]`, \
+             `#[cache_event(count(…))]` or `#[cache_event(record(…))]` on a field, or \
+             `#[cache_event(on_operation = …)]` on the type"
+        )
+    };
+    for (item, text) in [
+        ("struct S { n: AtomicU64 }", silent("S")),
+        ("#[cache_event(crate = ::rt)] struct S;", silent("S")),
+        ("enum E {}", silent("E")),
+        ("union U { n: u8 }", "`CacheEventHandler` cannot be derived for a union: nobody knows which field is alive; use an enum".into()),
+        ("enum E { #[cache_event(forward)] A(H) }", "`#[cache_event]` goes on a field or on the type, not on a variant".into()),
+        ("struct S<#[cache_event(forward)] T>(T);", "`#[cache_event]` goes on a field or on the type, not on a generic parameter".into()),
+        ("#[cache_event(forward)] struct S;", "unknown argument `forward`: it is a role of a field: put `#[cache_event(…)]` on the field".into()),
+        ("#[cache_event] struct S;", "`#[cache_event(…)]` is empty; it takes for example `on_tier = Self::log_tier`, `on_operation = Self::log_operation` or `crate = ::cachet`".into()),
+        ("#[cache_event(on_tier = \"log\")] struct S;", "`on_tier` takes the path of a function, for example `on_tier = Self::log` for `fn log(&self, event: …)`".into()),
+        ("#[cache_event(on_tier = log, crate = rt)] struct S;", "`crate` takes a path that starts with `::`, `crate` or `$crate`, for example `crate = ::rt`".into()),
+        ("struct S(#[cache_event(count(tier))] u64);", "`u64` cannot count events: handlers run through `&self`; use `AtomicU64`".into()),
+    ] {
+        assert_eq!(messages(item), [text], "{item}");
+        assert!(expand(tokens(item)).to_string().contains("CacheEventHandler for"), "{item}");
+    }
+}
+
+#[test]
+fn random_tokens_never_panic() {
+    let mut noise = Noise::new(11);
+    let item = tokens(
+        "#[cache_event(on_tier = log, crate = ::cachet)] pub struct Stats<'a, T: Send, const N: usize> where T: Sync {
+            #[cache_event(count(tier, outcome = any(\"hit\", \"miss\"), operation = \"get\", fallback = true))] a: AtomicU64,
+            #[cache_event(record(operation))] b: Histogram<N>,
+            #[cache_event(forward)] c: Option<&'a T>,
+        }",
+    );
+    for round in 0..ROUNDS {
+        let item = if round % 8 == 0 { noise.stream(4) } else { noise.mutate(item.clone()) };
+        expand(item);
+    }
+}

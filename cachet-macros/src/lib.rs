@@ -1,0 +1,97 @@
+//! The macros of `cachet`: [`macro@cache_tier`] and [`derive@CacheEventHandler`].
+//!
+//! `cachet` re-exports both, with examples; nobody needs to depend on this crate.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod args;
+mod diag;
+mod expression;
+mod handler;
+mod krate;
+#[cfg(test)]
+mod noise;
+mod tier;
+mod tokens;
+
+use proc_macro::TokenStream;
+
+/// Makes an `impl CacheTier<K, V> for …` observable.
+///
+/// The impl stays as it was written, token for token. Beside it comes one small impl of a hidden trait that tells the
+/// runtime the tier's name, tracing target, level and fields; `Tier::new` accepts only types that have it.
+///
+/// # Arguments
+///
+/// All are optional and separated by commas.
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `name = "disk"` | The name in spans, events and metrics, unless the cache gives the tier another. | the type's name in snake case |
+/// | `level = "trace"` | The level of the tier's spans: `"trace"`, `"debug"`, `"info"`, `"warn"` or `"error"`. | `"debug"` |
+/// | `target = "app::disk"` | The tracing target of the tier's spans and events. | the module of the impl |
+/// | `remote(system = "redis", address = self.address())` | The tier is a client of another system: `otel.kind` becomes `client`, and the spans get `db.system.name`, and `server.address` and `server.port` from the address, which is anything with `Display`. `address` is optional. | an in-process tier |
+/// | `fields(shard = self.shard(), a.b = %self.x, "any name" = ?self.y)` | Up to 16 fields of your own on the tier's spans, recorded as a value, with `%` by `Display`, or with `?` by `Debug`. | none |
+/// | `immediate` | The futures of the tier are never pending, so it can be asked without boxing them. | may wait |
+/// | `crate = ::cachet` | Where to find the runtime, if it was renamed or comes through another crate: a path that starts with `::`, `crate` or `$crate`. | `::cachet` |
+///
+/// The expressions in `fields` and `address` may use `self`, and are evaluated only while the span is enabled. Keys and
+/// values are never recorded by this attribute.
+///
+/// # Errors
+///
+/// All faults are reported in one compile, each at the token that has to change. The attribute is refused on everything
+/// but an impl of `CacheTier`, when it is given twice, and together with `#[async_trait]`.
+#[proc_macro_attribute]
+pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
+    tier::expand(args.into(), item.into()).into()
+}
+
+/// Derives `CacheEventHandler` from the roles of a type's fields.
+///
+/// A field gets its role from `#[cache_event(…)]`; a field without one is left alone. In an enum, the fields of the
+/// active variant have their roles. The derived `interest()` asks for no more than the roles need: a handler that only
+/// counts never causes the clock to be read.
+///
+/// # Roles of a field
+///
+/// One per field.
+///
+/// | role | meaning | the field's type |
+/// |---|---|---|
+/// | `forward` | Hands every event on to the field. | implements `CacheEventHandler` |
+/// | `count(tier, …)`, `count(operation, …)` | Counts the calls of tiers, or the operations of the cache, that pass all filters. | implements `EventCounter`, as `AtomicU64` does |
+/// | `record(tier, …)`, `record(operation, …)` | Records how long they took. | implements `EventHistogram` |
+///
+/// # Filters
+///
+/// Without filters everything passes. A text may also be a list, `any("hit", "stale")`, of which one has to match.
+///
+/// | filter | passes | in |
+/// |---|---|---|
+/// | `outcome = "hit"` | what ended like this | both |
+/// | `operation = "get"` | what was asked | both |
+/// | `cache = "pages"` | events of the cache of this name | both |
+/// | `fallback = true` | tiers that were asked because an earlier one did not answer, and operations in which that happened | both |
+/// | `tier = "l1"` | calls of the tier of this name | `tier` |
+/// | `coalesced = true` | operations that waited for the work of another | `operation` |
+///
+/// An outcome that none of the operations reports is an error that lists those they do report.
+///
+/// # Arguments of the type
+///
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `on_tier = Self::log` | A function that is called with the handler and every tier event, after the fields had it; a bare name is a method of the type. | none |
+/// | `on_operation = Self::log` | The same for operation events, which then carry their trail of tier events. | none |
+/// | `crate = ::cachet` | Where to find the runtime: a path that starts with `::`, `crate` or `$crate`. | `::cachet` |
+///
+/// # Generics
+///
+/// Fields whose types mention a parameter of the type are bounded by what their roles need, and the type itself by
+/// `Send + Sync + 'static`; bounds need not be written by hand.
+#[proc_macro_derive(CacheEventHandler, attributes(cache_event))]
+pub fn derive_cache_event_handler(item: TokenStream) -> TokenStream {
+    handler::expand(item.into()).into()
+}

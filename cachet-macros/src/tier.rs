@@ -1,0 +1,38 @@
+//! `#[cache_tier]`: the user's impl as it was written, and one sibling impl beside it.
+
+mod arguments;
+mod expand;
+mod fields;
+mod model;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use proc_macro2::{Span, TokenStream};
+
+use crate::diag::Diagnostics;
+
+/// Expands the attribute; faults become errors beside the item, which is always kept.
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let mut output = item.clone();
+    if let Some(sibling) = sibling(args, item, &mut diagnostics) {
+        output.extend(sibling);
+    }
+    output.extend(diagnostics.into_tokens());
+    output
+}
+
+fn sibling(args: TokenStream, item: TokenStream, diagnostics: &mut Diagnostics) -> Option<TokenStream> {
+    let attribute = attribute_span(&item);
+    let arguments = arguments::read(args, diagnostics);
+    let header = parse::item(item, attribute, diagnostics)?;
+    let model = model::TierImpl::new(header, arguments, diagnostics);
+    Some(expand::sibling(&model))
+}
+
+/// The attribute as a place of the user's code, so that errors there do not speak of a macro's expansion.
+fn attribute_span(item: &TokenStream) -> Span {
+    let user = item.clone().into_iter().next().map(|token| token.span());
+    user.map_or_else(Span::call_site, |user| Span::call_site().resolved_at(user))
+}

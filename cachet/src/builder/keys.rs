@@ -1,0 +1,75 @@
+//! `RecordKeys`: whether telemetry tells keys, and in which form.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+/// Whether spans and events tell the key of an operation, and in which form.
+///
+/// Keys often are personal data, and always are of high cardinality, so by default they are left out.
+///
+/// ```
+/// use cachet::{Cache, RecordKeys};
+///
+/// let users = Cache::<str, u32>::builder("users").record_keys(RecordKeys::with(|key: &str| {
+///     // Only the part before the `@`.
+///     key.split('@').next().unwrap_or_default().to_owned()
+/// }));
+/// # drop(users);
+/// ```
+pub struct RecordKeys<K: ?Sized>(Option<Arc<Text<K>>>);
+
+type Text<K> = dyn Fn(&K) -> String + Send + Sync;
+
+impl<K: ?Sized> RecordKeys<K> {
+    /// Leaves keys out; the default.
+    pub const fn omitted() -> Self {
+        Self(None)
+    }
+
+    /// Tells a 64-bit hash of the key, in hexadecimal: enough to see that two operations were about the same key. It is
+    /// the same in every process of the same build, and not made to withstand guessing.
+    pub fn hashed() -> Self
+    where
+        K: Hash + 'static,
+    {
+        Self::with(|key| format!("{:016x}", FixedState::default().hash_one(key)))
+    }
+
+    /// Tells the key in full.
+    pub fn full() -> Self
+    where
+        K: fmt::Display + 'static,
+    {
+        Self::with(ToString::to_string)
+    }
+
+    /// Tells what `text` makes of the key: a part of it, or a redacted form.
+    pub fn with(text: impl Fn(&K) -> String + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(text)))
+    }
+
+    pub(crate) fn text(&self, key: &K) -> Option<Arc<str>> {
+        self.0.as_ref().map(|text| text(key).into())
+    }
+}
+
+impl<K: ?Sized> Default for RecordKeys<K> {
+    fn default() -> Self {
+        Self::omitted()
+    }
+}
+
+impl<K: ?Sized> Clone for RecordKeys<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for RecordKeys<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "RecordKeys::with(..)" } else { "RecordKeys::omitted()" })
+    }
+}

@@ -1,0 +1,201 @@
+//! Time, injected: the system's clock, a manual one for tests, and a stopwatch that follows either.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point in monotonic time, in nanoseconds since an origin that belongs to the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(pub(crate) u64);
+
+impl Tick {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A point in wall-clock time, in nanoseconds since the Unix epoch: what outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wall(pub(crate) u64);
+
+impl Wall {
+    /// The age of something written at `earlier`, or `None` if that lies in the future.
+    pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
+        self.0.checked_sub(earlier.0).map(Duration::from_nanos)
+    }
+}
+
+impl From<SystemTime> for Wall {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, nanos))
+    }
+}
+
+impl From<Wall> for SystemTime {
+    fn from(wall: Wall) -> Self {
+        UNIX_EPOCH + Duration::from_nanos(wall.0)
+    }
+}
+
+/// A duration in nanoseconds; what does not fit (584 years) counts as that long.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Where a cache gets the time from.
+///
+/// Everything that a cache does with time follows its clock: expiry, ages, durations in telemetry. With a
+/// [`ManualClock`] nothing follows another one, so a test steps time instead of waiting for it.
+///
+/// Entries of tiers in this process are judged by monotonic time: a step of the wall clock neither expires nor
+/// revives them. Only entries that come back from outside the process are judged by the wall clock.
+///
+/// ```
+/// use cachet::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let manual = ManualClock::new();
+/// let clock = Clock::from(manual.clone());
+/// let stopwatch = clock.stopwatch();
+/// manual.advance(Duration::from_secs(3));
+/// assert_eq!(stopwatch.elapsed(), Duration::from_secs(3));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The clock of the operating system; the default of every cache.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// Starts a [`Stopwatch`] that follows this clock.
+    pub fn stopwatch(&self) -> Stopwatch<'_> {
+        Stopwatch { clock: self, started: self.now() }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        match &self.0 {
+            Source::System => {
+                static ORIGIN: OnceLock<Instant> = OnceLock::new();
+                Tick(nanos(Instant::now().saturating_duration_since(*ORIGIN.get_or_init(Instant::now))))
+            }
+            Source::Manual(manual) => Tick(manual.0.elapsed.load(Ordering::Acquire)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn wall(&self) -> Wall {
+        match &self.0 {
+            Source::System => Wall::from(SystemTime::now()),
+            Source::Manual(manual) => Wall(manual.0.wall.load(Ordering::Acquire)),
+        }
+    }
+}
+
+/// A clock that moves only when told to.
+///
+/// Clones share the same time. The wall clock starts at 2024-01-01T00:00:00Z and moves along with
+/// [`advance`](Self::advance); [`set_wall`](Self::set_wall) makes it step, as an operator or NTP may do to a real one.
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cachet::Error> {
+/// use cachet::{Cache, ManualClock, Tier};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let cache = Cache::<str, u32>::builder("ages")
+///     .clock(clock.clone())
+///     .tier(Tier::memory(100).ttl(Duration::from_secs(60)))
+///     .build();
+///
+/// cache.insert("ada", 36).await?;
+/// clock.advance(Duration::from_secs(60));
+/// assert!(cache.get("ada").await?.is_some());
+/// clock.advance(Duration::from_nanos(1));
+/// assert!(cache.get("ada").await?.is_none());
+/// # Ok(()) }
+/// # #[cfg(not(feature = "memory"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Arc<Manual>);
+
+struct Manual {
+    elapsed: AtomicU64,
+    wall: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that stands still.
+    pub fn new() -> Self {
+        const START: u64 = 1_704_067_200_000_000_000;
+        Self(Arc::new(Manual { elapsed: AtomicU64::new(0), wall: AtomicU64::new(START) }))
+    }
+
+    /// Moves both the monotonic time and the wall clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.elapsed.fetch_add(nanos(by), Ordering::AcqRel);
+        self.0.wall.fetch_add(nanos(by), Ordering::AcqRel);
+    }
+
+    /// Sets the wall clock alone, in either direction; monotonic time does not notice.
+    pub fn set_wall(&self, time: SystemTime) {
+        self.0.wall.store(Wall::from(time).0, Ordering::Release);
+    }
+
+    /// What the wall clock shows.
+    pub fn wall(&self) -> SystemTime {
+        Wall(self.0.wall.load(Ordering::Acquire)).into()
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elapsed = Duration::from_nanos(self.0.elapsed.load(Ordering::Acquire));
+        f.debug_struct("ManualClock").field("elapsed", &elapsed).field("wall", &self.wall()).finish()
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(manual: ManualClock) -> Self {
+        Self(Source::Manual(manual))
+    }
+}
+
+/// Measures elapsed time on a [`Clock`], in nanoseconds of resolution.
+///
+/// ```
+/// let clock = cachet::Clock::system();
+/// let stopwatch = clock.stopwatch();
+/// assert!(stopwatch.elapsed() < std::time::Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stopwatch<'a> {
+    clock: &'a Clock,
+    started: Tick,
+}
+
+impl Stopwatch<'_> {
+    /// The time since the stopwatch was started.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+}

@@ -1,0 +1,237 @@
+//! Newer beats older: a value that was on its way when a newer write of the same key happened is not stored.
+//!
+//! A promotion or a computed insert is *late*: what it stores was true when it began. It takes a [`Ticket`] before it
+//! reads or computes anything, and stores only while the ticket is current. Every insert, invalidate and clear makes
+//! the tickets of its key void, from its beginning to its end.
+//!
+//! Hits of the first tier take no ticket. Keys are told apart by a 64-bit hash: two keys that collide make each
+//! other's tickets void, which costs a store that could have been, and nothing else.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
+
+/// Enough that operations on different keys rarely meet at one lock.
+const SHARDS: usize = 32;
+
+pub(crate) struct Coherence {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<u64, Slot, RandomState>>; SHARDS],
+    /// How many tickets are out. While there are none, nobody can be overtaken.
+    tickets: AtomicUsize,
+    /// Counts the beginnings and ends of clears; odd numbers of running ones make every ticket void.
+    clears: AtomicU64,
+    clearing: AtomicUsize,
+}
+
+/// One key that somebody is writing, or has a ticket for. Gone when both are over.
+#[derive(Default)]
+struct Slot {
+    tickets: usize,
+    writers: usize,
+    version: u64,
+}
+
+impl Coherence {
+    pub(crate) fn new() -> Self {
+        Self {
+            hasher: RandomState::default(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            tickets: AtomicUsize::new(0),
+            clears: AtomicU64::new(0),
+            clearing: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, Slot, RandomState>> {
+        #[allow(clippy::cast_possible_truncation, reason = "the remainder is what is wanted")]
+        let shard = (hash >> 32) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins something that may store an older value: from here on, newer writes are noticed.
+    pub(crate) fn ticket<K: Hash + ?Sized>(&self, key: &K) -> Ticket<'_> {
+        let hash = self.hasher.hash_one(key);
+        self.tickets.fetch_add(1, Ordering::SeqCst);
+        let mut shard = self.shard(hash);
+        let clears = self.clears.load(Ordering::SeqCst);
+        let clearing = self.clearing.load(Ordering::SeqCst) > 0;
+        let slot = shard.entry(hash).or_default();
+        slot.tickets += 1;
+        // What a write that is under way has not reached yet may be read; so it must not be stored.
+        let version = (slot.writers == 0 && !clearing).then_some(slot.version);
+        Ticket { coherence: self, hash, version, clears }
+    }
+
+    /// Begins a write of one key.
+    ///
+    /// `atomic` says that the write is a single synchronous step: then, while no ticket is out, nobody can tell it
+    /// from one that happened before any that will be.
+    pub(crate) fn write<K: Hash + ?Sized>(&self, key: &K, atomic: bool) -> Option<Writing<'_>> {
+        if atomic && self.tickets.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(hash);
+        let slot = shard.entry(hash).or_default();
+        slot.writers += 1;
+        slot.version += 1;
+        Some(Writing { coherence: self, hash })
+    }
+
+    /// Begins a write of all keys.
+    pub(crate) fn clear(&self) -> Clearing<'_> {
+        self.clearing.fetch_add(1, Ordering::SeqCst);
+        self.clears.fetch_add(1, Ordering::SeqCst);
+        // A late store that found its ticket current does so under its shard's lock: let it finish first.
+        for shard in &self.shards {
+            drop(shard.lock());
+        }
+        Clearing(self)
+    }
+
+    /// Gives a share of a slot back, and the slot too if it was the last.
+    fn leave(&self, hash: u64, leave: impl FnOnce(&mut Slot)) {
+        let mut shard = self.shard(hash);
+        if let Some(slot) = shard.get_mut(&hash) {
+            leave(slot);
+            if slot.tickets == 0 && slot.writers == 0 {
+                shard.remove(&hash);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Coherence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coherence").field("tickets", &self.tickets).finish_non_exhaustive()
+    }
+}
+
+/// The right to store a value that was read or computed after the ticket was taken.
+pub(crate) struct Ticket<'c> {
+    coherence: &'c Coherence,
+    hash: u64,
+    version: Option<u64>,
+    clears: u64,
+}
+
+impl Ticket<'_> {
+    /// Runs `store`, which must not wait, unless a newer write has begun; no newer write begins meanwhile.
+    pub(crate) fn redeem<T>(&self, store: impl FnOnce() -> T) -> Option<T> {
+        let shard = self.coherence.shard(self.hash);
+        let stored = self.is_current_in(&shard).then(store);
+        drop(shard);
+        stored
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_current_in(&self.coherence.shard(self.hash))
+    }
+
+    fn is_current_in(&self, shard: &HashMap<u64, Slot, RandomState>) -> bool {
+        self.version.is_some()
+            && shard.get(&self.hash).map(|slot| slot.version) == self.version
+            && self.coherence.clears.load(Ordering::SeqCst) == self.clears
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.coherence.leave(self.hash, |slot| slot.tickets -= 1);
+        self.coherence.tickets.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A write of one key is under way.
+pub(crate) struct Writing<'c> {
+    coherence: &'c Coherence,
+    hash: u64,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.coherence.leave(self.hash, |slot| {
+            slot.writers -= 1;
+            slot.version += 1;
+        });
+    }
+}
+
+/// A write of all keys is under way.
+pub(crate) struct Clearing<'c>(&'c Coherence);
+
+impl Drop for Clearing<'_> {
+    fn drop(&mut self) {
+        self.0.clears.fetch_add(1, Ordering::SeqCst);
+        self.0.clearing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(coherence: &Coherence) -> usize {
+        coherence.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+    }
+
+    #[test]
+    fn a_ticket_is_current_until_somebody_writes_its_key() {
+        let coherence = Coherence::new();
+        let (ticket, other) = (coherence.ticket("a"), coherence.ticket("b"));
+        assert!(ticket.is_current());
+        drop(coherence.write("a", false));
+        assert_eq!(ticket.redeem(|| ()), None);
+        assert_eq!(other.redeem(|| ()), Some(()));
+    }
+
+    #[test]
+    fn a_ticket_taken_while_somebody_writes_is_void_and_stays_so() {
+        let coherence = Coherence::new();
+        let writing = coherence.write("a", false);
+        let ticket = coherence.ticket("a");
+        assert!(!ticket.is_current());
+        drop(writing);
+        assert!(!ticket.is_current());
+        assert!(coherence.ticket("a").is_current());
+    }
+
+    #[test]
+    fn a_clear_makes_every_ticket_void_from_its_beginning_to_its_end() {
+        let coherence = Coherence::new();
+        let before = coherence.ticket("a");
+        let clearing = coherence.clear();
+        let during = coherence.ticket("a");
+        drop(clearing);
+        assert!(!before.is_current());
+        assert!(!during.is_current());
+        assert!(coherence.ticket("a").is_current());
+    }
+
+    #[test]
+    fn an_atomic_write_leaves_no_trace_unless_a_ticket_is_out() {
+        let coherence = Coherence::new();
+        assert!(coherence.write("a", true).is_none());
+        let ticket = coherence.ticket("a");
+        drop(coherence.write("a", true));
+        assert!(!ticket.is_current());
+    }
+
+    #[test]
+    fn the_table_is_empty_when_nobody_writes_or_waits() {
+        let coherence = Coherence::new();
+        let ticket = coherence.ticket("a");
+        let writing = coherence.write("a", false);
+        assert_eq!(slots(&coherence), 1);
+        drop(ticket);
+        assert_eq!(slots(&coherence), 1);
+        drop(writing);
+        assert_eq!(slots(&coherence), 0);
+        assert_eq!(coherence.tickets.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! `CacheEntry`: a value with what a cache knows about its age.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, Tick, Wall, nanos};
+
+/// A value in a cache, with its own time to live, if it has one, and the time of its insertion.
+///
+/// Dereferences to the value. `From<V>` makes an entry without a time to live, so wherever an entry is wanted
+/// (`insert`, the closures of the compute methods) a plain value will do.
+///
+/// ```
+/// use cachet::CacheEntry;
+/// use std::time::Duration;
+///
+/// let plain = CacheEntry::new("page");
+/// assert_eq!(plain.len(), 4);
+/// assert_eq!((plain.ttl(), plain.inserted_at()), (None, None));
+///
+/// let short = CacheEntry::expires_after("page", Duration::from_secs(5));
+/// let upper = short.map(str::to_uppercase);
+/// assert_eq!(upper.ttl(), Some(Duration::from_secs(5)));
+/// assert_eq!(upper.into_value(), "PAGE");
+/// ```
+///
+/// # In a tier of your own
+///
+/// Keep the whole entry, not only its value: the cache stamps an entry when it is inserted into a tier, and judges
+/// its age by that stamp when it comes back. A tier that writes to disk or over the network stores
+/// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value, and restores them with
+/// [`with_ttl`](Self::with_ttl) and [`with_inserted_at`](Self::with_inserted_at).
+#[derive(Clone)]
+pub struct CacheEntry<V> {
+    value: V,
+    ttl: OptionalNanos,
+    /// When it was inserted into the tier it is in: monotonic, meaningful within this process only.
+    tick: OptionalNanos,
+    /// The same by the wall clock, for tiers that outlive the process.
+    wall: OptionalNanos,
+}
+
+/// `Option<u64>` in eight bytes: entries are what a memory tier is full of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct OptionalNanos(u64);
+
+impl OptionalNanos {
+    const NONE: Self = Self(u64::MAX);
+
+    /// The largest value stands for none, so that value itself becomes one nanosecond less.
+    const fn some(nanos: u64) -> Self {
+        Self(if nanos == u64::MAX { u64::MAX - 1 } else { nanos })
+    }
+
+    #[inline]
+    const fn get(self) -> Option<u64> {
+        if self.0 == u64::MAX { None } else { Some(self.0) }
+    }
+}
+
+impl<V> CacheEntry<V> {
+    /// An entry without a time to live of its own: the tiers' rules apply.
+    pub const fn new(value: V) -> Self {
+        Self { value, ttl: OptionalNanos::NONE, tick: OptionalNanos::NONE, wall: OptionalNanos::NONE }
+    }
+
+    /// An entry with a time to live of its own, which beats that of every tier in both directions.
+    ///
+    /// The deadline is fixed when the entry is inserted into a cache, and travels with it from tier to tier. An
+    /// entry is fresh at the very age of its time to live, and expired after it; a `ttl` of zero therefore means
+    /// "expired as soon as the clock has moved".
+    pub fn expires_after(value: V, ttl: Duration) -> Self {
+        Self::new(value).with_ttl(Some(ttl))
+    }
+
+    /// The same entry with another time to live, or none.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl.map_or(OptionalNanos::NONE, |ttl| OptionalNanos::some(nanos(ttl)));
+        self
+    }
+
+    /// The same entry with the time of insertion that a tier stored beside it.
+    ///
+    /// From here on the entry's age follows the wall clock, and a time in the future counts as expired.
+    #[must_use]
+    pub fn with_inserted_at(mut self, time: SystemTime) -> Self {
+        self.tick = OptionalNanos::NONE;
+        self.wall = OptionalNanos::some(Wall::from(time).0);
+        self
+    }
+
+    /// The value.
+    pub const fn value(&self) -> &V {
+        &self.value
+    }
+
+    /// The value, owned.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+
+    /// Turns the value into another one and keeps everything else.
+    pub fn map<U>(self, f: impl FnOnce(V) -> U) -> CacheEntry<U> {
+        CacheEntry { value: f(self.value), ttl: self.ttl, tick: self.tick, wall: self.wall }
+    }
+
+    /// Like [`map`](Self::map), for a conversion that can fail.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `f` returns.
+    pub fn try_map<U, E>(self, f: impl FnOnce(V) -> Result<U, E>) -> Result<CacheEntry<U>, E> {
+        Ok(CacheEntry { value: f(self.value)?, ttl: self.ttl, tick: self.tick, wall: self.wall })
+    }
+
+    /// Everything but the value.
+    pub const fn metadata(&self) -> CacheEntry<()> {
+        CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: self.wall }
+    }
+
+    /// The entry's own time to live, counted from [`inserted_at`](Self::inserted_at).
+    ///
+    /// An entry that was promoted from another tier shows what was left of it at that moment: the deadline is the
+    /// same one.
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl.get().map(Duration::from_nanos)
+    }
+
+    /// When the entry was inserted into the tier it came from, by the wall clock.
+    ///
+    /// `None` on a fresh entry, and on entries of tiers that live in this process: those are judged by monotonic
+    /// time, which has no date.
+    pub fn inserted_at(&self) -> Option<SystemTime> {
+        self.wall.get().map(|nanos| Wall(nanos).into())
+    }
+
+    /// When the entry expires by its own time to live, if it has one and was stamped with a date.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        let deadline = self.wall.get()?.saturating_add(self.ttl.get()?);
+        Some(Wall(deadline).into())
+    }
+
+    /// The age, and whether the clock can tell it.
+    ///
+    /// `now` saves a reading of the clock where the caller has just taken one.
+    pub(crate) fn age(&self, clock: &Clock, now: Option<Tick>) -> Age {
+        match (self.tick.get(), self.wall.get()) {
+            (Some(tick), _) => Age::Known(now.unwrap_or_else(|| clock.now()).since(Tick(tick))),
+            (None, Some(wall)) => clock.wall().since(Wall(wall)).map_or(Age::Future, Age::Known),
+            (None, None) => Age::Unknown,
+        }
+    }
+
+    pub(crate) const fn is_stamped(&self) -> bool {
+        self.tick.get().is_some() || self.wall.get().is_some()
+    }
+
+    /// Stamps the entry as inserted now. Its own deadline, if it has been stamped before, stays where it was.
+    pub(crate) fn stamp(&mut self, clock: &Clock, outlives_process: bool) {
+        if let (Some(ttl), true) = (self.ttl.get(), self.is_stamped()) {
+            let spent = match self.age(clock, None) {
+                Age::Known(age) => nanos(age),
+                Age::Future | Age::Unknown => u64::MAX,
+            };
+            self.ttl = OptionalNanos::some(ttl.saturating_sub(spent));
+        }
+        self.tick = OptionalNanos::some(clock.now().0);
+        self.wall = if outlives_process { OptionalNanos::some(clock.wall().0) } else { OptionalNanos::NONE };
+    }
+
+    /// Whether both were inserted at the same moment under the same terms: the same entry, unless it was
+    /// replaced within one tick of the clock.
+    #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only the memory tier compares entries"))]
+    pub(crate) fn same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
+        (self.ttl, self.tick, self.wall) == (other.ttl, other.tick, other.wall)
+    }
+}
+
+/// How old an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    Known(Duration),
+    /// Its time of insertion lies ahead of the wall clock.
+    Future,
+    /// It carries no time of insertion.
+    Unknown,
+}
+
+impl Age {
+    pub(crate) const fn known(self) -> Option<Duration> {
+        match self {
+            Self::Known(age) => Some(age),
+            Self::Future | Self::Unknown => None,
+        }
+    }
+}
+
+impl<V> From<V> for CacheEntry<V> {
+    fn from(value: V) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<V> Deref for CacheEntry<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.value
+    }
+}
+
+impl<V> AsRef<V> for CacheEntry<V> {
+    fn as_ref(&self) -> &V {
+        &self.value
+    }
+}
+
+/// Entries are equal when their values and their own times to live are.
+impl<V: PartialEq> PartialEq for CacheEntry<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value && self.ttl == other.ttl
+    }
+}
+
+impl<V: Eq> Eq for CacheEntry<V> {}
+
+impl<V: fmt::Debug> fmt::Debug for CacheEntry<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheEntry")
+            .field("value", &self.value)
+            .field("ttl", &self.ttl())
+            .field("inserted_at", &self.inserted_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! The one error of the crate.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong in a cache, on which side, and why.
+///
+/// Opaque, and cheap to clone: everybody who waited for the same work gets the same error. The predicates
+/// ([`is_tier`](Self::is_tier), [`is_load`](Self::is_load), …) say which side failed,
+/// [`tier_name`](Self::tier_name) which tier it was, and [`source_as`](Self::source_as) gives the cause back with its type.
+///
+/// `{}` prints one line; `{:#}` prints the causes behind it too.
+///
+/// ```
+/// use cachet::Error;
+/// use std::io;
+///
+/// let error = Error::new(io::Error::new(io::ErrorKind::PermissionDenied, "read-only disk"));
+/// assert!(error.is_tier());
+/// assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::PermissionDenied);
+/// assert_eq!(error.to_string(), "a cache tier failed");
+/// assert_eq!(format!("{error:#}"), "a cache tier failed: read-only disk");
+/// ```
+///
+/// # In a tier of your own
+///
+/// `?` converts [`std::io::Error`]; everything else goes through [`Error::new`] or [`Error::msg`]:
+///
+/// ```
+/// fn parse(bytes: &[u8]) -> Result<u32, cachet::Error> {
+///     let text = std::str::from_utf8(bytes).map_err(cachet::Error::new)?;
+///     text.parse().map_err(cachet::Error::new)
+/// }
+/// assert!(parse(b"no number").unwrap_err().source_as::<std::num::ParseIntError>().is_some());
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tier,
+    Load,
+    Panic,
+    NotImmediate,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tier => "tier",
+            Self::Load => "load",
+            Self::Panic => "panic",
+            Self::NotImmediate => "not_immediate",
+        }
+    }
+}
+
+struct Inner {
+    kind: Kind,
+    error_type: &'static str,
+    tier: Option<Arc<str>>,
+    /// Shared, since an error gets the name of its tier after it was made.
+    source: Option<Arc<Source>>,
+}
+
+impl Error {
+    /// An error of a tier, caused by `source`.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        // A tier that is built on another cache passes that cache's error on; wrapping it would hide its kind.
+        match source.downcast::<Self>() {
+            Ok(same) => *same,
+            Err(source) => Self::of(Kind::Tier, Some(source)),
+        }
+    }
+
+    /// An error of a tier that has no other cause than what the message says.
+    pub fn msg(message: impl Into<String>) -> Self {
+        Self::of(Kind::Tier, Some(message.into().into()))
+    }
+
+    /// The closure of a compute method returned an error.
+    pub(crate) fn load(source: Source) -> Self {
+        Self::of(Kind::Load, Some(source))
+    }
+
+    /// User code panicked with `payload`.
+    pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&'static str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a value that is no text".to_owned());
+        Self::of(Kind::Panic, Some(text.into()))
+    }
+
+    /// A tier that promised to answer at once did not.
+    pub(crate) fn not_immediate() -> Self {
+        Self::of(Kind::NotImmediate, None)
+    }
+
+    fn of(kind: Kind, source: Option<Source>) -> Self {
+        Self(Arc::new(Inner { kind, error_type: kind.as_str(), tier: None, source: source.map(Arc::new) }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        if Arc::get_mut(&mut self.0).is_none() {
+            let Inner { kind, error_type, ref tier, ref source } = *self.0;
+            self.0 = Arc::new(Inner { kind, error_type, tier: tier.clone(), source: source.clone() });
+        }
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            change(inner);
+        }
+        self
+    }
+
+    /// Gives the error a class of its own for telemetry, reported as `error.type`; keep the number of classes low.
+    ///
+    /// ```
+    /// let error = cachet::Error::msg("connection refused by 10.0.0.7").with_type("connect");
+    /// assert_eq!(error.error_type(), "connect");
+    /// ```
+    #[must_use]
+    pub fn with_type(self, error_type: &'static str) -> Self {
+        self.with(|inner| inner.error_type = error_type)
+    }
+
+    /// Names the tier, unless a tier further inside has been named already.
+    pub(crate) fn in_tier(self, tier: &Arc<str>) -> Self {
+        if self.0.tier.is_some() {
+            return self;
+        }
+        self.with(|inner| inner.tier = Some(Arc::clone(tier)))
+    }
+
+    /// The class of the error, as telemetry reports it: one of a few fixed words, or what
+    /// [`with_type`](Self::with_type) said.
+    pub fn error_type(&self) -> &'static str {
+        self.0.error_type
+    }
+
+    /// The name of the tier that failed, where a tier failed.
+    pub fn tier_name(&self) -> Option<&str> {
+        self.0.tier.as_deref()
+    }
+
+    /// Whether a tier failed, rather than the closure of a compute method.
+    pub fn is_tier(&self) -> bool {
+        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate)
+    }
+
+    /// Whether the closure of a compute method returned an error; [`source_as`](Self::source_as) has it.
+    pub fn is_load(&self) -> bool {
+        self.0.kind == Kind::Load
+    }
+
+    /// Whether user code panicked: a tier, or the closure of a compute method.
+    pub fn is_panic(&self) -> bool {
+        self.0.kind == Kind::Panic
+    }
+
+    /// The cause, if it is a `T`, anywhere in the chain of causes.
+    pub fn source_as<T: StdError + 'static>(&self) -> Option<&T> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<T>() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.kind, self.tier_name()) {
+            (Kind::Tier, None) => f.write_str("a cache tier failed")?,
+            (Kind::Tier, Some(tier)) => write!(f, "cache tier `{tier}` failed")?,
+            (Kind::Load, _) => f.write_str("the value could not be computed")?,
+            (Kind::Panic, None) => f.write_str("the computation of a value panicked")?,
+            (Kind::Panic, Some(tier)) => write!(f, "cache tier `{tier}` panicked")?,
+            (Kind::NotImmediate, tier) => write!(
+                f,
+                "cache tier `{}` is declared `immediate`, but had to wait; remove `immediate` from its `#[cache_tier]`",
+                tier.unwrap_or("?")
+            )?,
+        }
+        if f.alternate() {
+            let mut next = self.source();
+            while let Some(error) = next {
+                write!(f, ": {error}")?;
+                next = error.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.0.kind.as_str());
+        if self.0.error_type != self.0.kind.as_str() {
+            debug.field("type", &self.0.error_type);
+        }
+        if let Some(tier) = self.tier_name() {
+            debug.field("tier", &tier);
+        }
+        if let Some(source) = &self.0.source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source: &(dyn StdError + Send + Sync + 'static) = &***self.0.source.as_ref()?;
+        Some(source)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        Self::new(error)
+    }
+}

@@ -1,0 +1,81 @@
+//! `InsertPolicy`: which entries a tier takes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{CacheEntry, Key};
+
+/// Rules which entries are inserted into a tier, however they get there: inserted directly, computed, promoted from
+/// a later tier or refreshed.
+///
+/// An entry that is turned away is reported as `rejected`, and an older value that the tier holds for the key is
+/// dropped, so that it cannot hide a newer one in another tier.
+///
+/// ```
+/// use cachet::{CacheEntry, InsertPolicy};
+///
+/// let small_only = InsertPolicy::when(|_key: &str, entry: &CacheEntry<Vec<u8>>| entry.len() <= 1024);
+/// assert!(small_only.accepts("logo", &vec![0; 1024].into()));
+/// assert!(!small_only.accepts("video", &vec![0; 1025].into()));
+/// ```
+pub struct InsertPolicy<K: Key + ?Sized, V>(Rule<K, V>);
+
+enum Rule<K: Key + ?Sized, V> {
+    Always,
+    Never,
+    When(Arc<Predicate<K, V>>),
+}
+
+type Predicate<K, V> = dyn Fn(&K, &CacheEntry<V>) -> bool + Send + Sync;
+
+impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
+    /// Takes every entry; the default.
+    pub const fn always() -> Self {
+        Self(Rule::Always)
+    }
+
+    /// Takes none: the tier is only read, for example while it is being drained or is filled by another service.
+    pub const fn never() -> Self {
+        Self(Rule::Never)
+    }
+
+    /// Takes the entries for which `accept` says so. It runs on every insert, so it has to be cheap.
+    pub fn when(accept: impl Fn(&K, &CacheEntry<V>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Rule::When(Arc::new(accept)))
+    }
+
+    /// Whether the policy takes this entry.
+    pub fn accepts(&self, key: &K, entry: &CacheEntry<V>) -> bool {
+        match &self.0 {
+            Rule::Always => true,
+            Rule::Never => false,
+            Rule::When(accept) => accept(key, entry),
+        }
+    }
+}
+
+impl<K: Key + ?Sized, V> Default for InsertPolicy<K, V> {
+    fn default() -> Self {
+        Self::always()
+    }
+}
+
+impl<K: Key + ?Sized, V> Clone for InsertPolicy<K, V> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Rule::Always => Rule::Always,
+            Rule::Never => Rule::Never,
+            Rule::When(accept) => Rule::When(Arc::clone(accept)),
+        })
+    }
+}
+
+impl<K: Key + ?Sized, V> fmt::Debug for InsertPolicy<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Rule::Always => "InsertPolicy::always()",
+            Rule::Never => "InsertPolicy::never()",
+            Rule::When(_) => "InsertPolicy::when(..)",
+        })
+    }
+}

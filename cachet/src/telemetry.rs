@@ -1,0 +1,179 @@
+//! Everything a cache reports goes through one door: `CacheTelemetry`.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Clock;
+
+pub mod attributes;
+pub(crate) mod event;
+pub(crate) mod handler;
+pub(crate) mod operation;
+pub(crate) mod request_id;
+pub(crate) mod span;
+pub(crate) mod stats;
+
+pub use self::event::{
+    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, TierOperation, TierOutcome,
+};
+pub use self::handler::{CacheEventHandler, Interest};
+pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
+pub use self::span::SpanPolicy;
+pub use self::stats::{Histogram, Stats, TierStats};
+
+pub(crate) use self::operation::{Completion, Operation, TierCall};
+pub(crate) use self::span::{Logs, TierDescriptor};
+
+use self::event::Name;
+
+/// What a tier is called, and where its spans and events come from.
+#[derive(Clone)]
+pub(crate) struct TierIdentity {
+    pub(crate) name: Arc<str>,
+    pub(crate) descriptor: &'static TierDescriptor,
+}
+
+/// Who listens to one cache, and how to tell them.
+///
+/// Built once with the cache; what nobody wants to know is not found out.
+pub(crate) struct CacheTelemetry {
+    pub(crate) name: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) logs: Logs,
+    handlers: Box<[Registered]>,
+    interest: Interest,
+    handler_panics: AtomicU64,
+}
+
+struct Registered {
+    interest: Interest,
+    handler: Box<dyn CacheEventHandler>,
+}
+
+impl CacheTelemetry {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, logs: Logs, handlers: Vec<Box<dyn CacheEventHandler>>) -> Self {
+        let handlers: Box<[_]> =
+            handlers.into_iter().map(|handler| Registered { interest: handler.interest(), handler }).collect();
+        let interest = handlers.iter().map(|registered| registered.interest).collect();
+        Self { name, clock, logs, handlers, interest, handler_panics: AtomicU64::new(0) }
+    }
+
+    /// Whether anybody wants to know anything at this moment.
+    #[inline]
+    pub(crate) fn observed(&self) -> bool {
+        self.interest != Interest::NONE || self.logs.listening()
+    }
+
+    /// Whether durations have to be measured.
+    #[inline]
+    fn timed(&self) -> bool {
+        self.interest.contains(Interest::TIMING) || self.logs.listening()
+    }
+
+    /// Whether calls of tiers have to be described.
+    #[inline]
+    fn wants_tiers(&self) -> bool {
+        self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) || self.logs.listening()
+    }
+
+    fn wants_trail(&self) -> bool {
+        self.interest.contains(Interest::TRAIL)
+    }
+
+    pub(crate) fn handler_panics(&self) -> u64 {
+        self.handler_panics.load(Ordering::Relaxed)
+    }
+
+    fn report_tier(&self, event: &CacheTierEvent<'_>, descriptor: &'static TierDescriptor, span: &span::Span) {
+        self.logs.tier_event(descriptor, event, span);
+        self.notify(Interest::TIERS, |handler| handler.on_tier_event(event));
+    }
+
+    fn report_operation(&self, event: &CacheOperationEvent<'_>, span: &span::Span) {
+        self.logs.operation_event(event, span);
+        self.notify(Interest::OPERATIONS, |handler| handler.on_operation_event(event));
+    }
+
+    /// Tells every handler that is interested. A handler that panics is cut off, counted, and reported once.
+    #[inline]
+    fn notify(&self, interest: Interest, tell: impl Fn(&dyn CacheEventHandler)) {
+        for registered in &self.handlers {
+            if registered.interest.contains(interest) {
+                let told = catch_unwind(AssertUnwindSafe(|| tell(&*registered.handler)));
+                if let Err(payload) = told {
+                    self.handler_panicked(&*payload);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn handler_panicked(&self, payload: &(dyn Any + Send)) {
+        if self.handler_panics.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.logs.handler_panicked(&self.name, payload);
+        }
+    }
+}
+
+impl fmt::Debug for CacheTelemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheTelemetry")
+            .field("name", &self.name)
+            .field("handlers", &self.handlers.len())
+            .field("interest", &self.interest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Given to a tier when it is stacked into a cache ([`CacheTier::attach`](crate::CacheTier::attach)), so that it can
+/// report what it does of its own accord.
+///
+/// An eviction that happens while the tier is working for an operation is reported with that operation's id.
+#[derive(Clone, Debug)]
+pub struct EvictionReporter {
+    telemetry: Arc<CacheTelemetry>,
+    tier: Arc<str>,
+    descriptor: &'static TierDescriptor,
+}
+
+impl EvictionReporter {
+    pub(crate) fn new(telemetry: &Arc<CacheTelemetry>, tier: &TierIdentity) -> Self {
+        Self { telemetry: Arc::clone(telemetry), tier: Arc::clone(&tier.name), descriptor: tier.descriptor }
+    }
+
+    /// Whether anybody wants to know. A tier that has to do work to find out what it evicted can skip it.
+    pub fn is_listening(&self) -> bool {
+        self.telemetry.wants_tiers()
+    }
+
+    /// The tier dropped an entry for want of room.
+    pub fn evicted(&self, entry: &crate::CacheEntry<()>) {
+        self.report(TierOutcome::Evicted, entry);
+    }
+
+    /// The tier dropped an entry because its time was over.
+    pub fn expired(&self, entry: &crate::CacheEntry<()>) {
+        self.report(TierOutcome::Expired, entry);
+    }
+
+    fn report(&self, outcome: TierOutcome, entry: &crate::CacheEntry<()>) {
+        if self.is_listening() {
+            let event = CacheTierEvent {
+                cache: Name::Borrowed(&self.telemetry.name),
+                tier: Name::Borrowed(&self.tier),
+                operation: TierOperation::Evict,
+                outcome,
+                request_id: RequestId::current(),
+                fallback: false,
+                duration: None,
+                age: entry.age(&self.telemetry.clock, None).known(),
+                error: None,
+                key: None,
+            };
+            self.telemetry.report_tier(&event, self.descriptor, &span::Span::none());
+        }
+    }
+}

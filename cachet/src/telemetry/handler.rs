@@ -1,0 +1,176 @@
+//! `CacheEventHandler`: how a program listens to its caches without any tracing subscriber.
+
+use std::ops::{BitOr, BitOrAssign};
+use std::sync::Arc;
+
+use super::{CacheOperationEvent, CacheTierEvent};
+
+/// Receives the events of the caches it is registered with.
+///
+/// Register it with [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler), as often and with as many
+/// caches as you like. Handlers run inline, in the task of the operation: they must not block. One that panics is
+/// cut off at that event; the operation does not notice.
+///
+/// Both methods have empty defaults. Overriding [`interest`](Self::interest) makes a handler cheaper: a handler that
+/// counts operations needs neither the events of tiers nor the clock.
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cachet::Error> {
+/// use cachet::{Cache, CacheEventHandler, CacheOperationEvent, Interest, OperationOutcome, Tier};
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+///
+/// #[derive(Default)]
+/// struct Hits(AtomicU64);
+///
+/// impl CacheEventHandler for Hits {
+///     fn interest(&self) -> Interest {
+///         Interest::OPERATIONS
+///     }
+///
+///     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+///         if event.outcome() == OperationOutcome::Hit {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let hits = Arc::new(Hits::default());
+/// let cache = Cache::<str, u32>::builder("ages").tier(Tier::memory(100)).event_handler(hits.clone()).build();
+/// cache.insert("ada", 36).await?;
+/// cache.get("ada").await?;
+/// cache.get("bob").await?;
+/// assert_eq!(hits.0.load(Ordering::Relaxed), 1);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "memory"))]
+/// # fn main() {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle cache events",
+    note = "implement `CacheEventHandler` for it, or derive it: `#[derive(CacheEventHandler)]`"
+)]
+pub trait CacheEventHandler: Send + Sync + 'static {
+    /// What the handler wants to be told. Asked once per cache, when it is built.
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    /// A tier was called, or dropped an entry of its own accord.
+    fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+        let _ = event;
+    }
+
+    /// An operation has ended.
+    fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+        let _ = event;
+    }
+}
+
+/// What a [`CacheEventHandler`] wants to be told, and so what a cache has to find out.
+///
+/// ```
+/// use cachet::Interest;
+/// let timed = Interest::OPERATIONS | Interest::TIMING;
+/// assert!(timed.contains(Interest::TIMING));
+/// assert!(!timed.contains(Interest::TIERS));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// The end of every operation.
+    pub const OPERATIONS: Self = Self(1);
+    /// Every call of a tier, as soon as it ends, and evictions.
+    pub const TIERS: Self = Self(1 << 1);
+    /// Durations on events: costs two readings of the clock for an operation that the first tier answers.
+    pub const TIMING: Self = Self(1 << 2);
+    /// The tier events of an operation, once more, in [`CacheOperationEvent::tiers`].
+    pub const TRAIL: Self = Self(1 << 3);
+    /// Everything; the default.
+    pub const ALL: Self = Self(0b1111);
+
+    /// Both together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is wanted.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is wanted.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.union(other)
+    }
+}
+
+impl BitOrAssign for Interest {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = self.union(other);
+    }
+}
+
+impl FromIterator<Self> for Interest {
+    fn from_iter<I: IntoIterator<Item = Self>>(interests: I) -> Self {
+        interests.into_iter().fold(Self::NONE, Self::union)
+    }
+}
+
+/// Handlers that stand for zero, one or several others: all of them hand every event on to each.
+macro_rules! forward_to_each {
+    ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
+        impl<$($generics)*> CacheEventHandler for $type {
+            fn interest(&self) -> Interest {
+                self.iter().map(CacheEventHandler::interest).collect()
+            }
+
+            fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+                for handler in self.as_slice() {
+                    handler.on_tier_event(event);
+                }
+            }
+
+            fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+                for handler in self.as_slice() {
+                    handler.on_operation_event(event);
+                }
+            }
+        }
+    )*};
+}
+
+forward_to_each!([H: CacheEventHandler] Option<H>, [H: CacheEventHandler] Vec<H>, [H: CacheEventHandler, const N: usize] [H; N]);
+
+/// Pointers to a handler are that handler.
+macro_rules! forward_to_target {
+    ($($type:ty),*) => {$(
+        impl<H: CacheEventHandler + ?Sized> CacheEventHandler for $type {
+            fn interest(&self) -> Interest {
+                (**self).interest()
+            }
+
+            fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+                (**self).on_tier_event(event);
+            }
+
+            fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+                (**self).on_operation_event(event);
+            }
+        }
+    )*};
+}
+
+forward_to_target!(Arc<H>, Box<H>);

@@ -1,0 +1,298 @@
+//! One observed operation, and one call of a tier inside it: both report exactly once, also when they are dropped.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use smallvec::SmallVec;
+
+use super::event::{Name, Trail};
+use super::span::{FieldRecorder, Span, TierSpan};
+use super::{
+    CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OperationOutcome, RequestId, RequestIdExt,
+    TierIdentity, TierOperation, TierOutcome,
+};
+use crate::Error;
+use crate::clock::Tick;
+
+/// An operation that somebody listens to, from its start to its one completion event.
+///
+/// Dropped before [`complete`](Self::complete) it reports `cancelled`, or `panicked` if user code inside it did.
+pub(crate) struct Operation<'a> {
+    telemetry: &'a CacheTelemetry,
+    kind: CacheOperation,
+    id: RequestId,
+    parent: Option<RequestId>,
+    started: Option<Tick>,
+    key: Option<Arc<str>>,
+    span: Span,
+    fallback: AtomicBool,
+    panicked: AtomicBool,
+    completed: bool,
+    progress: Mutex<Progress<'a>>,
+}
+
+#[derive(Default)]
+struct Progress<'a> {
+    trail: SmallVec<[CacheTierEvent<'a>; 4]>,
+    /// When the last step ended: the end of the operation too, if nothing follows.
+    last: Option<Tick>,
+    load: Option<Duration>,
+}
+
+/// How an operation ended.
+pub(crate) struct Completion<'a, 'e> {
+    pub(crate) outcome: OperationOutcome,
+    pub(crate) hit_tier: Option<&'a Arc<str>>,
+    pub(crate) age: Option<Duration>,
+    pub(crate) error: Option<&'e Error>,
+}
+
+impl From<OperationOutcome> for Completion<'_, '_> {
+    fn from(outcome: OperationOutcome) -> Self {
+        Self { outcome, hit_tier: None, age: None, error: None }
+    }
+}
+
+impl<'e> From<&'e Error> for Completion<'_, 'e> {
+    fn from(error: &'e Error) -> Self {
+        Self { outcome: OperationOutcome::Error, hit_tier: None, age: None, error: Some(error) }
+    }
+}
+
+impl<'a> Operation<'a> {
+    pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation, key: Option<Arc<str>>) -> Self {
+        let mut operation = Self {
+            telemetry,
+            kind,
+            id: RequestId::next(),
+            parent: RequestId::current(),
+            started: telemetry.timed().then(|| telemetry.clock.now()),
+            key,
+            span: Span::none(),
+            fallback: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+            completed: false,
+            progress: Mutex::default(),
+        };
+        if telemetry.logs.spans_from_the_start() {
+            operation.open_span();
+        }
+        operation
+    }
+
+    fn open_span(&mut self) {
+        self.span = self.telemetry.logs.operation_span(
+            &self.telemetry.name,
+            self.kind,
+            self.id,
+            self.parent,
+            self.key.as_deref(),
+        );
+    }
+
+    /// The first tier did not answer, so this operation is one to look at.
+    pub(crate) fn turns_slow(&mut self) {
+        if self.telemetry.logs.spans_when_slow() {
+            self.open_span();
+        }
+    }
+
+    fn now(&self) -> Option<Tick> {
+        self.started.map(|_| self.telemetry.clock.now())
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress<'a>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the user's closure, in a span of its own.
+    pub(crate) async fn load<T>(
+        &self,
+        future: impl Future<Output = T> + Send,
+        failure: impl FnOnce(&T) -> Option<&Error> + Send,
+    ) -> T {
+        let started = self.now();
+        let span = self.telemetry.logs.load_span(&self.telemetry.name, self.id, &self.span);
+        let inside = span.or(&self.span);
+        let result = inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.id).await;
+        if let (Some(started), Some(ended)) = (started, self.now()) {
+            let mut progress = self.progress();
+            progress.load = Some(ended.since(started));
+            progress.last = Some(ended);
+        }
+        match result {
+            Ok(result) => {
+                span.load_ended(OperationOutcome::Computed, failure(&result));
+                result
+            }
+            Err(payload) => {
+                span.load_ended(OperationOutcome::Panicked, None);
+                self.panicked.store(true, Ordering::Relaxed);
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Sends the completion event.
+    pub(crate) fn complete<'e>(mut self, completion: impl Into<Completion<'a, 'e>>) {
+        self.send(&completion.into());
+    }
+
+    fn send(&mut self, completion: &Completion<'a, '_>) {
+        self.completed = true;
+        let unfinished = matches!(completion.outcome, OperationOutcome::Cancelled | OperationOutcome::Panicked);
+        let now = if unfinished { self.now() } else { None };
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = now.or(progress.last).or_else(|| self.started.map(|_| self.telemetry.clock.now()));
+        let event = CacheOperationEvent {
+            cache: Name::Borrowed(&self.telemetry.name),
+            operation: self.kind,
+            outcome: completion.outcome,
+            request_id: self.id,
+            parent_request_id: self.parent,
+            leader_request_id: None,
+            fallback: *self.fallback.get_mut(),
+            hit_tier: completion.hit_tier.map(Name::Borrowed),
+            age: completion.age,
+            duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
+            load_duration: progress.load,
+            error: completion.error.cloned(),
+            key: self.key.clone(),
+            trail: Trail::Borrowed(&progress.trail),
+        };
+        self.telemetry.report_operation(&event, &self.span);
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        if !self.completed {
+            let panicked = self.panicked.load(Ordering::Relaxed);
+            let outcome = if panicked { OperationOutcome::Panicked } else { OperationOutcome::Cancelled };
+            self.send(&outcome.into());
+        }
+    }
+}
+
+/// A call of a tier within an observed operation, from its start to its one tier event.
+///
+/// Dropped before [`finish`](Self::finish) it reports `cancelled`.
+pub(crate) struct TierCall<'o, 'a> {
+    operation: &'o Operation<'a>,
+    tier: &'a TierIdentity,
+    kind: TierOperation,
+    fallback: bool,
+    started: Option<Tick>,
+    ended: Option<Tick>,
+    span: Span,
+    finished: bool,
+}
+
+impl<'o, 'a> TierCall<'o, 'a> {
+    pub(crate) fn start(
+        operation: &'o Operation<'a>,
+        tier: &'a TierIdentity,
+        kind: TierOperation,
+        fallback: bool,
+        record_fields: impl FnOnce(&mut FieldRecorder<'_>),
+    ) -> Self {
+        if fallback {
+            operation.fallback.store(true, Ordering::Relaxed);
+        }
+        let telemetry = operation.telemetry;
+        let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), &operation.span, record_fields);
+        // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
+        // taken its time in between.
+        let started = operation.started.and_then(|started| {
+            let at_once = span.is_none() && operation.span.is_none() && operation.progress().last.is_none();
+            if at_once { Some(started) } else { operation.now() }
+        });
+        Self { operation, tier, kind, fallback, started, ended: None, span, finished: false }
+    }
+
+    /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
+    /// future is dropped; a panic is noted and goes on its way.
+    pub(crate) async fn run<T>(&mut self, future: impl Future<Output = T> + Send) -> T {
+        let inside = self.span.or(&self.operation.span);
+        let future = inside.attach(AssertUnwindSafe(future).catch_unwind());
+        let result = future.with_request_id(self.operation.id).await;
+        match result {
+            Ok(result) => result,
+            Err(payload) => {
+                self.panicked(&Error::panic(&*payload).in_tier(&self.tier.name));
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Takes the time at which the tier answered, for the duration of the call and the age of the entry.
+    pub(crate) fn answered(&mut self) -> Option<Tick> {
+        self.ended = self.operation.now();
+        self.ended
+    }
+
+    fn panicked(&mut self, error: &Error) {
+        self.operation.panicked.store(true, Ordering::Relaxed);
+        self.send(TierOutcome::Error, None, Some(error));
+    }
+
+    pub(crate) fn finish(mut self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
+        self.send(outcome, age, error);
+    }
+
+    fn send(&mut self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
+        self.finished = true;
+        let operation = self.operation;
+        let ended = self.ended.or_else(|| operation.now());
+        if ended.is_some() {
+            operation.progress().last = ended;
+        }
+        if !operation.telemetry.wants_tiers() {
+            return;
+        }
+        let event = CacheTierEvent {
+            cache: Name::Borrowed(&operation.telemetry.name),
+            tier: Name::Borrowed(&self.tier.name),
+            operation: self.kind,
+            outcome,
+            request_id: Some(operation.id),
+            fallback: self.fallback,
+            duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
+            age,
+            error: error.cloned(),
+            key: operation.key.clone(),
+        };
+        operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span);
+        if operation.telemetry.wants_trail() {
+            operation.progress().trail.push(event);
+        }
+    }
+}
+
+impl Drop for TierCall<'_, '_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.send(TierOutcome::Cancelled, None, None);
+        }
+    }
+}
+
+fn span_of<'s>(
+    operation: &'s Operation<'_>,
+    tier: &'s TierIdentity,
+    kind: TierOperation,
+    fallback: bool,
+) -> TierSpan<'s> {
+    TierSpan {
+        cache: &operation.telemetry.name,
+        tier: &tier.name,
+        descriptor: tier.descriptor,
+        operation: kind,
+        request_id: operation.id,
+        fallback,
+        key: operation.key.as_deref(),
+    }
+}

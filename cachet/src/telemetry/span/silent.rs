@@ -1,0 +1,127 @@
+//! Feature `logs` is off: the same functions, empty.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::{SpanLevel, SpanPolicy, TierSpan};
+use crate::Error;
+use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId};
+
+/// What `#[cache_tier]` says of a tier.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct TierDescriptor {
+    pub name: &'static str,
+}
+
+/// The static description of one tier; used by the expansion of `#[cache_tier]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tier_descriptor {
+    (name = $name:literal, target = $target:expr, level = $level:ident, system = $system:expr, fields = [$($field:literal),* $(,)?] $(,)?) => {{
+        static DESCRIPTOR: $crate::__private::TierDescriptor = $crate::__private::TierDescriptor { name: $name };
+        &DESCRIPTOR
+    }};
+}
+
+/// Never made, since no span is ever open.
+#[doc(hidden)]
+pub struct FieldRecorder<'a>(std::marker::PhantomData<&'a ()>);
+
+#[doc(hidden)]
+impl FieldRecorder<'_> {
+    pub fn record<V: ?Sized>(&mut self, _name: &'static str, _value: &V) {}
+    pub fn record_display<V: fmt::Display + ?Sized>(&mut self, _name: &'static str, _value: &V) {}
+    pub fn record_debug<V: fmt::Debug + ?Sized>(&mut self, _name: &'static str, _value: &V) {}
+    pub fn record_address<V: fmt::Display + ?Sized>(&mut self, _address: &V) {}
+}
+
+impl fmt::Debug for FieldRecorder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FieldRecorder").finish()
+    }
+}
+
+/// No logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logs;
+
+#[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
+impl Logs {
+    pub(crate) fn off() -> Self {
+        Self
+    }
+
+    pub(crate) fn new(_policy: SpanPolicy, _level: SpanLevel) -> Self {
+        Self
+    }
+
+    pub(crate) fn listening(self) -> bool {
+        false
+    }
+
+    pub(crate) fn spans_from_the_start(self) -> bool {
+        false
+    }
+
+    pub(crate) fn spans_when_slow(self) -> bool {
+        false
+    }
+
+    pub(crate) fn operation_span(
+        self,
+        _cache: &str,
+        _operation: CacheOperation,
+        _id: RequestId,
+        _parent: Option<RequestId>,
+        _key: Option<&str>,
+    ) -> Span {
+        Span
+    }
+
+    pub(crate) fn load_span(self, _cache: &str, _id: RequestId, _parent: &Span) -> Span {
+        Span
+    }
+
+    pub(crate) fn tier_span(
+        self,
+        _tier: &TierSpan<'_>,
+        _parent: &Span,
+        _record_fields: impl FnOnce(&mut FieldRecorder<'_>),
+    ) -> Span {
+        Span
+    }
+
+    pub(crate) fn tier_event(self, _descriptor: &'static TierDescriptor, _event: &CacheTierEvent<'_>, _span: &Span) {}
+
+    pub(crate) fn operation_event(self, _event: &CacheOperationEvent<'_>, _span: &Span) {}
+
+    pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _payload: &(dyn Any + Send)) {}
+}
+
+/// No span.
+#[derive(Debug)]
+pub(crate) struct Span;
+
+#[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
+impl Span {
+    pub(crate) fn none() -> Self {
+        Self
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn or<'s>(&'s self, _other: &'s Self) -> &'s Self {
+        self
+    }
+
+    pub(crate) fn attach<F: Future>(&self, future: F) -> F {
+        future
+    }
+
+    pub(crate) fn load_ended(&self, _outcome: OperationOutcome, _error: Option<&Error>) {}
+}

@@ -1,0 +1,387 @@
+//! Ready-made numbers: a handler that counts everything, and the histogram it keeps durations in.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::{
+    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, Interest, OperationOutcome, TierOperation,
+    TierOutcome,
+};
+use crate::clock::nanos;
+
+/// A handler that counts every outcome of every operation and tier, and keeps the distribution of their durations.
+///
+/// Clones share the same numbers, so one is registered and another one read. It may be registered with several caches;
+/// tiers are told apart by the names of cache and tier. `{}` prints a table.
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cachet::Error> {
+/// use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
+/// use cachet::{Cache, Tier};
+///
+/// let stats = Stats::new();
+/// let cache = Cache::<str, u32>::builder("ages")
+///     .tier(Tier::memory(100).name("l1"))
+///     .event_handler(stats.clone())
+///     .build();
+/// cache.insert("ada", 36).await?;
+/// cache.get("ada").await?;
+/// cache.get("bob").await?;
+///
+/// assert_eq!(stats.operations(CacheOperation::Get, OperationOutcome::Hit), 1);
+/// let l1 = &stats.tiers()[0];
+/// assert_eq!((l1.hits(), l1.misses()), (1, 1));
+/// assert_eq!(l1.hit_ratio(), Some(0.5));
+/// println!("{stats}");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "memory"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone, Default)]
+pub struct Stats(Arc<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    operations: Table<{ CacheOperation::ALL.len() }, { OperationOutcome::ALL.len() }>,
+    coalesced: AtomicU64,
+    durations: Histogram,
+    loads: Histogram,
+    tiers: RwLock<Vec<TierStats>>,
+}
+
+/// Counters by two enums.
+struct Table<const ROWS: usize, const COLUMNS: usize>([[AtomicU64; COLUMNS]; ROWS]);
+
+impl<const ROWS: usize, const COLUMNS: usize> Table<ROWS, COLUMNS> {
+    fn count(&self, row: usize, column: usize) {
+        self.0[row][column].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self, row: usize, column: usize) -> u64 {
+        self.0[row][column].load(Ordering::Relaxed)
+    }
+}
+
+impl<const ROWS: usize, const COLUMNS: usize> Default for Table<ROWS, COLUMNS> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))
+    }
+}
+
+impl Stats {
+    /// All zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations of a kind have ended in a certain way.
+    pub fn operations(&self, operation: CacheOperation, outcome: OperationOutcome) -> u64 {
+        self.0.operations.get(operation as usize, outcome as usize)
+    }
+
+    /// How many operations of a kind have ended.
+    pub fn operations_of(&self, operation: CacheOperation) -> u64 {
+        OperationOutcome::ALL.iter().map(|outcome| self.operations(operation, *outcome)).sum()
+    }
+
+    /// How many operations waited for another's work.
+    pub fn coalesced(&self) -> u64 {
+        self.0.coalesced.load(Ordering::Relaxed)
+    }
+
+    /// How long operations took.
+    pub fn durations(&self) -> &Histogram {
+        &self.0.durations
+    }
+
+    /// How long the closures of compute methods took.
+    pub fn loads(&self) -> &Histogram {
+        &self.0.loads
+    }
+
+    /// The numbers of each tier, in the order in which the tiers were first heard of. They go on counting.
+    pub fn tiers(&self) -> Vec<TierStats> {
+        self.0.tiers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tier(&self, cache: &str, tier: &str) -> TierStats {
+        let find = |tiers: &[TierStats]| tiers.iter().find(|known| known.is(cache, tier)).cloned();
+        if let Some(known) = find(&self.0.tiers.read().unwrap_or_else(PoisonError::into_inner)) {
+            return known;
+        }
+        let mut tiers = self.0.tiers.write().unwrap_or_else(PoisonError::into_inner);
+        find(&tiers).unwrap_or_else(|| {
+            let new = TierStats::new(cache, tier);
+            tiers.push(new.clone());
+            new
+        })
+    }
+}
+
+impl CacheEventHandler for Stats {
+    fn interest(&self) -> Interest {
+        Interest::OPERATIONS | Interest::TIERS | Interest::TIMING
+    }
+
+    fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+        let tier = self.tier(event.cache(), event.tier());
+        tier.0.calls.count(event.operation() as usize, event.outcome() as usize);
+        if let Some(duration) = event.duration() {
+            tier.0.durations[event.operation() as usize].record(duration);
+        }
+    }
+
+    fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+        self.0.operations.count(event.operation() as usize, event.outcome() as usize);
+        if event.coalesced() {
+            self.0.coalesced.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(duration) = event.duration() {
+            self.0.durations.record(duration);
+        }
+        if let Some(duration) = event.load_duration() {
+            self.0.loads.record(duration);
+        }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<20} {:>8} {:>8} {:>8} {:>8} {:>7} {:>10} {:>10}",
+            "tier", "hits", "misses", "expired", "errors", "ratio", "p50", "p99"
+        )?;
+        for tier in self.tiers() {
+            let get = tier.durations(TierOperation::Get);
+            let ratio = tier.hit_ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
+            let quantile = |q| get.quantile(q).map_or_else(|| "-".to_owned(), |time| format!("{time:.1?}"));
+            writeln!(
+                f,
+                "{:<20} {:>8} {:>8} {:>8} {:>8} {ratio:>7} {:>10} {:>10}",
+                format!("{}/{}", tier.cache(), tier.name()),
+                tier.hits(),
+                tier.count(TierOperation::Get, TierOutcome::Miss),
+                tier.count(TierOperation::Get, TierOutcome::Expired),
+                tier.count(TierOperation::Get, TierOutcome::Error),
+                quantile(0.5),
+                quantile(0.99),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stats").field("tiers", &self.tiers()).finish_non_exhaustive()
+    }
+}
+
+/// The numbers of one tier in [`Stats`].
+#[derive(Clone)]
+pub struct TierStats(Arc<TierCounters>);
+
+struct TierCounters {
+    cache: Box<str>,
+    tier: Box<str>,
+    calls: Table<{ TierOperation::ALL.len() }, { TierOutcome::ALL.len() }>,
+    durations: [Histogram; TierOperation::ALL.len()],
+}
+
+impl TierStats {
+    fn new(cache: &str, tier: &str) -> Self {
+        Self(Arc::new(TierCounters {
+            cache: cache.into(),
+            tier: tier.into(),
+            calls: Table::default(),
+            durations: std::array::from_fn(|_| Histogram::new()),
+        }))
+    }
+
+    fn is(&self, cache: &str, tier: &str) -> bool {
+        *self.0.cache == *cache && *self.0.tier == *tier
+    }
+
+    /// The name of the cache.
+    pub fn cache(&self) -> &str {
+        &self.0.cache
+    }
+
+    /// The name of the tier.
+    pub fn name(&self) -> &str {
+        &self.0.tier
+    }
+
+    /// How many calls of a kind have ended in a certain way.
+    pub fn count(&self, operation: TierOperation, outcome: TierOutcome) -> u64 {
+        self.0.calls.get(operation as usize, outcome as usize)
+    }
+
+    /// How many lookups found a fresh entry.
+    pub fn hits(&self) -> u64 {
+        self.count(TierOperation::Get, TierOutcome::Hit)
+    }
+
+    /// How many lookups found none: absent, expired, failed or given up.
+    pub fn misses(&self) -> u64 {
+        [TierOutcome::Miss, TierOutcome::Expired, TierOutcome::Error, TierOutcome::Cancelled]
+            .map(|outcome| self.count(TierOperation::Get, outcome))
+            .iter()
+            .sum()
+    }
+
+    /// Hits per lookup, between 0 and 1; `None` before the first lookup.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio of counts is not wanted to the last digit")]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let lookups = self.hits() + self.misses();
+        (lookups > 0).then(|| self.hits() as f64 / lookups as f64)
+    }
+
+    /// How long calls of a kind took.
+    pub fn durations(&self, operation: TierOperation) -> &Histogram {
+        &self.0.durations[operation as usize]
+    }
+}
+
+impl fmt::Debug for TierStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TierStats")
+            .field("cache", &self.cache())
+            .field("name", &self.name())
+            .field("hits", &self.hits())
+            .field("misses", &self.misses())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A distribution of durations, from a nanosecond to centuries, in a fixed 4 KiB.
+///
+/// Each power of two is divided into eight buckets, so a quantile is at most 6.25 % off. Recording is one atomic
+/// addition; nothing is ever lost or scaled.
+///
+/// ```
+/// use cachet::telemetry::Histogram;
+/// use std::time::Duration;
+///
+/// let histogram = Histogram::new();
+/// assert_eq!(histogram.quantile(0.5), None);
+/// for millis in 1..=100 {
+///     histogram.record(Duration::from_millis(millis));
+/// }
+/// assert_eq!(histogram.count(), 100);
+/// let median = histogram.quantile(0.5).unwrap().as_secs_f64();
+/// assert!((median / 0.050 - 1.0).abs() <= 0.0625);
+/// ```
+pub struct Histogram([AtomicU64; BUCKETS]);
+
+/// Each power of two has `1 << PRECISION` buckets; below that, every nanosecond has its own.
+const PRECISION: u32 = 3;
+const BUCKETS: usize = ((64 - PRECISION as usize) + 1) << PRECISION;
+
+impl Histogram {
+    /// Empty.
+    pub fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    /// Adds one duration.
+    pub fn record(&self, duration: Duration) {
+        self.0[bucket_of(nanos(duration))].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many durations have been recorded.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The duration below which a share of all recorded ones lies: 0.5 is the median, 0.99 the 99th percentile.
+    /// `None` while it is empty; shares outside of 0 to 1 count as the nearest of the two.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank is between zero and the count; beyond 2^53 recordings it is off by one in 2^53"
+    )]
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let rank = ((share.clamp(0.0, 1.0) * total as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        counts.iter().enumerate().find_map(|(bucket, count)| {
+            below += count;
+            (below >= rank).then(|| Duration::from_nanos(middle_of(bucket)))
+        })
+    }
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Histogram")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .finish()
+    }
+}
+
+/// The exponent above the precision, then the three bits below the leading one.
+#[allow(clippy::cast_possible_truncation, reason = "both are below 512")]
+const fn bucket_of(nanos: u64) -> usize {
+    if nanos < 1 << PRECISION {
+        return nanos as usize;
+    }
+    let shift = nanos.ilog2() - PRECISION;
+    (((shift as usize) + 1) << PRECISION) + ((nanos >> shift) & ((1 << PRECISION) - 1)) as usize
+}
+
+const fn middle_of(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    let row = bucket >> PRECISION;
+    if row == 0 {
+        return bucket;
+    }
+    let shift = row - 1;
+    let lowest = ((1 << PRECISION) + (bucket & ((1 << PRECISION) - 1))) << shift;
+    lowest + (1 << shift) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_has_a_bucket_whose_middle_is_near() {
+        for exponent in 0..64 {
+            for offset in [0, 1, 3, 7] {
+                let nanos = (1_u64 << exponent).saturating_add(offset * (1 << exponent) / 8);
+                let bucket = bucket_of(nanos);
+                assert!(bucket < BUCKETS, "{nanos}");
+                let middle = middle_of(bucket);
+                let error = middle.abs_diff(nanos);
+                assert!(error <= nanos / 16 + 1, "{nanos} is counted as {middle}");
+            }
+        }
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn buckets_grow_with_the_duration() {
+        let mut last = 0;
+        for nanos in (0..100_000).chain((1..60).map(|exponent| 1 << exponent).filter(|nanos| *nanos > 100_000)) {
+            let bucket = bucket_of(nanos);
+            assert!(bucket >= last);
+            last = bucket;
+        }
+    }
+}

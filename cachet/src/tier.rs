@@ -1,0 +1,159 @@
+//! `CacheTier`: the trait that a storage implements, and what `#[cache_tier]` adds to it.
+
+use std::future::Future;
+
+use crate::telemetry::EvictionReporter;
+use crate::telemetry::span::{FieldRecorder, TierDescriptor};
+use crate::{CacheEntry, Error, Key, Value};
+
+pub(crate) mod erased;
+#[cfg(feature = "memory")]
+pub(crate) mod memory;
+
+/// One storage that a cache can be made of: memory, a directory, Redis, a database.
+///
+/// Implement it with native `async fn`s and put [`#[cache_tier]`](macro@crate::cache_tier) on the `impl`; that makes the tier visible
+/// in telemetry, and only such a tier is accepted by [`Tier::new`](crate::Tier::new).
+///
+/// A tier only stores. Expiry, promotion, policies, statistics and tracing are the cache's business; so is coalescing:
+/// a tier may be called for the same key by several tasks at once.
+///
+/// # What a tier has to keep
+///
+/// The whole [`CacheEntry`], not only its value, since expiry is judged by the entry's stamp. See there for tiers that
+/// write to disk or over the network.
+///
+/// # Errors
+///
+/// A lookup that finds nothing is `Ok(None)`, not an error. An error of [`get`](Self::get) counts as a miss for
+/// whoever asked the cache, and is reported; the next tier is asked.
+///
+/// # Cancel safety
+///
+/// The futures of all methods are dropped half-way when the caller of the cache goes away. What a tier has written by
+/// then must be either the whole entry or none.
+///
+/// # Examples
+///
+/// ```
+/// use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// #[derive(Default)]
+/// struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
+///
+/// #[cache_tier(name = "shelf")]
+/// impl CacheTier<str, u32> for Shelf {
+///     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+///         Ok(self.0.lock().unwrap().get(key).cloned())
+///     }
+///
+///     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+///         self.0.lock().unwrap().insert(key, entry);
+///         Ok(InsertOutcome::Accepted)
+///     }
+///
+///     async fn invalidate(&self, key: &str) -> Result<(), Error> {
+///         self.0.lock().unwrap().remove(key);
+///         Ok(())
+///     }
+///
+///     async fn clear(&self) -> Result<(), Error> {
+///         self.0.lock().unwrap().clear();
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(Shelf::default())).build();
+/// cache.insert("ada", 36).await?;
+/// assert_eq!(*cache.get("ada").await?.unwrap(), 36);
+/// # Ok(()) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a cache tier for keys `{K}` and values `{V}`",
+    note = "write `impl CacheTier<{K}, {V}> for {Self}` and put `#[cache_tier]` on it"
+)]
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "`len` is approximate and fallible; emptiness is not a question for a cache"
+)]
+pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
+    /// Looks an entry up; `Ok(None)` where there is none.
+    fn get(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<V>>, Error>> + Send;
+
+    /// Stores an entry in place of whatever was there for the key, or turns it away.
+    fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> impl Future<Output = Result<InsertOutcome, Error>> + Send;
+
+    /// Removes the entry of a key; that there is none is not an error.
+    fn invalidate(&self, key: &K) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes all entries.
+    fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Looks at an entry without its value: what `Cache::contains` asks.
+    ///
+    /// By default it gets the entry and drops the value; worth overriding where that costs a copy or a transfer.
+    fn peek(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<()>>, Error>> + Send {
+        async move { Ok(self.get(key).await?.map(|entry| entry.metadata())) }
+    }
+
+    /// Tells about how many entries there are; `Ok(None)`, the default, where the tier cannot tell.
+    fn len(&self) -> impl Future<Output = Result<Option<u64>, Error>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Removes an entry that was found expired.
+    ///
+    /// By default it [invalidates](Self::invalidate) the key. Worth overriding where the tier can make sure that the
+    /// entry is still the one that was found, and not a fresh one that has been inserted since.
+    fn invalidate_expired(&self, key: &K, expired: &CacheEntry<()>) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = expired;
+        self.invalidate(key)
+    }
+
+    /// Whether an insert that is rejected, or fails, leaves nothing behind for its key. Where it does not (`false`,
+    /// the default), the cache invalidates the key afterwards, so that an older value cannot hide a newer one below.
+    fn drops_rejected(&self) -> bool {
+        false
+    }
+
+    /// Called once, when the tier is stacked into a cache. A tier that drops entries of its own accord keeps the
+    /// reporter, and tells it.
+    fn attach(&mut self, reporter: EvictionReporter) {
+        let _ = reporter;
+    }
+}
+
+/// What became of an insert.
+///
+/// A rejection is not an error: the tier, or its policy, did not want the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InsertOutcome {
+    /// The entry was stored.
+    Accepted,
+    /// The entry was turned away.
+    Rejected,
+}
+
+/// Implemented by `#[cache_tier]`, never by hand: a tier with its own static callsites.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an instrumented tier for keys `{K}` and values `{V}`",
+    label = "not an instrumented tier",
+    note = "put `#[cache_tier]` on its `impl CacheTier<{K}, {V}> for {Self}`"
+)]
+pub trait InstrumentedTier<K: Key + ?Sized, V: Value>: CacheTier<K, V> {
+    /// The tier promises that its futures are ready when they are first polled.
+    const IMMEDIATE: bool = false;
+
+    /// The tier's default name and its callsites.
+    fn descriptor() -> &'static TierDescriptor;
+
+    /// Records the fields that the tier declares; called only when its span is enabled.
+    fn record_fields(&self, recorder: &mut FieldRecorder<'_>) {
+        let _ = recorder;
+    }
+}

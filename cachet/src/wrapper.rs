@@ -1,0 +1,302 @@
+//! One tier with everything that belongs to it: name, time to live, insert policy, and observation.
+
+use std::borrow::Borrow;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::entry::Age;
+use crate::policy::InsertPolicy;
+use crate::telemetry::{CacheTelemetry, EvictionReporter, TierCall, TierIdentity, TierOperation, TierOutcome};
+use crate::tier::InstrumentedTier;
+use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, poll_once};
+use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+
+/// What is set on a [`Tier`](crate::Tier).
+pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) policy: InsertPolicy<K, V>,
+}
+
+/// A tier as the cache sees it.
+pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
+    tier: T,
+    identity: TierIdentity,
+    ttl: Option<Duration>,
+    policy: InsertPolicy<K, V>,
+    telemetry: Arc<CacheTelemetry>,
+}
+
+impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
+    pub(crate) fn new(
+        mut tier: T,
+        identity: TierIdentity,
+        config: TierConfig<K, V>,
+        telemetry: &Arc<CacheTelemetry>,
+    ) -> Self {
+        tier.attach(EvictionReporter::new(telemetry, &identity));
+        Self { tier, identity, ttl: config.ttl, policy: config.policy, telemetry: Arc::clone(telemetry) }
+    }
+
+    /// Begins a call of the tier, which is reported if somebody listens.
+    fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a>) -> Observed<'f, 'a> {
+        Observed {
+            tier: &self.identity,
+            call: call.operation.map(|operation| {
+                TierCall::start(operation, &self.identity, kind, call.fallback, |recorder| {
+                    self.tier.record_fields(recorder);
+                })
+            }),
+        }
+    }
+
+    /// A lookup: awaits the tier, and tells fresh entries from expired ones, which are removed.
+    async fn read<'f, 'a: 'f, U: Send>(
+        &'a self,
+        kind: TierOperation,
+        key: &'f K,
+        found: impl Future<Output = Result<Option<CacheEntry<U>>, Error>> + Send,
+        call: Call<'f, 'a>,
+    ) -> Read<U> {
+        let mut observed = self.begin(kind, call);
+        let found = observed.run(found).await;
+        let now = observed.answered();
+        match found {
+            Ok(Some(entry)) => match self.judge(&entry, now) {
+                Freshness::Fresh(age) => {
+                    observed.finish(TierOutcome::Hit, age, None);
+                    Read::Hit(entry, age)
+                }
+                Freshness::Expired(age) => {
+                    let removed = self.tier.invalidate_expired(key, &entry.metadata()).await;
+                    let error = removed.err().map(|error| error.in_tier(&self.identity.name));
+                    observed.finish(TierOutcome::Expired, age, error.as_ref());
+                    Read::Miss
+                }
+            },
+            Ok(None) => {
+                observed.finish(TierOutcome::Miss, None, None);
+                Read::Miss
+            }
+            Err(error) => {
+                observed.finish(TierOutcome::Error, None, Some(&error));
+                Read::Failed(error)
+            }
+        }
+    }
+
+    /// An entry's own time to live beats the tier's, in both directions.
+    fn judge<U>(&self, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
+        let ttl = entry.ttl().or(self.ttl);
+        // The clock is read only for those who want to know.
+        if ttl.is_none() && now.is_none() {
+            return Freshness::Fresh(None);
+        }
+        let age = entry.age(&self.telemetry.clock, now);
+        let expired = ttl.is_some_and(|ttl| match age {
+            Age::Known(age) => age > ttl,
+            Age::Future | Age::Unknown => true,
+        });
+        if expired { Freshness::Expired(age.known()) } else { Freshness::Fresh(age.known()) }
+    }
+
+    /// An insert of any origin: policy, stamp, tier, and what has to be undone if it did not work out.
+    async fn write<'f, 'a: 'f>(
+        &'a self,
+        key: K::Owned,
+        mut entry: CacheEntry<V>,
+        origin: Origin<'f>,
+        call: Call<'f, 'a>,
+    ) -> Written {
+        let observed = self.begin(TierOperation::Insert, call);
+        if !self.policy.accepts(key.borrow(), &entry) {
+            observed.finish(TierOutcome::Rejected, None, None);
+            self.drop_older(key.borrow(), origin, call).await;
+            return Ok(InsertOutcome::Rejected);
+        }
+        if self.ttl.is_some() || entry.ttl().is_some() || entry.is_stamped() || !T::IMMEDIATE {
+            entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
+        }
+        let keep_key = !T::IMMEDIATE && origin.ticket().is_some() || !self.tier.drops_rejected();
+        let kept = keep_key.then(|| key.clone());
+        let (stored, observed) = self.store(key, entry, origin, observed).await;
+        let (outcome, error) = match &stored {
+            Stored::Done(Ok(InsertOutcome::Accepted)) => (TierOutcome::Inserted, None),
+            Stored::Done(Ok(InsertOutcome::Rejected)) => (TierOutcome::Rejected, None),
+            Stored::Done(Err(error)) => (TierOutcome::Error, Some(error)),
+            Stored::Overtaken { .. } => (TierOutcome::Superseded, None),
+        };
+        observed.finish(outcome, None, error);
+        if let Some(key) = &kept {
+            match &stored {
+                Stored::Done(Ok(InsertOutcome::Accepted)) | Stored::Overtaken { written: false } => {}
+                Stored::Done(_) => self.drop_older(key.borrow(), origin, call).await,
+                Stored::Overtaken { written: true } => self.remove(key.borrow(), call).await,
+            }
+        }
+        match stored {
+            Stored::Done(written) => written,
+            Stored::Overtaken { .. } => Ok(InsertOutcome::Rejected),
+        }
+    }
+
+    /// Stores, unless a newer write of the key gets in the way.
+    async fn store<'f, 'a>(
+        &'a self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        origin: Origin<'f>,
+        mut observed: Observed<'f, 'a>,
+    ) -> (Stored, Observed<'f, 'a>) {
+        let Some(ticket) = origin.ticket() else {
+            let written = observed.run(self.tier.insert(key, entry)).await;
+            return (Stored::Done(written), observed);
+        };
+        if T::IMMEDIATE {
+            let redeemed = ticket.redeem(|| poll_once(observed.run(self.tier.insert(key, entry))));
+            let stored = match redeemed {
+                Some(ready) => Stored::Done(ready.unwrap_or_else(|| Err(self.not_immediate()))),
+                None => Stored::Overtaken { written: false },
+            };
+            return (stored, observed);
+        }
+        if !ticket.is_current() {
+            return (Stored::Overtaken { written: false }, observed);
+        }
+        let written = observed.run(self.tier.insert(key, entry)).await;
+        let stored = if ticket.is_current() { Stored::Done(written) } else { Stored::Overtaken { written: true } };
+        (stored, observed)
+    }
+
+    /// A tier that did not take an entry must not go on serving the one it had before.
+    async fn drop_older<'f, 'a>(&'a self, key: &K, origin: Origin<'f>, call: Call<'f, 'a>) {
+        // What is promoted is no newer than what the tier had: nothing, or something it could not read.
+        if !matches!(origin, Origin::Promoted(_)) {
+            self.remove(key, call).await;
+        }
+    }
+
+    async fn remove<'a>(&'a self, key: &K, call: Call<'_, 'a>) {
+        // Reported like any other call; there is nobody who could do more about a failure.
+        let _ = self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, self.tier.invalidate(key), call).await;
+    }
+
+    /// Calls that either work or fail.
+    async fn simple<'a, R>(
+        &'a self,
+        kind: TierOperation,
+        outcome: TierOutcome,
+        work: impl Future<Output = Result<R, Error>> + Send,
+        call: Call<'_, 'a>,
+    ) -> Result<R, Error> {
+        let mut observed = self.begin(kind, call);
+        let result = observed.run(work).await;
+        observed.finish(if result.is_ok() { outcome } else { TierOutcome::Error }, None, result.as_ref().err());
+        result
+    }
+
+    fn not_immediate(&self) -> Error {
+        Error::not_immediate().in_tier(&self.identity.name)
+    }
+
+    /// An immediate tier's answer at once, any other's in a box.
+    fn step<'f, R: 'f>(&self, work: impl Future<Output = R> + Send + 'f, late: impl FnOnce(Error) -> R) -> Step<'f, R> {
+        if T::IMMEDIATE {
+            Step::Ready(poll_once(work).unwrap_or_else(|| late(self.not_immediate())))
+        } else {
+            Step::Wait(Box::pin(work))
+        }
+    }
+}
+
+/// What became of an insert that could be overtaken by a newer write.
+enum Stored {
+    Done(Written),
+    /// `written` says that the entry may be in the tier all the same, and has to go.
+    Overtaken {
+        written: bool,
+    },
+}
+
+enum Freshness {
+    Fresh(Option<Duration>),
+    Expired(Option<Duration>),
+}
+
+/// A call of a tier that is reported if somebody listens.
+struct Observed<'f, 'a> {
+    tier: &'a TierIdentity,
+    call: Option<TierCall<'f, 'a>>,
+}
+
+impl Observed<'_, '_> {
+    /// Awaits the tier; its errors get its name.
+    async fn run<R>(&mut self, work: impl Future<Output = Result<R, Error>> + Send) -> Result<R, Error> {
+        let result = match &mut self.call {
+            Some(call) => call.run(work).await,
+            None => work.await,
+        };
+        result.map_err(|error| error.in_tier(&self.tier.name))
+    }
+
+    fn answered(&mut self) -> Option<Tick> {
+        self.call.as_mut().and_then(TierCall::answered)
+    }
+
+    fn finish(self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
+        if let Some(call) = self.call {
+            call.finish(outcome, age, error);
+        }
+    }
+}
+
+impl<K, V, T> ErasedTier<K, V> for CacheWrapper<K, V, T>
+where
+    K: Key + ?Sized,
+    V: Value,
+    T: InstrumentedTier<K, V>,
+{
+    fn identity(&self) -> &TierIdentity {
+        &self.identity
+    }
+
+    fn immediate(&self) -> bool {
+        T::IMMEDIATE
+    }
+
+    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>> {
+        self.step(self.read(TierOperation::Get, key, self.tier.get(key), call), Read::Failed)
+    }
+
+    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<()>> {
+        self.step(self.read(TierOperation::Contains, key, self.tier.peek(key), call), Read::Failed)
+    }
+
+    fn insert<'f, 'a: 'f>(
+        &'a self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        origin: Origin<'f>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Written>
+    where
+        K::Owned: 'f,
+    {
+        self.step(self.write(key, entry, origin, call), Err)
+    }
+
+    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+        let work = self.tier.invalidate(key);
+        self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
+    }
+
+    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+        self.step(self.simple(TierOperation::Clear, TierOutcome::Cleared, self.tier.clear(), call), Err)
+    }
+
+    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>> {
+        self.step(self.simple(TierOperation::Len, TierOutcome::Counted, self.tier.len(), call), Err)
+    }
+}
