@@ -14,7 +14,7 @@ use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, Tier
 use crate::tier::InstrumentedTier;
 use crate::tier::erased::ErasedTier;
 use crate::wrapper::{CacheWrapper, TierConfig};
-use crate::{Key, Value};
+use crate::{CacheTier, Key, Value};
 
 pub(crate) mod keys;
 
@@ -203,7 +203,7 @@ type Wrap<K, V> =
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
-    pub fn new<T: InstrumentedTier<K, V> + 'static>(tier: T) -> Self {
+    pub fn new<T: CacheTier<K, V> + InstrumentedTier<K, V> + 'static>(tier: T) -> Self {
         Self {
             config: TierConfig { name: None, ttl: None, policy: InsertPolicy::always() },
             descriptor: T::descriptor(),
@@ -238,7 +238,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// ```
     #[cfg(feature = "memory")]
     pub fn memory_by_weight(capacity: u64, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        Self::new(crate::tier::memory::MemoryTier::with_weight(capacity, Arc::new(weigh)))
+        Self::new(crate::tier::memory::MemoryTier::with_weight(capacity, weigh))
     }
 
     /// The name under which telemetry reports the tier; by default the one that its `#[cache_tier]` declares. An empty

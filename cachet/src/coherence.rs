@@ -67,12 +67,18 @@ impl Coherence {
         Ticket { coherence: self, hash, version, clears }
     }
 
+    /// Whether nobody has a ticket, so that nobody can be overtaken.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tickets.load(Ordering::SeqCst) == 0
+    }
+
     /// Begins a write of one key.
     ///
     /// `atomic` says that the write is a single synchronous step: then, while no ticket is out, nobody can tell it
     /// from one that happened before any that will be.
     pub(crate) fn write<K: Hash + ?Sized>(&self, key: &K, atomic: bool) -> Option<Writing<'_>> {
-        if atomic && self.tickets.load(Ordering::SeqCst) == 0 {
+        if atomic && self.is_quiet() {
             return None;
         }
         let hash = self.hasher.hash_one(key);

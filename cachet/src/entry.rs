@@ -153,6 +153,11 @@ impl<V> CacheEntry<V> {
         }
     }
 
+    #[inline]
+    pub(crate) const fn has_ttl(&self) -> bool {
+        self.ttl.get().is_some()
+    }
+
     pub(crate) const fn is_stamped(&self) -> bool {
         self.tick.get().is_some() || self.wall.get().is_some()
     }
@@ -169,12 +174,42 @@ impl<V> CacheEntry<V> {
         self.tick = OptionalNanos::some(clock.now().0);
         self.wall = if outlives_process { OptionalNanos::some(clock.wall().0) } else { OptionalNanos::NONE };
     }
+}
+
+/// An entry in a tier of this process, which has no use for the wall clock.
+#[cfg(feature = "memory")]
+#[derive(Clone)]
+pub(crate) struct InProcessEntry<V> {
+    value: V,
+    ttl: OptionalNanos,
+    tick: OptionalNanos,
+}
+
+#[cfg(feature = "memory")]
+impl<V> InProcessEntry<V> {
+    pub(crate) const fn metadata(&self) -> CacheEntry<()> {
+        CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: OptionalNanos::NONE }
+    }
 
     /// Whether both were inserted at the same moment under the same terms: the same entry, unless it was
     /// replaced within one tick of the clock.
-    #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only the memory tier compares entries"))]
     pub(crate) fn same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
-        (self.ttl, self.tick, self.wall) == (other.ttl, other.tick, other.wall)
+        (self.ttl, self.tick) == (other.ttl, other.tick)
+    }
+}
+
+#[cfg(feature = "memory")]
+impl<V> From<CacheEntry<V>> for InProcessEntry<V> {
+    fn from(CacheEntry { value, ttl, tick, wall: _ }: CacheEntry<V>) -> Self {
+        Self { value, ttl, tick }
+    }
+}
+
+#[cfg(feature = "memory")]
+impl<V> From<InProcessEntry<V>> for CacheEntry<V> {
+    #[inline]
+    fn from(InProcessEntry { value, ttl, tick }: InProcessEntry<V>) -> Self {
+        Self { value, ttl, tick, wall: OptionalNanos::NONE }
     }
 }
 

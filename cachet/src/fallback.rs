@@ -1,6 +1,7 @@
 //! Several tiers as one: asking them in order, promoting what a later one had, and writing to all.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,6 +20,7 @@ pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
+    first_immediate: bool,
     pub(crate) coherence: Coherence,
 }
 
@@ -35,9 +37,9 @@ pub(crate) struct Found<'a, U> {
 pub(crate) type Answer<'a, U> = Result<Option<Found<'a, U>>, Error>;
 
 /// What came of asking the first tier only.
-pub(crate) enum First<'a, U> {
-    Answered(Answer<'a, U>),
-    /// There is more to ask: the tiers from `next` on.
+pub(crate) enum First<U> {
+    Hit(CacheEntry<U>, Option<Duration>),
+    /// The tiers from `next` on are still to be asked, if there are any.
     Open {
         next: usize,
         failure: Option<Error>,
@@ -46,8 +48,9 @@ pub(crate) enum First<'a, U> {
 
 impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     pub(crate) fn new(first: Box<dyn ErasedTier<K, V>>, rest: Vec<Box<dyn ErasedTier<K, V>>>) -> Self {
-        let immediate = first.immediate() && rest.iter().all(|tier| tier.immediate());
-        Self { first, rest: rest.into(), immediate, coherence: Coherence::new() }
+        let first_immediate = first.immediate();
+        let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
+        Self { first, rest: rest.into(), immediate, first_immediate, coherence: Coherence::new() }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -70,28 +73,39 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         self.iter().map(|tier| &*tier.identity().name)
     }
 
+    /// What the first tier has, if that is simple; see [`ErasedTier::hit`].
+    #[inline]
+    pub(crate) fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
+        self.first.hit(key)
+    }
+
     /// Asks the first tier, if it answers at once: all that a hit there ever does.
     #[inline]
     pub(crate) fn ask_first<'f, 'a: 'f, U>(
         &'a self,
         operation: Option<&'f Operation<'a>>,
         ask: impl FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> First<'a, U> {
-        if !self.first.immediate() {
-            return First::Open { next: 0, failure: None };
-        }
-        let Step::Ready(read) = ask(&*self.first, Call::of(operation)) else {
-            return First::Open { next: 0, failure: None };
-        };
-        match read {
-            Read::Hit(entry, age) => {
-                First::Answered(Ok(Some(Found { entry, tier: &self.first.identity().name, age, depth: 0 })))
+    ) -> First<U> {
+        if self.first_immediate {
+            match ask(&*self.first, Call::of(operation)) {
+                Step::Ready(Read::Hit(entry, age)) => return First::Hit(entry, age),
+                Step::Ready(Read::Miss) => return First::Open { next: 1, failure: None },
+                Step::Ready(Read::Failed(error)) => return First::Open { next: 1, failure: Some(error) },
+                // Not what it promised; it is asked again, and waited for.
+                Step::Wait(_) => {}
             }
-            Read::Miss if self.rest.is_empty() => First::Answered(Ok(None)),
-            Read::Failed(error) if self.rest.is_empty() => First::Answered(Err(error)),
-            Read::Miss => First::Open { next: 1, failure: None },
-            Read::Failed(error) => First::Open { next: 1, failure: Some(error) },
         }
+        First::Open { next: 0, failure: None }
+    }
+
+    /// Whether nothing is left to ask when `next` is the next tier's number.
+    #[inline]
+    pub(crate) fn is_end(&self, next: usize) -> bool {
+        next > self.rest.len()
+    }
+
+    pub(crate) fn first_name(&self) -> &Arc<str> {
+        &self.first.identity().name
     }
 
     /// Asks the tiers from `next` on, one after the other, until one answers.
@@ -103,6 +117,9 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
     ) -> Answer<'a, U> {
         for (depth, tier) in self.iter().enumerate().skip(next) {
+            if let (Some(operation), 1..) = (operation, depth) {
+                operation.falls_back();
+            }
             match ask(tier, Call::of(operation).after(depth)).finish().await {
                 Read::Hit(entry, age) => {
                     return Ok(Some(Found { entry, tier: &tier.identity().name, age, depth }));
@@ -126,6 +143,15 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
             let origin = Origin::Promoted(ticket);
             let _ = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation)).finish().await;
         }
+    }
+
+    /// Inserts into the first tier alone, where there is no other.
+    #[inline]
+    pub(crate) fn insert_first<'f>(&'f self, key: K::Owned, entry: CacheEntry<V>) -> Step<'f, Written>
+    where
+        K::Owned: 'f,
+    {
+        self.first.insert(key, entry, Origin::Direct, Call::of(None))
     }
 
     /// Inserts into all tiers at once. An error wins over acceptance, acceptance over rejection.

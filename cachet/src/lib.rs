@@ -24,7 +24,7 @@ pub use cachet_macros::cache_tier;
 pub use self::bounds::{Key, Value};
 pub use self::builder::keys::RecordKeys;
 pub use self::builder::{CacheBuilder, HasTier, NoTier, Tier};
-pub use self::cache::Cache;
+pub use self::cache::{Cache, Get};
 pub use self::clock::{Clock, ManualClock, Stopwatch};
 pub use self::entry::CacheEntry;
 pub use self::error::Error;

@@ -139,13 +139,15 @@ pub enum InsertOutcome {
 }
 
 /// Implemented by `#[cache_tier]`, never by hand: a tier with its own static callsites.
+///
+/// It has no bounds of its own: whatever is wrong with the types of an `impl CacheTier` is said there, once.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an instrumented tier for keys `{K}` and values `{V}`",
     label = "not an instrumented tier",
     note = "put `#[cache_tier]` on its `impl CacheTier<{K}, {V}> for {Self}`"
 )]
-pub trait InstrumentedTier<K: Key + ?Sized, V: Value>: CacheTier<K, V> {
+pub trait InstrumentedTier<K: ?Sized, V> {
     /// The tier promises that its futures are ready when they are first polled.
     const IMMEDIATE: bool = false;
 

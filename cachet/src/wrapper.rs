@@ -3,15 +3,18 @@
 use std::borrow::Borrow;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::entry::Age;
 use crate::policy::InsertPolicy;
-use crate::telemetry::{CacheTelemetry, EvictionReporter, TierCall, TierIdentity, TierOperation, TierOutcome};
+use crate::telemetry::{
+    CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome,
+};
 use crate::tier::InstrumentedTier;
 use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, poll_once};
-use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
@@ -29,7 +32,7 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
     telemetry: Arc<CacheTelemetry>,
 }
 
-impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
+impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
     pub(crate) fn new(
         mut tier: T,
         identity: TierIdentity,
@@ -87,6 +90,12 @@ impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T>
         }
     }
 
+    /// Whether neither the entry nor the tier sets a time to live.
+    #[inline]
+    fn is_eternal<U>(&self, entry: &CacheEntry<U>) -> bool {
+        self.ttl.is_none() && !entry.has_ttl()
+    }
+
     /// An entry's own time to live beats the tier's, in both directions.
     fn judge<U>(&self, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
         let ttl = entry.ttl().or(self.ttl);
@@ -106,7 +115,7 @@ impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T>
     async fn write<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
-        mut entry: CacheEntry<V>,
+        entry: CacheEntry<V>,
         origin: Origin<'f>,
         call: Call<'f, 'a>,
     ) -> Written {
@@ -116,9 +125,7 @@ impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T>
             self.drop_older(key.borrow(), origin, call).await;
             return Ok(InsertOutcome::Rejected);
         }
-        if self.ttl.is_some() || entry.ttl().is_some() || entry.is_stamped() || !T::IMMEDIATE {
-            entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
-        }
+        let entry = self.stamped(entry);
         let keep_key = !T::IMMEDIATE && origin.ticket().is_some() || !self.tier.drops_rejected();
         let kept = keep_key.then(|| key.clone());
         let (stored, observed) = self.store(key, entry, origin, observed).await;
@@ -140,6 +147,15 @@ impl<K: Key + ?Sized, V: Value, T: InstrumentedTier<K, V>> CacheWrapper<K, V, T>
             Stored::Done(written) => written,
             Stored::Overtaken { .. } => Ok(InsertOutcome::Rejected),
         }
+    }
+
+    /// Stamps an entry that is about to be inserted, if its age will ever matter here.
+    #[inline]
+    fn stamped(&self, mut entry: CacheEntry<V>) -> CacheEntry<V> {
+        if !T::IMMEDIATE || entry.is_stamped() || !self.is_eternal(&entry) {
+            entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
+        }
+        entry
     }
 
     /// Stores, unless a newer write of the key gets in the way.
@@ -225,6 +241,12 @@ enum Freshness {
     Expired(Option<Duration>),
 }
 
+impl Freshness {
+    fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired(_))
+    }
+}
+
 /// A call of a tier that is reported if somebody listens.
 struct Observed<'f, 'a> {
     tier: &'a TierIdentity,
@@ -256,7 +278,7 @@ impl<K, V, T> ErasedTier<K, V> for CacheWrapper<K, V, T>
 where
     K: Key + ?Sized,
     V: Value,
-    T: InstrumentedTier<K, V>,
+    T: CacheTier<K, V> + InstrumentedTier<K, V>,
 {
     fn identity(&self) -> &TierIdentity {
         &self.identity
@@ -266,7 +288,29 @@ where
         T::IMMEDIATE
     }
 
+    #[inline]
+    fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
+        if !T::IMMEDIATE {
+            return Poll::Pending;
+        }
+        match poll_once(self.tier.get(key)) {
+            Some(Ok(Some(entry))) if !self.is_eternal(&entry) && self.judge(&entry, None).is_expired() => Poll::Pending,
+            Some(Ok(found)) => Poll::Ready(Ok(found)),
+            Some(Err(error)) => Poll::Ready(Err(error.in_tier(&self.identity.name))),
+            None => Poll::Ready(Err(self.not_immediate())),
+        }
+    }
+
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>> {
+        if call.operation.is_none_or(Operation::ignores_tiers) {
+            let _scope = call.operation.map(Operation::enter);
+            match self.hit(key) {
+                Poll::Ready(Ok(Some(entry))) => return Step::Ready(Read::Hit(entry, None)),
+                Poll::Ready(Ok(None)) => return Step::Ready(Read::Miss),
+                Poll::Ready(Err(error)) => return Step::Ready(Read::Failed(error)),
+                Poll::Pending => {}
+            }
+        }
         self.step(self.read(TierOperation::Get, key, self.tier.get(key), call), Read::Failed)
     }
 
@@ -284,6 +328,16 @@ where
     where
         K::Owned: 'f,
     {
+        let told = !call.operation.is_none_or(Operation::ignores_tiers);
+        if T::IMMEDIATE && !told && matches!(origin, Origin::Direct) && self.tier.drops_rejected() {
+            // The hot path: nothing to wait for, nobody to tell, nothing to undo.
+            let _scope = call.operation.map(Operation::enter);
+            if self.policy.accepts(key.borrow(), &entry) {
+                let written = poll_once(self.tier.insert(key, self.stamped(entry)));
+                let written = written.unwrap_or_else(|| Err(self.not_immediate()));
+                return Step::Ready(written.map_err(|error| error.in_tier(&self.identity.name)));
+            }
+        }
         self.step(self.write(key, entry, origin, call), Err)
     }
 

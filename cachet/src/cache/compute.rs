@@ -3,10 +3,11 @@
 use std::error::Error as StdError;
 use std::future::Future;
 
-use super::{Cache, Ending, Inner, conclude, turns_slow};
-use crate::fallback::{First, Found};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{Origin, Step};
+use super::read::{Begun, Search};
+use super::{Cache, Ending, Inner, conclude};
+use crate::fallback::Found;
+use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
+use crate::tier::erased::{Origin, Step, settle};
 use crate::{CacheEntry, Error, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -55,7 +56,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         E: Into<CacheEntry<V>>,
     {
         let load = async move { Ok(Some(compute().await.into())) };
-        self.start_compute(CacheOperation::GetOrInsert, key, load).finish().await?.ok_or_else(nothing)
+        settle!(self.start_compute(CacheOperation::GetOrInsert, key, load))?.ok_or_else(nothing)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that can fail. A failure is not stored: the next call
@@ -104,7 +105,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                 Err(error) => Err(Error::load(error.into())),
             }
         };
-        self.start_compute(CacheOperation::TryGetOrInsert, key, load).finish().await?.ok_or_else(nothing)
+        settle!(self.start_compute(CacheOperation::TryGetOrInsert, key, load))?.ok_or_else(nothing)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that may have nothing to give. Nothing is stored then:
@@ -141,10 +142,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         E: Into<CacheEntry<V>>,
     {
         let load = async move { Ok(compute().await.map(Into::into)) };
-        self.start_compute(CacheOperation::OptionallyGetOrInsert, key, load).finish().await
+        settle!(self.start_compute(CacheOperation::OptionallyGetOrInsert, key, load))
     }
 
     /// The engine. A hit of an immediate first tier is all done here; everything else goes on in one box.
+    #[inline]
     fn start_compute<'f>(
         &'f self,
         kind: CacheOperation,
@@ -152,15 +154,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         load: impl Future<Output = Loaded<V>> + Send + 'f,
     ) -> Step<'f, Loaded<V>> {
         let inner = &*self.0;
-        let operation = inner.observe(kind, Some(key));
-        let (next, failure) = match inner.tiers.ask_first(operation.as_ref(), |tier, call| tier.get(key, call)) {
-            First::Answered(Ok(Some(found))) => return Step::Ready(conclude(operation, Ok(Some(found)))),
-            // A miss of the only tier is not the end here.
-            First::Answered(Ok(None)) => (usize::MAX, None),
-            First::Answered(Err(error)) => (usize::MAX, Some(error)),
-            First::Open { next, failure } => (next, failure),
+        let search = match inner.begin_read(kind, key, |tier, call| tier.get(key, call)) {
+            Begun::Hit(entry) => return Step::Ready(Ok(Some(entry))),
+            Begun::Open(search) => search,
         };
-        Step::Wait(Box::pin(inner.finish_compute(key, operation, next, failure, load)))
+        Step::Wait(Box::pin(inner.finish_compute(key, search, load)))
     }
 }
 
@@ -171,13 +169,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     async fn finish_compute<'a>(
         &'a self,
         key: &'a K,
-        mut operation: Option<Operation<'a>>,
-        next: usize,
-        failure: Option<Error>,
+        search: Search<'a>,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
+        let Search { mut operation, next, failure } = search;
         let ending = {
-            let operation = turns_slow(&mut operation);
+            let operation = operation.as_ref();
             let ticket = self.tiers.coherence.ticket(key);
             match self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await {
                 Ok(Some(found)) => {
@@ -204,7 +201,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 }
             }
         };
-        conclude(operation, ending)
+        conclude(&mut operation, ending)
     }
 }
 

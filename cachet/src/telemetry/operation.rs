@@ -100,6 +100,23 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// A tier is asked because an earlier one did not answer.
+    pub(crate) fn falls_back(&self) {
+        self.fallback.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether calls of tiers are nobody's business, only the operation as a whole.
+    #[inline]
+    pub(crate) fn ignores_tiers(&self) -> bool {
+        !self.telemetry.wants_tiers()
+    }
+
+    /// Makes the operation's id the current one, for code that is called without a [`TierCall`].
+    #[inline]
+    pub(crate) fn enter(&self) -> super::request_id::Scope {
+        self.id.enter()
+    }
+
     fn now(&self) -> Option<Tick> {
         self.started.map(|_| self.telemetry.clock.now())
     }
@@ -137,7 +154,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Sends the completion event.
-    pub(crate) fn complete<'e>(mut self, completion: impl Into<Completion<'a, 'e>>) {
+    pub(crate) fn complete<'e>(&mut self, completion: impl Into<Completion<'a, 'e>>) {
         self.send(&completion.into());
     }
 
@@ -199,9 +216,6 @@ impl<'o, 'a> TierCall<'o, 'a> {
         fallback: bool,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        if fallback {
-            operation.fallback.store(true, Ordering::Relaxed);
-        }
         let telemetry = operation.telemetry;
         let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), &operation.span, record_fields);
         // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has

@@ -27,7 +27,20 @@ impl<T> Step<'_, T> {
     }
 }
 
+/// Awaits a [`Step`] in place. A function would move what is ready once more, and that is what a hit consists of.
+macro_rules! settle {
+    ($step:expr) => {
+        match $step {
+            $crate::tier::erased::Step::Ready(done) => done,
+            $crate::tier::erased::Step::Wait(future) => future.await,
+        }
+    };
+}
+
+pub(crate) use settle;
+
 /// Polls a future once, for those that promise to be ready.
+#[inline]
 pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),
@@ -90,6 +103,11 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
 
     /// Whether every call is answered at once, with [`Step::Ready`].
     fn immediate(&self) -> bool;
+
+    /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
+    /// `Cache::get` returns it, since that is what a hit consists of. Pending where there is more to it: then nothing
+    /// was changed, and [`get`](Self::get) has to be asked.
+    fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>>;
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>>;
 

@@ -2,12 +2,12 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use smallvec::SmallVec;
 
+use crate::entry::InProcessEntry;
 use crate::telemetry::EvictionReporter;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier};
 
@@ -15,39 +15,85 @@ use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier}
 ///
 /// The engine is [`quick_cache`](https://docs.rs/quick_cache): a sharded concurrent map with a modified Clock-PRO
 /// eviction policy, close to S3-FIFO, which resists scans. A hit takes one read lock of one shard and allocates nothing.
-pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value> {
-    entries: Cache<K::Owned, Stored<V>, StoredWeight, DefaultHashBuilder, Leaving>,
-    weigh: Option<Arc<Weigh<K, V>>>,
+pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value, C: Capacity<K, V>> {
+    entries: Cache<K::Owned, Stored<V, C::Weight>, StoredWeight, DefaultHashBuilder, Leaving>,
+    capacity: C,
     /// Heavier entries do not fit into a shard.
     max_weight: u64,
     reporter: Option<EvictionReporter>,
 }
 
-/// What an entry weighs, in the unit of the tier's capacity.
-pub(crate) type Weigh<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
+/// What a tier's capacity is counted in.
+pub(crate) trait Capacity<K: ?Sized, V>: Send + Sync {
+    /// What an entry weighs; kept beside it, since the engine relies on it never changing.
+    type Weight: Weight;
+
+    fn weigh(&self, key: &K, value: &V) -> Self::Weight;
+}
+
+pub(crate) trait Weight: Copy + Send + Sync {
+    fn get(self) -> u64;
+}
+
+/// Entries are counted: each weighs one, and nothing has to be kept.
+pub(crate) struct ByCount;
+
+impl<K: ?Sized, V> Capacity<K, V> for ByCount {
+    type Weight = ();
+
+    fn weigh(&self, _key: &K, _value: &V) {}
+}
+
+impl Weight for () {
+    fn get(self) -> u64 {
+        1
+    }
+}
+
+/// Entries are weighed by the user's function.
+pub(crate) struct ByWeight<F>(F);
+
+impl<K: ?Sized, V, F: Fn(&K, &V) -> u64 + Send + Sync> Capacity<K, V> for ByWeight<F> {
+    type Weight = u64;
+
+    fn weigh(&self, key: &K, value: &V) -> u64 {
+        // The engine never evicts what weighs nothing.
+        (self.0)(key, value).max(1)
+    }
+}
+
+impl Weight for u64 {
+    fn get(self) -> u64 {
+        self
+    }
+}
 
 /// The share of a shard that frequently used entries may fill.
 const HOT_SHARE: f64 = 0.97;
 /// By how much an entry is expected to weigh, where nobody has said; it only sets the number of shards.
 const EXPECTED_WEIGHT: u64 = 1024;
 
-impl<K: Key + ?Sized, V: Value> MemoryTier<K, V> {
+impl<K: Key + ?Sized, V: Value> MemoryTier<K, V, ByCount> {
     pub(crate) fn with_capacity(entries: usize) -> Self {
-        Self::new(entries, entries as u64, None)
+        Self::new(entries, entries as u64, ByCount)
     }
+}
 
-    pub(crate) fn with_weight(capacity: u64, weigh: Arc<Weigh<K, V>>) -> Self {
+impl<K: Key + ?Sized, V: Value, F: Fn(&K, &V) -> u64 + Send + Sync> MemoryTier<K, V, ByWeight<F>> {
+    pub(crate) fn with_weight(capacity: u64, weigh: F) -> Self {
         let expected = usize::try_from(capacity / EXPECTED_WEIGHT).unwrap_or(usize::MAX).max(1);
-        Self::new(expected, capacity, Some(weigh))
+        Self::new(expected, capacity, ByWeight(weigh))
     }
+}
 
-    fn new(expected: usize, capacity: u64, weigh: Option<Arc<Weigh<K, V>>>) -> Self {
+impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
+    fn new(expected: usize, weight: u64, capacity: C) -> Self {
         let mut options = OptionsBuilder::new();
-        options.estimated_items_capacity(expected).weight_capacity(capacity).hot_allocation(HOT_SHARE);
+        options.estimated_items_capacity(expected).weight_capacity(weight).hot_allocation(HOT_SHARE);
         let entries = match options.build() {
             Ok(options) => Cache::with_options(options, StoredWeight, DefaultHashBuilder::default(), Leaving),
             // Only a missing option is an error, and both are given.
-            Err(_) => Cache::with(expected, capacity, StoredWeight, DefaultHashBuilder::default(), Leaving),
+            Err(_) => Cache::with(expected, weight, StoredWeight, DefaultHashBuilder::default(), Leaving),
         };
         let shard = entries.shard_capacity();
         #[allow(
@@ -57,26 +103,25 @@ impl<K: Key + ?Sized, V: Value> MemoryTier<K, V> {
             reason = "the very computation by which the engine admits entries"
         )]
         let max_weight = ((shard as f64 * HOT_SHARE) as u64).clamp(shard.min(1), shard);
-        Self { entries, weigh, max_weight, reporter: None }
+        Self { entries, capacity, max_weight, reporter: None }
     }
 }
 
 // Its futures are ready at once: the engine never waits for anything but a lock.
 #[cache_tier(name = "memory", target = "cachet::tier", immediate, crate = crate)]
-impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MemoryTier<K, V> {
+impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTier<K, V, C> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
-        Ok(self.entries.get(key).map(|stored| stored.entry))
+        Ok(self.entries.get(key).map(|stored| stored.entry.into()))
     }
 
     async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
-        // Kept beside the entry: the engine relies on it never changing.
-        let weight = self.weigh.as_ref().map_or(1, |weigh| weigh(key.borrow(), entry.value()).max(1));
-        if weight > self.max_weight {
+        let weight = self.capacity.weigh(key.borrow(), entry.value());
+        if weight.get() > self.max_weight {
             self.entries.remove(Borrow::<K>::borrow(&key));
             return Ok(InsertOutcome::Rejected);
         }
         let mut left = Left::default();
-        self.entries.insert_with_lifecycle(key, Stored { entry, weight }, &mut left);
+        self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
         if let Some(reporter) = &self.reporter {
             for entry in &left.evicted {
                 reporter.evicted(entry);
@@ -122,7 +167,7 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MemoryTier<K, V> {
     }
 }
 
-impl<K: Key + ?Sized, V: Value> fmt::Debug for MemoryTier<K, V> {
+impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> fmt::Debug for MemoryTier<K, V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryTier")
             .field("len", &self.entries.len())
@@ -131,18 +176,19 @@ impl<K: Key + ?Sized, V: Value> fmt::Debug for MemoryTier<K, V> {
     }
 }
 
+/// What the engine keeps: the smaller, the more of it fits into the processor's caches.
 #[derive(Clone)]
-struct Stored<V> {
-    entry: CacheEntry<V>,
-    weight: u64,
+struct Stored<V, W> {
+    entry: InProcessEntry<V>,
+    weight: W,
 }
 
 #[derive(Clone)]
 struct StoredWeight;
 
-impl<Q, V> Weighter<Q, Stored<V>> for StoredWeight {
-    fn weight(&self, _key: &Q, stored: &Stored<V>) -> u64 {
-        stored.weight
+impl<Q, V, W: Weight> Weighter<Q, Stored<V, W>> for StoredWeight {
+    fn weight(&self, _key: &Q, stored: &Stored<V, W>) -> u64 {
+        stored.weight.get()
     }
 }
 
@@ -150,27 +196,27 @@ impl<Q, V> Weighter<Q, Stored<V>> for StoredWeight {
 #[derive(Clone)]
 struct Leaving;
 
-struct Left<Q, V> {
+struct Left<Q, S> {
     evicted: SmallVec<[CacheEntry<()>; 1]>,
     /// Dropped only when the shard is no longer locked: what a value's `drop` does is not ours to know.
-    dropped: SmallVec<[(Q, Stored<V>); 1]>,
+    dropped: SmallVec<[(Q, S); 1]>,
 }
 
-impl<Q, V> Default for Left<Q, V> {
+impl<Q, S> Default for Left<Q, S> {
     fn default() -> Self {
         Self { evicted: SmallVec::new(), dropped: SmallVec::new() }
     }
 }
 
-impl<Q, V> Lifecycle<Q, Stored<V>> for Leaving {
-    type RequestState = Left<Q, V>;
+impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for Leaving {
+    type RequestState = Left<Q, Stored<V, W>>;
 
     // Called for evictions only; `on_evict` is called for replaced entries as well.
-    fn before_evict(&self, left: &mut Left<Q, V>, _key: &Q, stored: &mut Stored<V>) {
+    fn before_evict(&self, left: &mut Self::RequestState, _key: &Q, stored: &mut Stored<V, W>) {
         left.evicted.push(stored.entry.metadata());
     }
 
-    fn on_evict(&self, left: &mut Left<Q, V>, key: Q, stored: Stored<V>) {
+    fn on_evict(&self, left: &mut Self::RequestState, key: Q, stored: Stored<V, W>) {
         left.dropped.push((key, stored));
     }
 }

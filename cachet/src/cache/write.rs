@@ -1,0 +1,188 @@
+//! Writing and counting: `insert`, `invalidate`, `clear`, `len`.
+
+use std::borrow::Borrow;
+use std::future::Future;
+
+use super::{Cache, Ending, Inner, conclude};
+use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
+use crate::tier::erased::{ErasedTier, Origin, Step, settle};
+use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+
+impl<K: Key + ?Sized, V: Value> Cache<K, V> {
+    /// Stores an entry in all tiers, at once, in place of whatever was there.
+    ///
+    /// `entry` is a value, or a [`CacheEntry`] with a time to live of its own. A promotion or a computed insert of the
+    /// same key that is under way at this moment does not overwrite it.
+    ///
+    /// Accepted if any tier accepted the entry. A tier that turns it away, or fails, drops the older value that it may
+    /// hold for the key.
+    ///
+    /// # Errors
+    ///
+    /// If some tier failed, its error, which names it; every tier has been tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, CacheEntry, InsertOutcome, Tier};
+    /// use std::time::Duration;
+    ///
+    /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
+    /// assert_eq!(ages.insert("ada", 36).await?, InsertOutcome::Accepted);
+    /// ages.insert("bob", CacheEntry::expires_after(41, Duration::from_secs(60))).await?;
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use = "futures do nothing unless awaited"]
+    pub fn insert<Q, E>(&self, key: Q, entry: E) -> impl Future<Output = Result<InsertOutcome, Error>> + Send
+    where
+        Q: Into<K::Owned>,
+        E: Into<CacheEntry<V>>,
+    {
+        let (key, entry) = (key.into(), entry.into());
+        async move { settle!(self.start_insert(key, entry)) }
+    }
+
+    fn start_insert<'a>(&'a self, key: K::Owned, mut entry: CacheEntry<V>) -> Step<'a, Result<InsertOutcome, Error>>
+    where
+        K::Owned: 'a,
+    {
+        let inner = &*self.0;
+        inner.fix_deadline(&mut entry);
+        let atomic = inner.tiers.is_one_immediate();
+        if atomic && !inner.telemetry.observed() && inner.tiers.coherence.is_quiet() {
+            // Nobody listens, nobody can be overtaken, nothing to wait for.
+            return inner.tiers.insert_first(key, entry);
+        }
+        inner.go_on_inserting(key, entry, atomic)
+    }
+
+    /// Removes the entry of a key from all tiers; that there is none is not an error.
+    ///
+    /// # Errors
+    ///
+    /// If some tier failed, its error, which names it; every tier has been tried.
+    #[must_use = "futures do nothing unless awaited"]
+    pub async fn invalidate(&self, key: &K) -> Result<(), Error> {
+        settle!(self.start_invalidate(key))
+    }
+
+    fn start_invalidate<'a>(&'a self, key: &'a K) -> Step<'a, Result<(), Error>> {
+        let inner = &*self.0;
+        let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
+        let atomic = inner.tiers.is_one_immediate();
+        inner.run(async move {
+            let writing = inner.tiers.coherence.write(key, atomic);
+            let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
+            drop(writing);
+            conclude(&mut operation, removed.map(|()| Removed(OperationOutcome::Invalidated)))
+        })
+    }
+
+    /// Removes all entries from all tiers.
+    ///
+    /// # Errors
+    ///
+    /// If some tier failed, its error, which names it; every tier has been tried.
+    #[must_use = "futures do nothing unless awaited"]
+    pub async fn clear(&self) -> Result<(), Error> {
+        settle!(self.start_clear())
+    }
+
+    fn start_clear(&self) -> Step<'_, Result<(), Error>> {
+        let inner = &*self.0;
+        let mut operation = inner.observe(CacheOperation::Clear, None);
+        inner.run(async move {
+            let clearing = inner.tiers.coherence.clear();
+            let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
+            drop(clearing);
+            conclude(&mut operation, removed.map(|()| Removed(OperationOutcome::Cleared)))
+        })
+    }
+
+    /// Tells about how many entries the first tier holds, expired ones included; `Ok(None)` where it cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// If the first tier failed.
+    #[must_use = "futures do nothing unless awaited"]
+    pub async fn len(&self) -> Result<Option<u64>, Error> {
+        settle!(self.start_len())
+    }
+
+    fn start_len(&self) -> Step<'_, Result<Option<u64>, Error>> {
+        let inner = &*self.0;
+        let mut operation = inner.observe(CacheOperation::Len, None);
+        inner.run(async move {
+            let counted = inner.tiers.len(operation.as_ref()).await;
+            conclude(&mut operation, counted.map(Counted))
+        })
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// An insert that somebody listens to, that may be overtaken, or that has to wait.
+    #[inline(never)]
+    fn go_on_inserting<'a>(
+        &'a self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        atomic: bool,
+    ) -> Step<'a, Result<InsertOutcome, Error>>
+    where
+        K::Owned: 'a,
+    {
+        let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
+        self.run(async move {
+            let writing = self.tiers.coherence.write::<K>(key.borrow(), atomic);
+            let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
+            drop(writing);
+            conclude(&mut operation, written)
+        })
+    }
+}
+
+impl<'a> Ending<'a> for InsertOutcome {
+    type Returned = Self;
+
+    fn completion(&self) -> Completion<'a, '_> {
+        match self {
+            Self::Accepted => OperationOutcome::Inserted.into(),
+            Self::Rejected => OperationOutcome::Rejected.into(),
+        }
+    }
+
+    fn returned(self) -> Self {
+        self
+    }
+}
+
+struct Removed(OperationOutcome);
+
+impl<'a> Ending<'a> for Removed {
+    type Returned = ();
+
+    fn completion(&self) -> Completion<'a, '_> {
+        self.0.into()
+    }
+
+    fn returned(self) {}
+}
+
+struct Counted(Option<u64>);
+
+impl<'a> Ending<'a> for Counted {
+    type Returned = Option<u64>;
+
+    fn completion(&self) -> Completion<'a, '_> {
+        OperationOutcome::Counted.into()
+    }
+
+    fn returned(self) -> Option<u64> {
+        self.0
+    }
+}
