@@ -19,7 +19,7 @@ pub mod testing;
 mod tier;
 mod wrapper;
 
-pub use cachet_macros::cache_tier;
+pub use cachet_macros::{CacheEventHandler, cache_tier};
 
 pub use self::bounds::{Key, Value};
 pub use self::builder::keys::RecordKeys;
@@ -31,8 +31,8 @@ pub use self::error::Error;
 pub use self::policy::InsertPolicy;
 pub use self::telemetry::span::SpanLevel;
 pub use self::telemetry::{
-    CacheEventHandler, CacheOperationEvent, CacheTierEvent, EvictionReporter, Interest, OperationOutcome, RequestId,
-    RequestIdExt, SpanPolicy, TierOutcome, WithRequestId,
+    CacheEventHandler, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EvictionReporter, Interest,
+    OperationOutcome, RequestId, RequestIdExt, SpanPolicy, TierOutcome, WithRequestId,
 };
 pub use self::tier::{CacheTier, InsertOutcome};
 
@@ -41,6 +41,10 @@ pub use self::tier::{CacheTier, InsertOutcome};
 pub mod __private {
     pub use crate::__tier_descriptor as tier_descriptor;
     pub use crate::telemetry::span::{FieldRecorder, TierDescriptor};
+    pub use crate::telemetry::{
+        CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, Interest,
+        OperationOutcome, TierOperation, TierOutcome,
+    };
     pub use crate::tier::InstrumentedTier;
     #[cfg(feature = "logs")]
     pub use tracing;

@@ -8,18 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
 
+pub(crate) mod adapter;
 pub mod attributes;
 pub(crate) mod event;
 pub(crate) mod handler;
+pub(crate) mod metric;
 pub(crate) mod operation;
 pub(crate) mod request_id;
 pub(crate) mod span;
 pub(crate) mod stats;
 
+pub use self::adapter::{Buffered, BufferedEvents, Filtered, Sampled};
 pub use self::event::{
     CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, TierOperation, TierOutcome,
 };
 pub use self::handler::{CacheEventHandler, Interest};
+pub use self::metric::{EventCounter, EventHistogram};
 pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
 pub use self::span::SpanPolicy;
 pub use self::stats::{Histogram, Stats, TierStats};

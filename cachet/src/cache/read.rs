@@ -197,6 +197,10 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 }
 
 /// A read that has asked the first tier.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for a moment; a box would be an allocation per operation"
+)]
 pub(super) enum Begun<'a, U> {
     Hit(CacheEntry<U>),
     Open(Search<'a>),

@@ -132,6 +132,7 @@ impl FromIterator<Self> for Interest {
 /// Handlers that stand for zero, one or several others: all of them hand every event on to each.
 macro_rules! forward_to_each {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
+        #[diagnostic::do_not_recommend]
         impl<$($generics)*> CacheEventHandler for $type {
             fn interest(&self) -> Interest {
                 self.iter().map(CacheEventHandler::interest).collect()
@@ -157,6 +158,7 @@ forward_to_each!([H: CacheEventHandler] Option<H>, [H: CacheEventHandler] Vec<H>
 /// Pointers to a handler are that handler.
 macro_rules! forward_to_target {
     ($($type:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<H: CacheEventHandler + ?Sized> CacheEventHandler for $type {
             fn interest(&self) -> Interest {
                 (**self).interest()
@@ -174,3 +176,33 @@ macro_rules! forward_to_target {
 }
 
 forward_to_target!(Arc<H>, Box<H>);
+
+/// Several handlers of different types: every event goes to each of them.
+macro_rules! forward_to_members {
+    ($($member:ident)*) => {
+        #[diagnostic::do_not_recommend]
+        impl<$($member: CacheEventHandler),*> CacheEventHandler for ($($member,)*) {
+            fn interest(&self) -> Interest {
+                #[allow(non_snake_case, reason = "members are named like their types")]
+                let ($($member,)*) = self;
+                [$($member.interest()),*].into_iter().collect()
+            }
+
+            fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+                #[allow(non_snake_case, reason = "members are named like their types")]
+                let ($($member,)*) = self;
+                $($member.on_tier_event(event);)*
+            }
+
+            fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+                #[allow(non_snake_case, reason = "members are named like their types")]
+                let ($($member,)*) = self;
+                $($member.on_operation_event(event);)*
+            }
+        }
+    };
+}
+
+forward_to_members!(A B);
+forward_to_members!(A B C);
+forward_to_members!(A B C D);
