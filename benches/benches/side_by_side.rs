@@ -101,7 +101,7 @@ fn main() {
     });
     suite.compare_async("contains u64", "hit u64", async move |n| plain.contains(&(n % ENTRIES)).await);
 
-    let ttl = filled_u64(Cache::builder("ttl").tier(memory(CAPACITY).ttl(Duration::from_secs(3600))).build());
+    let ttl = filled_u64(Cache::builder("ttl").tier(memory(CAPACITY).ttl(Duration::from_hours(1))).build());
     suite.compare_async("hit u64, tier has a ttl", "hit u64", async move |n| ttl.get(&(n % ENTRIES)).await);
 
     let counting = Arc::new(Counting::default());

@@ -64,6 +64,10 @@ impl<'a> Suite<'a> {
     }
 
     /// Like [`compare`](Self::compare), for an operation that is awaited, as users do, and is ready at once.
+    ///
+    /// # Panics
+    ///
+    /// When the operation has to wait.
     pub fn compare_async<T>(
         &mut self,
         name: &'static str,
@@ -73,7 +77,7 @@ impl<'a> Suite<'a> {
         let run = Box::new(move |operations: u64| {
             let rounds = async {
                 for number in 0..operations {
-                    black_box(operation(black_box(number)).await);
+                    black_box(&operation(black_box(number)).await);
                 }
             };
             assert!(ready(rounds).is_some(), "{name} had to wait");
@@ -89,7 +93,8 @@ impl<'a> Suite<'a> {
     ) {
         let run = Box::new(move |operations: u64| {
             for number in 0..operations {
-                black_box(operation(black_box(number)));
+                // By reference: a large result is looked at where it is, as its user would.
+                black_box(&operation(black_box(number)));
             }
         });
         self.scenarios.push(Scenario { name, reference, run });

@@ -179,13 +179,13 @@ impl<K: Key + ?Sized, V: Value, S> fmt::Debug for CacheBuilder<K, V, S> {
 /// ```
 /// # #[cfg(feature = "memory")]
 /// # fn main() {
-/// use cachet::{InsertPolicy, Tier};
+/// use cachet::{CacheEntry, InsertPolicy, Tier};
 /// use std::time::Duration;
 ///
 /// let l1: Tier<str, Vec<u8>> = Tier::memory(10_000)
 ///     .name("l1")
 ///     .ttl(Duration::from_secs(60))
-///     .insert_policy(InsertPolicy::when(|_, entry| entry.len() < 4096));
+///     .insert_policy(InsertPolicy::when(|_key: &str, entry: &CacheEntry<Vec<u8>>| entry.len() < 4096));
 /// # drop(l1);
 /// # }
 /// # #[cfg(not(feature = "memory"))]

@@ -165,14 +165,12 @@ impl Error {
 
     /// The cause, if it is a `T`, anywhere in the chain of causes.
     pub fn source_as<T: StdError + 'static>(&self) -> Option<&T> {
-        let mut next = self.source();
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<T>() {
-                return Some(found);
-            }
-            next = error.source();
-        }
-        None
+        self.causes().find_map(|cause| cause.downcast_ref())
+    }
+
+    /// What is behind this error, from the nearest cause to the last.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        std::iter::successors(self.source(), |cause| (*cause).source())
     }
 }
 
@@ -191,11 +189,7 @@ impl fmt::Display for Error {
             )?,
         }
         if f.alternate() {
-            let mut next = self.source();
-            while let Some(error) = next {
-                write!(f, ": {error}")?;
-                next = error.source();
-            }
+            self.causes().try_for_each(|cause| write!(f, ": {cause}"))?;
         }
         Ok(())
     }

@@ -1,4 +1,187 @@
-//! front page
+//! An async multi-tier cache whose every operation can be seen.
+//!
+//! A [`Cache`] is a list of tiers: memory first, then whatever lies behind it, a directory, Redis, a database. A tier of your
+//! own is an `impl` of [`CacheTier`] with [`#[cache_tier]`](macro@cache_tier) on it. From then on the cache tells, for every
+//! single operation, which tier answered, how long each one took, and why anything failed:
+//!
+//! ```text
+//! cache.get{cache.name="pages" cache.request_id=42 cache.outcome="hit" cache.hit_tier="disk"}
+//!   cache.tier{cache.tier="l1"   cache.operation="get"    cache.outcome="miss"}
+//!   cache.tier{cache.tier="disk" cache.operation="get"    cache.outcome="hit" cache.fallback=true}
+//!   cache.tier{cache.tier="l1"   cache.operation="insert" cache.outcome="inserted"}
+//! ```
+//!
+//! The same facts arrive as typed events at a [`CacheEventHandler`], with or without a tracing subscriber. When nobody
+//! listens, they are not even gathered.
+//!
+//! # A first cache
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cachet::Error> {
+//! use cachet::{Cache, Tier};
+//! use std::time::Duration;
+//!
+//! let pages = Cache::<str, String>::builder("pages")
+//!     .tier(Tier::memory(10_000).name("l1").ttl(Duration::from_secs(60)))
+//!     .build();
+//!
+//! let page = pages.get_or_insert("index.html", || async { "<h1>Hello</h1>".to_owned() }).await?;
+//! assert_eq!(page.len(), 14);
+//! assert!(pages.contains("index.html").await?);
+//! # Ok(()) }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
+//! ```
+//!
+//! Keys are named in the form in which they are looked up, `str` rather than `String`, so that a lookup borrows and
+//! allocates nothing ([`Key`]). Values come back as a [`CacheEntry`], which dereferences to the value. The three compute
+//! methods differ in what their closure gives: [`get_or_insert`](Cache::get_or_insert) a value,
+//! [`try_get_or_insert`](Cache::try_get_or_insert) a result,
+//! [`optionally_get_or_insert`](Cache::optionally_get_or_insert) an option.
+//!
+//! # A first tier of your own
+//!
+//! Four methods, native `async fn`s, and one attribute. Keep the whole entry, not only its value: its stamp is what a
+//! time to live is judged by.
+//!
+//! ```
+//! use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+//! use std::collections::HashMap;
+//! use std::sync::Mutex;
+//!
+//! #[derive(Default)]
+//! struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
+//!
+//! #[cache_tier(name = "shelf")]
+//! impl CacheTier<str, u32> for Shelf {
+//!     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+//!         Ok(self.0.lock().unwrap().get(key).cloned())
+//!     }
+//!
+//!     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+//!         self.0.lock().unwrap().insert(key, entry);
+//!         Ok(InsertOutcome::Accepted)
+//!     }
+//!
+//!     async fn invalidate(&self, key: &str) -> Result<(), Error> {
+//!         self.0.lock().unwrap().remove(key);
+//!         Ok(())
+//!     }
+//!
+//!     async fn clear(&self) -> Result<(), Error> {
+//!         self.0.lock().unwrap().clear();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let ages = Cache::<str, u32>::builder("ages").tier(Tier::new(Shelf::default())).build();
+//! ages.insert("ada", 36).await?;
+//! assert_eq!(ages.get("ada").await?.as_deref(), Some(&36));
+//! # Ok(()) }
+//! ```
+//!
+//! # Several tiers
+//!
+//! Reads ask the tiers in the order in which they were added; what a later one has is promoted into the earlier ones.
+//! Writes go to all at once. A tier that fails is passed over and reported: its error is returned only when nobody else
+//! could answer. A value that is on its way into a tier never overwrites a newer one ([more](#guarantees)).
+//!
+//! # Reading the telemetry
+//!
+//! With [`enable_logs`](CacheBuilder::enable_logs) a cache opens a span per operation, with a child span per tier, and
+//! sends events through `tracing`; every event is complete in itself. Names and fields are constants in
+//! [`telemetry::attributes`]. Spans and events of a tier have the module of its `#[cache_tier]` as their target, so
+//! `RUST_LOG=my_app::shelf=trace` picks out one tier. How much is traced is set by [`SpanPolicy`].
+//!
+//! Without any subscriber, [`Stats`](telemetry::Stats) counts everything and prints a table:
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cachet::Error> {
+//! use cachet::telemetry::Stats;
+//! use cachet::{Cache, Tier};
+//!
+//! let stats = Stats::new();
+//! let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(100)).event_handler(stats.clone()).build();
+//! ages.insert("ada", 36).await?;
+//! ages.get("ada").await?;
+//! assert_eq!(stats.tiers()[0].hit_ratio(), Some(1.0));
+//! print!("{stats}");
+//! # Ok(()) }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Writing a handler
+//!
+//! Derive it, and name what each field is for:
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cachet::Error> {
+//! use cachet::telemetry::Histogram;
+//! use cachet::{Cache, CacheEventHandler, Tier};
+//! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//!
+//! #[derive(Default, CacheEventHandler)]
+//! struct Metrics {
+//!     #[cache_event(count(operation, operation = "get", outcome = "hit"))]
+//!     hits: AtomicU64,
+//!     #[cache_event(count(tier, tier = "l1", outcome = any("miss", "expired")))]
+//!     l1_misses: AtomicU64,
+//!     #[cache_event(record(operation, operation = "get"))]
+//!     latency: Histogram,
+//! }
+//!
+//! let metrics = Arc::new(Metrics::default());
+//! let ages = Cache::<str, u32>::builder("ages")
+//!     .tier(Tier::memory(100).name("l1"))
+//!     .event_handler(metrics.clone())
+//!     .build();
+//! ages.get("ada").await?;
+//! ages.insert("ada", 36).await?;
+//! ages.get("ada").await?;
+//! assert_eq!(metrics.hits.load(Ordering::Relaxed), 1);
+//! assert_eq!(metrics.l1_misses.load(Ordering::Relaxed), 1);
+//! assert_eq!(metrics.latency.count(), 2);
+//! # Ok(()) }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
+//! ```
+//!
+//! or implement the trait [`CacheEventHandler`], whose two methods get every tier call and every finished operation. The
+//! event of an operation carries those of its tiers, so a summary per request needs no accumulator.
+//!
+//! # What it costs
+//!
+//! A hit of a memory tier allocates nothing, whoever listens. With nobody listening it is a lookup in
+//! [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody listens: no clock is read, no id
+//! taken, no span opened. A handler pays for what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this
+//! side by side.
+//!
+//! # Guarantees
+//!
+//! * **Newer beats older.** An insert, invalidate or clear that happens while a promotion or a computed insert of the same
+//!   key is under way wins: the late value is dropped, and reported as `superseded`. Within one process this is exact for
+//!   tiers that answer at once, such as memory. A tier that has to be waited for may hold a late value for as long as its
+//!   own write takes, until it is invalidated again; across processes, times to live are the only rule.
+//! * **Every observed operation is reported exactly once**, whether it was answered, failed, panicked, or was dropped
+//!   half-way.
+//! * **A handler cannot hurt a cache**: its panics are caught and counted.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `logs` | yes | spans and events through `tracing` (a dependency without its default features) |
+//! | `memory` | yes | [`Tier::memory`](Tier), on `quick_cache` |
+//! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
 
 // Lets the expansion of `#[cache_tier]` say `::cachet` in this crate too.
@@ -21,6 +204,11 @@ mod wrapper;
 
 pub use cachet_macros::{CacheEventHandler, cache_tier};
 
+/// The examples of the README are tests.
+#[cfg(all(doctest, feature = "memory"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use self::bounds::{Key, Value};
 pub use self::builder::keys::RecordKeys;
 pub use self::builder::{CacheBuilder, HasTier, NoTier, Tier};
@@ -31,8 +219,9 @@ pub use self::error::Error;
 pub use self::policy::InsertPolicy;
 pub use self::telemetry::span::SpanLevel;
 pub use self::telemetry::{
-    CacheEventHandler, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EvictionReporter, Interest,
-    OperationOutcome, RequestId, RequestIdExt, SpanPolicy, TierOutcome, WithRequestId,
+    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
+    EvictionReporter, Interest, OperationOutcome, RequestId, RequestIdExt, SpanPolicy, TierOperation, TierOutcome,
+    WithRequestId,
 };
 pub use self::tier::{CacheTier, InsertOutcome};
 

@@ -1,1 +1,7 @@
-//! tests
+//! What the tests of `cachet` share: polling by hand, the laws of telemetry, and a layer that writes down what it sees.
+
+pub mod laws;
+pub mod step;
+pub mod trace;
+
+pub use self::step::{Stepped, ready};

@@ -11,7 +11,8 @@ use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers, at once, in place of whatever was there.
     ///
-    /// `entry` is a value, or a [`CacheEntry`] with a time to live of its own. A promotion or a computed insert of the
+    /// `key` is anything that converts into the owned key: a `&str` for a `Cache<str, V>`. A number needs its type, as in
+    /// `insert(7_u64, …)`. `entry` is a value, or a [`CacheEntry`] with a time to live of its own. A promotion or a computed insert of the
     /// same key that is under way at this moment does not overwrite it.
     ///
     /// Accepted if any tier accepted the entry. A tier that turns it away, or fails, drops the older value that it may

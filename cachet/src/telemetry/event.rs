@@ -388,6 +388,9 @@ impl<'a> CacheOperationEvent<'a> {
 
     /// The tier calls of this operation, in the order in which they ended; empty unless some handler is interested in
     /// the [trail](crate::Interest::TRAIL).
+    ///
+    /// Evictions are no calls. Those that happen inside the operation carry its id, and are reported to
+    /// [`on_tier_event`](crate::CacheEventHandler::on_tier_event) alone.
     pub fn tiers(&self) -> &[CacheTierEvent<'a>] {
         self.trail.as_slice()
     }

@@ -14,7 +14,8 @@ use crate::clock::nanos;
 /// A handler that counts every outcome of every operation and tier, and keeps the distribution of their durations.
 ///
 /// Clones share the same numbers, so one is registered and another one read. It may be registered with several caches;
-/// tiers are told apart by the names of cache and tier. `{}` prints a table.
+/// tiers are told apart by the names of cache and tier. `{}` prints a table with a line per tier: lookups and how long
+/// they took, then what expired, was evicted or failed in any kind of call.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -153,8 +154,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<20} {:>8} {:>8} {:>8} {:>8} {:>7} {:>10} {:>10}",
-            "tier", "hits", "misses", "expired", "errors", "ratio", "p50", "p99"
+            "{:<20} {:>8} {:>8} {:>7} {:>10} {:>10} {:>8} {:>8} {:>8}",
+            "tier", "hits", "misses", "ratio", "p50", "p99", "expired", "evicted", "errors"
         )?;
         for tier in self.tiers() {
             let get = tier.durations(TierOperation::Get);
@@ -162,14 +163,15 @@ impl fmt::Display for Stats {
             let quantile = |q| get.quantile(q).map_or_else(|| "-".to_owned(), |time| format!("{time:.1?}"));
             writeln!(
                 f,
-                "{:<20} {:>8} {:>8} {:>8} {:>8} {ratio:>7} {:>10} {:>10}",
+                "{:<20} {:>8} {:>8} {ratio:>7} {:>10} {:>10} {:>8} {:>8} {:>8}",
                 format!("{}/{}", tier.cache(), tier.name()),
                 tier.hits(),
-                tier.count(TierOperation::Get, TierOutcome::Miss),
-                tier.count(TierOperation::Get, TierOutcome::Expired),
-                tier.count(TierOperation::Get, TierOutcome::Error),
+                tier.misses(),
                 quantile(0.5),
                 quantile(0.99),
+                tier.total(TierOutcome::Expired),
+                tier.total(TierOutcome::Evicted),
+                tier.total(TierOutcome::Error),
             )?;
         }
         Ok(())
@@ -220,6 +222,11 @@ impl TierStats {
     /// How many calls of a kind have ended in a certain way.
     pub fn count(&self, operation: TierOperation, outcome: TierOutcome) -> u64 {
         self.0.calls.get(operation as usize, outcome as usize)
+    }
+
+    /// How many calls of any kind have ended in a certain way.
+    pub fn total(&self, outcome: TierOutcome) -> u64 {
+        TierOperation::ALL.iter().map(|operation| self.count(*operation, outcome)).sum()
     }
 
     /// How many lookups found a fresh entry.
@@ -364,7 +371,8 @@ mod tests {
     fn every_duration_has_a_bucket_whose_middle_is_near() {
         for exponent in 0..64 {
             for offset in [0, 1, 3, 7] {
-                let nanos = (1_u64 << exponent).saturating_add(offset * (1 << exponent) / 8);
+                let base = 1_u64 << exponent;
+                let nanos = base + base / 8 * offset;
                 let bucket = bucket_of(nanos);
                 assert!(bucket < BUCKETS, "{nanos}");
                 let middle = middle_of(bucket);

@@ -5,7 +5,6 @@
 //! user's next span.
 
 use std::any::Any;
-use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tracing::callsite::{Callsite, DefaultCallsite};
-use tracing::field::Value;
+use tracing::field::{Field, FieldSet, Value, Visit};
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Event, Metadata};
 
@@ -124,13 +123,40 @@ impl fmt::Debug for TierDescriptor {
 }
 
 /// Takes the values of the fields that a tier declares; made only when its span is enabled.
+///
+/// They are kept until all are there: a field that is recorded after its span was made comes too late for samplers and
+/// filters.
 #[doc(hidden)]
-pub struct FieldRecorder<'a>(&'a tracing::Span);
+pub struct FieldRecorder<'a> {
+    fields: &'a FieldSet,
+    values: Vec<(usize, Recorded)>,
+}
+
+/// A value in one of the four types that are emitted.
+enum Recorded {
+    Integer(i64),
+    Boolean(bool),
+    Float(f64),
+    Text(String),
+}
+
+impl Recorded {
+    fn as_value(&self) -> &dyn Value {
+        match self {
+            Self::Integer(value) => value,
+            Self::Boolean(value) => value,
+            Self::Float(value) => value,
+            Self::Text(value) => value,
+        }
+    }
+}
 
 #[doc(hidden)]
 impl FieldRecorder<'_> {
     pub fn record<V: Value + ?Sized>(&mut self, name: &'static str, value: &V) {
-        self.0.record(name, value);
+        if let Some(field) = self.fields.field(name) {
+            value.record(&field, self);
+        }
     }
 
     pub fn record_display<V: fmt::Display + ?Sized>(&mut self, name: &'static str, value: &V) {
@@ -155,6 +181,41 @@ impl FieldRecorder<'_> {
     }
 }
 
+impl Visit for FieldRecorder<'_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.values.push((field.index(), Recorded::Integer(value)));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record_i64(field, as_i64(value.into()));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.record_i64(field, as_i64(value));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        let clamped = value.clamp(i64::MIN.into(), i64::MAX.into());
+        self.record_i64(field, i64::try_from(clamped).unwrap_or_default());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.values.push((field.index(), Recorded::Boolean(value)));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.values.push((field.index(), Recorded::Float(value)));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.values.push((field.index(), Recorded::Text(value.to_owned())));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.values.push((field.index(), Recorded::Text(format!("{value:?}"))));
+    }
+}
+
 impl fmt::Debug for FieldRecorder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FieldRecorder").finish()
@@ -172,6 +233,12 @@ fn enabled(callsite: &'static DefaultCallsite) -> Option<&'static Metadata<'stat
     let enabled = !interest.is_never()
         && (interest.is_always() || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
     enabled.then_some(metadata)
+}
+
+/// What an event says of a failure, beside the fields that already say where it happened.
+fn causes(error: &Error) -> String {
+    let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
 }
 
 /// The values of a callsite's fields, by position. An `Option` that is `None` records nothing.
@@ -301,9 +368,14 @@ impl Logs {
         values[5] = Some(&tier.key);
         values[6] = Some(&kind);
         values[7] = Some(&tier.descriptor.system);
-        let span = parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)]);
-        record_fields(&mut FieldRecorder(&span));
-        Span(span)
+        let mut recorder = FieldRecorder { fields: metadata.fields(), values: Vec::new() };
+        record_fields(&mut recorder);
+        for (index, value) in &recorder.values {
+            if let Some(slot) = values.get_mut(*index) {
+                *slot = Some(value.as_value());
+            }
+        }
+        Span(parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)]))
     }
 
     pub(crate) fn tier_event(self, descriptor: &'static TierDescriptor, event: &CacheTierEvent<'_>, span: &Span) {
@@ -326,7 +398,7 @@ impl Logs {
             &[Some(&outcome), Some(&hit), Some(&age), Some(&error_type), status(event.error.as_ref())],
         );
         let Some(metadata) = enabled(callsite) else { return };
-        let message = event.error.as_ref().map(|error| format!("{outcome}: {error:#}"));
+        let message = event.error.as_ref().map(|error| format!("{outcome}: {}", causes(error)));
         let request_id = event.request_id.map(id);
         let duration = event.duration.map(|duration| as_i64(duration.as_nanos()));
         span.event(
@@ -381,7 +453,7 @@ impl Logs {
             _ => operation_event_callsites().debug,
         };
         let Some(metadata) = enabled(callsite) else { return };
-        let message = event.error.as_ref().map(|error| format!("{outcome}: {error:#}"));
+        let message = event.error.as_ref().map(|error| format!("{outcome}: {}", causes(error)));
         let parent = event.parent_request_id.map(id);
         let duration = event.duration.map(|duration| as_i64(duration.as_nanos()));
         span.event(
@@ -414,7 +486,7 @@ impl Logs {
         }
         let Some(metadata) = enabled(callsite) else { return };
         let cause = Error::panic(payload);
-        let cause = cause.source().map(ToString::to_string).unwrap_or_default();
+        let cause = causes(&cause);
         Span::none().event(
             metadata,
             &[

@@ -1,0 +1,213 @@
+//! A memory tier over a directory on disk, in front of a computation on real files.
+//!
+//! For every file of a directory it computes how many lines, words and different words there are, several times over,
+//! and shows where each answer came from: from memory, from disk, or from the computation. The second run finds the
+//! answers of the first on disk; `--fresh` starts over.
+//!
+//! ```text
+//! cargo run -p cachet-examples --example quickstart [-- [--fresh] [DIRECTORY]]
+//! ```
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `quickstart.rs` | building a cache and asking it |
+//! | `quickstart/disk.rs` | a tier for real use |
+//! | `quickstart/narrator.rs` | a handler of events |
+//! | `quickstart/files.rs` | the computation; nothing about caches |
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cachet::telemetry::{CacheOperation, Histogram, Stats, TierOperation};
+use cachet::{Cache, OperationOutcome, RecordKeys, Tier, TierOutcome};
+
+use self::disk::Disk;
+use self::files::{SourceFile, Summary};
+use self::narrator::Narrator;
+
+#[path = "quickstart/disk.rs"]
+mod disk;
+#[path = "quickstart/files.rs"]
+mod files;
+#[path = "quickstart/narrator.rs"]
+mod narrator;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("quickstart: {problem}\nusage: quickstart [--fresh] [DIRECTORY]");
+            return ExitCode::from(2);
+        }
+    };
+    run(&options).await;
+    ExitCode::SUCCESS
+}
+
+async fn run(options: &Options) {
+    let (mut files, notes) = files::find(&options.directory);
+    println!("{} files in {}", files.len(), options.directory.display());
+    for note in notes {
+        println!("left out: {note}");
+    }
+    if files.is_empty() {
+        println!("Nothing to sum up. Name a directory with some files in it.");
+        return;
+    }
+
+    // Where the answers of earlier runs are.
+    let disk = std::env::temp_dir().join("cachet-quickstart");
+    println!("disk tier in {}", disk.display());
+
+    // In memory there is room for a quarter of the answers: enough for those that are asked for often.
+    let capacity = (files.len() / 4).max(1);
+    println!("memory tier `l1` for {capacity} entries");
+
+    let narrator = Arc::new(Narrator::default());
+    let stats = Stats::new();
+    let root = options.directory.clone();
+    let summaries = Cache::<str, Summary>::builder("summaries")
+        .tier(Tier::memory(capacity).name("l1"))
+        .tier(Tier::new(Disk::new(disk)).ttl(30 * DAY))
+        // Keys stay out of telemetry unless asked for. Here, the paths are what makes the lines readable.
+        .record_keys(RecordKeys::with(move |key: &str| {
+            let path = Path::new(files::path_of(key));
+            path.strip_prefix(&root).unwrap_or(path).display().to_string()
+        }))
+        .event_handler(Arc::clone(&narrator))
+        .event_handler(stats.clone())
+        .build();
+
+    if options.fresh {
+        match summaries.clear().await {
+            Ok(()) => println!("both tiers emptied"),
+            // No reason to stop: whatever the disk does, every answer can be computed.
+            Err(error) => println!("the disk tier could not be emptied: {error:#}"),
+        }
+    }
+    // The story begins below.
+    narrator.take();
+
+    println!("\n1. Every file once");
+    let unreadable = ask(&summaries, &files, &narrator).await;
+    // There is no point in asking for them again.
+    files.retain(|file| !unreadable.contains(&file.path));
+
+    println!("\n2. The same again: l1 has some of them, the disk has the others");
+    ask(&summaries, &files, &narrator).await;
+
+    println!("\n3. A few favourites nine times out of ten, the others in turn: l1 keeps the favourites");
+    // The last ones, which l1 had no reason to keep so far.
+    let favourites = &files[files.len() - files.len().div_ceil(10)..];
+    let skewed = (0..4 * files.len()).map(|step| match step % 10 {
+        9 => &files[step % files.len()],
+        _ => &favourites[step % favourites.len()],
+    });
+    ask(&summaries, skewed, &narrator).await;
+
+    println!("\n4. The favourites only: the disk is not needed any more");
+    ask(&summaries, favourites, &narrator).await;
+
+    println!("\nWhat came of it, by tier:\n\n{stats}");
+    closing(&stats);
+}
+
+/// Asks for the summaries of some files, and tells what the cache did for it. Returns the files that cannot be read.
+async fn ask<'a>(
+    summaries: &Cache<str, Summary>,
+    files: impl IntoIterator<Item = &'a SourceFile>,
+    narrator: &Narrator,
+) -> Vec<PathBuf> {
+    let started = Instant::now();
+    let mut unreadable = Vec::new();
+    let (mut answers, mut lines, mut words) = (0, 0, 0);
+    for file in files {
+        // The heart of it. Whether the answer comes from memory, from disk or from the closure, it looks the same.
+        match summaries.try_get_or_insert(&file.key, || Summary::of(file.path.clone())).await {
+            Ok(summary) => {
+                answers += 1;
+                lines += summary.lines;
+                words += summary.words;
+            }
+            Err(error) => {
+                // A tier that fails is passed over, so this is what the closure returned.
+                println!("   left out: {}: {error:#}", file.path.display());
+                unreadable.push(file.path.clone());
+            }
+        }
+    }
+    let took = started.elapsed();
+    let story = narrator.take();
+    for line in story.lines {
+        println!("   {line}");
+    }
+    println!("   {answers} answers ({lines} lines, {words} words) in {took:.1?}:");
+    for (kind, count) in story.kinds {
+        println!("   {count:>6} × {kind}");
+    }
+    unreadable
+}
+
+/// What the numbers mean.
+fn closing(stats: &Stats) {
+    let median = |times: &Histogram| times.quantile(0.5).map_or_else(|| "-".to_owned(), |time| format!("{time:.0?}"));
+    let mut answers = Vec::new();
+    let (mut evictions, mut failures) = (0, 0);
+    for tier in stats.tiers() {
+        answers.push(format!("{} {}", tier.name(), median(tier.durations(TierOperation::Get))));
+        evictions += tier.count(TierOperation::Evict, TierOutcome::Evicted);
+        failures += TierOperation::ALL.iter().map(|operation| tier.count(*operation, TierOutcome::Error)).sum::<u64>();
+    }
+    println!("Typical times: {}, computing {}.", answers.join(", "), median(stats.loads()));
+    println!("{evictions} entries had to make room in l1.");
+    if failures > 0 {
+        println!("Tiers failed {failures} times, and no answer was lost by it.");
+    } else if stats.operations(CacheOperation::TryGetOrInsert, OperationOutcome::Computed) > 0 {
+        println!("Run it again: the answers are on disk now, and nothing has to be computed.");
+    } else {
+        println!("Nothing had to be computed: an earlier run left the answers on disk. `--fresh` starts over.");
+    }
+    if cfg!(debug_assertions) {
+        println!("This build is not optimised; `cargo run --release …` shows what the cache costs.");
+    }
+}
+
+struct Options {
+    directory: PathBuf,
+    fresh: bool,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut fresh = false;
+        let mut directory = None;
+        for argument in arguments {
+            if argument == "--fresh" {
+                fresh = true;
+            } else if argument.as_encoded_bytes().starts_with(b"-") {
+                return Err(format!("there is no option `{}`", argument.display()));
+            } else if directory.replace(PathBuf::from(&argument)).is_some() {
+                return Err("one directory at a time".to_owned());
+            }
+        }
+        let directory = match directory {
+            Some(directory) => directory,
+            // This repository.
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+        };
+        let unusable = |problem: String| format!("`{}` cannot be searched: {problem}", directory.display());
+        // In full, since the keys on disk should not depend on where the example is started from.
+        let full = directory.canonicalize().map_err(|error| unusable(error.to_string()))?;
+        if full.is_dir() {
+            Ok(Self { directory: full, fresh })
+        } else {
+            Err(unusable("it is not a directory".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A second tier for real use: a directory with one file per entry.
+//!
+//! It survives a crash at any moment, and several processes may share the directory. To store values of your own,
+//! replace [`Summary`]: all that is needed of it are its two conversions.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+
+use crate::files::Summary;
+
+pub(crate) struct Disk {
+    directory: PathBuf,
+}
+
+impl Disk {
+    /// Touches nothing yet: the directory is made when there is something to put into it.
+    pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// Keys may contain anything and be of any length, file names may not; so the name is a hash of the key.
+    fn file_of(&self, key: &str) -> PathBuf {
+        self.directory.join(format!("{:016x}.{ENTRY}", fnv1a(key.as_bytes())))
+    }
+}
+
+#[cache_tier(name = "disk")]
+impl CacheTier<str, Summary> for Disk {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<Summary>>, Error> {
+        let file = self.file_of(key);
+        let found = blocking(move || read(&file)).await?;
+        // Two keys with the same hash share a file. The one that is in there now is not the one that was asked for.
+        Ok(found.filter(|stored| stored.key == key).map(|stored| stored.entry))
+    }
+
+    async fn insert(&self, key: String, entry: CacheEntry<Summary>) -> Result<InsertOutcome, Error> {
+        let file = self.file_of(&key);
+        let contents = encode(&key, &entry);
+        blocking(move || write(&file, &contents).map_err(|error| failed(&file, &error))).await?;
+        Ok(InsertOutcome::Accepted)
+    }
+
+    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        // If the file is that of another key with the same hash, it goes too, and will be computed again.
+        let file = self.file_of(key);
+        blocking(move || remove(&file)).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        let directory = self.directory.clone();
+        blocking(move || remove_all(&directory)).await
+    }
+}
+
+/// Files are read and written on threads that may block, never on those that drive futures.
+///
+/// Such work runs to its end even if the caller goes away, so a cancelled insert still leaves a whole entry.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::new)?
+}
+
+const ENTRY: &str = "entry";
+const TEMPORARY: &str = "tmp";
+
+fn read(file: &Path) -> Result<Option<Stored>, Error> {
+    let contents = match fs::read(file) {
+        Ok(contents) => contents,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(file, &error)),
+    };
+    // What cannot be read is an error rather than a miss, so that somebody hears of it. The value is then computed, and
+    // the insert that follows puts a sound file in place of the broken one.
+    decode(&contents).map(Some).map_err(|problem| damaged(file, problem))
+}
+
+/// Readers see the old file or the new one, never half of one: renaming replaces a file in one step.
+///
+/// A power failure may still leave a file whose contents never reached the disk. The checksum finds those, and for a
+/// cache that is good enough; waiting for the disk on every insert is not worth it.
+fn write(file: &Path, contents: &[u8]) -> io::Result<()> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let directory = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    // A name that nobody else writes to, in the same directory: renaming works only within one file system.
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let temporary = directory.join(format!("{}-{number}.{TEMPORARY}", std::process::id()));
+    let written = fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, file));
+    if written.is_err() {
+        // On a full disk, a file that is half-written should not stay.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn remove(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(file, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the files of this tier only, whatever else is in the directory.
+fn remove_all(directory: &Path) -> Result<(), Error> {
+    let files = match fs::read_dir(directory) {
+        Ok(files) => files,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(directory, &error)),
+    };
+    for file in files {
+        let file = file.map_err(|error| failed(directory, &error))?.path();
+        if file.extension().is_some_and(|extension| extension == ENTRY || extension == TEMPORARY) {
+            remove(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// The system's errors do not say which file they are about.
+fn failed(file: &Path, error: &io::Error) -> Error {
+    Error::new(io::Error::new(error.kind(), format!("{}: {error}", file.display()))).with_type("io")
+}
+
+fn damaged(file: &Path, problem: &str) -> Error {
+    let text = format!("{}: the entry is damaged, {problem}", file.display());
+    Error::new(io::Error::new(ErrorKind::InvalidData, text)).with_type("damaged")
+}
+
+/// What a file holds.
+struct Stored {
+    key: String,
+    entry: CacheEntry<Summary>,
+}
+
+/// The format, and its version. A change of the format gets another one, and old files are then no entries any more.
+const MAGIC: &[u8; 8] = b"summary1";
+
+/// Stands for a time that is not given.
+const NONE: u64 = u64::MAX;
+
+/// `MAGIC`, the checksum of all that follows, time of insertion, time to live, length of the key, key, value.
+fn encode(key: &str, entry: &CacheEntry<Summary>) -> Vec<u8> {
+    let nanos = |time: Option<Duration>| time.map_or(NONE, |time| u64::try_from(time.as_nanos()).unwrap_or(NONE));
+    // The cache has stamped the entry. Without the stamp it could not tell the entry's age when it comes back.
+    let inserted_at = entry.inserted_at().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let mut body = Vec::new();
+    body.extend(nanos(inserted_at).to_le_bytes());
+    body.extend(nanos(entry.ttl()).to_le_bytes());
+    body.extend((key.len() as u64).to_le_bytes());
+    body.extend(key.as_bytes());
+    body.extend(entry.value().to_bytes());
+    [MAGIC.as_slice(), &fnv1a(&body).to_le_bytes(), &body].concat()
+}
+
+fn decode(contents: &[u8]) -> Result<Stored, &'static str> {
+    let rest = contents.strip_prefix(MAGIC).ok_or("it does not begin like one")?;
+    let (checksum, body) = take_u64(rest).ok_or("it ends too early")?;
+    if checksum != fnv1a(body) {
+        return Err("its checksum does not match");
+    }
+    parse(body).ok_or("its contents make no sense")
+}
+
+fn parse(body: &[u8]) -> Option<Stored> {
+    let (inserted_at, rest) = take_u64(body)?;
+    let (ttl, rest) = take_u64(rest)?;
+    let (key_length, rest) = take_u64(rest)?;
+    let (key, value) = rest.split_at_checked(usize::try_from(key_length).ok()?)?;
+    let key = str::from_utf8(key).ok()?.to_owned();
+    let mut entry = CacheEntry::new(Summary::from_bytes(value)?);
+    if ttl != NONE {
+        entry = entry.with_ttl(Some(Duration::from_nanos(ttl)));
+    }
+    if inserted_at != NONE {
+        entry = entry.with_inserted_at(UNIX_EPOCH + Duration::from_nanos(inserted_at));
+    }
+    Some(Stored { key, entry })
+}
+
+fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), rest))
+}
+
+/// FNV-1a: a short hash that is the same in every process and every release, which the standard library's is not. It
+/// finds accidents, not forgeries.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

@@ -1,0 +1,305 @@
+//! The laws of telemetry, checked on what a handler has recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
+use cachet::testing::{Recorded, RecordingHandler};
+use cachet::{CacheOperationEvent, CacheTierEvent, RequestId};
+
+/// Checks everything that a handler of interest [`ALL`](cachet::Interest::ALL) has recorded of operations that all have
+/// ended.
+///
+/// # Panics
+///
+/// When a law is broken.
+#[track_caller]
+pub fn check(recorded: &[Recorded]) {
+    if let Err(broken) = verdict(recorded) {
+        let lines: Vec<String> = recorded.iter().map(ToString::to_string).collect();
+        panic!("{broken}\n{}", lines.join("\n"));
+    }
+}
+
+/// Checks, when it is dropped, everything that its handler was told.
+#[derive(Debug, Default)]
+pub struct Lawful(RecordingHandler);
+
+impl Lawful {
+    /// Was told nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The handler to register.
+    pub fn handler(&self) -> RecordingHandler {
+        self.0.clone()
+    }
+}
+
+impl Drop for Lawful {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            check(&self.0.take());
+        }
+    }
+}
+
+/// The events of tiers among what was recorded.
+pub fn tiers(recorded: &[Recorded]) -> Vec<&CacheTierEvent<'static>> {
+    recorded
+        .iter()
+        .filter_map(|event| match event {
+            Recorded::Tier(event) => Some(event),
+            Recorded::Operation(_) => None,
+        })
+        .collect()
+}
+
+/// The completions among what was recorded.
+pub fn completions(recorded: &[Recorded]) -> Vec<&CacheOperationEvent<'static>> {
+    recorded
+        .iter()
+        .filter_map(|event| match event {
+            Recorded::Operation(event) => Some(event),
+            Recorded::Tier(_) => None,
+        })
+        .collect()
+}
+
+/// The only completion.
+///
+/// # Panics
+///
+/// When there is none, or more than one.
+#[track_caller]
+pub fn completion(recorded: &[Recorded]) -> &CacheOperationEvent<'static> {
+    match completions(recorded)[..] {
+        [completion] => completion,
+        ref other => panic!("expected one completion, found {}", other.len()),
+    }
+}
+
+macro_rules! ensure {
+    ($condition:expr, $($text:tt)*) => {
+        if !$condition {
+            return Err(format!($($text)*));
+        }
+    };
+}
+
+/// What [`check`] panics with, if it does.
+///
+/// # Errors
+///
+/// The first law found broken.
+pub fn verdict(recorded: &[Recorded]) -> Result<(), String> {
+    let mut open: HashMap<RequestId, Vec<&CacheTierEvent<'static>>> = HashMap::new();
+    let mut ended = HashSet::new();
+    for event in recorded {
+        match event {
+            Recorded::Tier(event) => {
+                tier_alone(event)?;
+                match event.request_id() {
+                    Some(id) => {
+                        ensure!(!ended.contains(&id), "law 1: an event of a tier after its operation's completion");
+                        open.entry(id).or_default().push(event);
+                    }
+                    None => ensure!(event.operation() == TierOperation::Evict, "law 2: the call of a tier has no id"),
+                }
+            }
+            Recorded::Operation(event) => {
+                ensure!(ended.insert(event.request_id()), "law 1 and 2: two completions of one id");
+                operation(event, &open.remove(&event.request_id()).unwrap_or_default())?;
+            }
+        }
+    }
+    ensure!(open.is_empty(), "law 1: an operation without completion");
+    Ok(())
+}
+
+fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
+    use TierOutcome as O;
+    let possible: &[O] = match event.operation() {
+        TierOperation::Get | TierOperation::Contains => &[O::Hit, O::Miss, O::Expired, O::Error, O::Cancelled],
+        TierOperation::Insert => &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled],
+        TierOperation::Invalidate => &[O::Invalidated, O::Error, O::Cancelled],
+        TierOperation::Clear => &[O::Cleared, O::Error, O::Cancelled],
+        TierOperation::Len => &[O::Counted, O::Error, O::Cancelled],
+        _ => &[O::Evicted, O::Expired],
+    };
+    ensure!(possible.contains(&event.outcome()), "`{}` never ends `{}`", event.operation(), event.outcome());
+    let failed = event.outcome() == O::Error;
+    // The removal of an expired entry may fail; the lookup has not.
+    ensure!(
+        failed == event.error().is_some() || event.outcome() == O::Expired,
+        "{} of {} and its error contradict each other",
+        event.outcome(),
+        event.tier()
+    );
+    ensure!(
+        event.error().and_then(|error| error.tier_name()).is_none_or(|name| name == event.tier()),
+        "the error of {} names another tier",
+        event.tier()
+    );
+    Ok(())
+}
+
+fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> Result<(), String> {
+    possible(event)?;
+    let calls: Vec<_> = tiers.iter().filter(|tier| tier.operation() != TierOperation::Evict).collect();
+
+    // Law 1 and 2, seen from the completion: its trail is what was sent.
+    let sent: Vec<String> = calls.iter().map(|call| format!("{call:?}")).collect();
+    let trail: Vec<String> = event.tiers().iter().map(|call| format!("{call:?}")).collect();
+    ensure!(sent == trail, "law 1: the trail {trail:#?} differs from what was sent {sent:#?}");
+
+    for call in &calls {
+        ensure!(call.cache() == event.cache(), "a tier of cache `{}` in `{}`", call.cache(), event.cache());
+        ensure!(call.key() == event.key(), "the key of a call is not its operation's");
+        ensure!(call.duration() <= event.duration(), "a call took longer than its operation");
+    }
+    ensure!(event.parent_request_id() != Some(event.request_id()), "an operation is its own parent");
+    ensure!(
+        event.fallback() == calls.iter().any(|call| call.fallback()),
+        "`fallback` of the operation is not that of its calls"
+    );
+    ensure!(
+        (event.outcome() == OperationOutcome::Error) == event.error().is_some(),
+        "the outcome {} and the error contradict each other",
+        event.outcome()
+    );
+    if event.operation().is_read() {
+        read(event, &calls)?;
+    }
+    Ok(())
+}
+
+/// Law 3. A panic is an end of a read too, since a tier may panic.
+fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
+    use CacheOperation as C;
+    use OperationOutcome as O;
+    let own: &[O] = match event.operation() {
+        C::Get | C::Contains => &[O::Hit, O::Stale, O::Miss],
+        C::Insert => &[O::Inserted, O::Rejected],
+        C::Invalidate => &[O::Invalidated],
+        C::Clear => &[O::Cleared],
+        C::Len => &[O::Counted],
+        C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],
+        C::OptionallyGetOrInsert => &[O::Hit, O::Stale, O::Computed, O::None],
+        _ => &[O::Refreshed, O::Miss, O::Suppressed, O::Superseded],
+    };
+    let always = [O::Error, O::Panicked, O::Cancelled];
+    ensure!(
+        own.contains(&event.outcome()) || always.contains(&event.outcome()),
+        "law 3: `{}` never ends `{}`",
+        event.operation(),
+        event.outcome()
+    );
+    Ok(())
+}
+
+/// What the calls of a read say must be what its completion says, and law 4.
+fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
+    let lookup =
+        if event.operation() == CacheOperation::Contains { TierOperation::Contains } else { TierOperation::Get };
+    let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == lookup).collect();
+    for (depth, call) in lookups.iter().enumerate() {
+        ensure!(call.fallback() == (depth > 0), "`fallback` of lookup {depth} is {}", call.fallback());
+        let last = depth + 1 == lookups.len();
+        ensure!(last || call.outcome() != TierOutcome::Hit, "another tier was asked after a hit");
+    }
+    let hit = lookups.iter().find(|call| call.outcome() == TierOutcome::Hit);
+    if matches!(event.outcome(), OperationOutcome::Hit | OperationOutcome::Stale) {
+        let hit = hit.ok_or("a hit without a tier that had it")?;
+        ensure!(event.hit_tier() == Some(hit.tier()), "`hit_tier` is {:?}", event.hit_tier());
+        ensure!(event.age() == hit.age(), "`age` is {:?}, but {:?} in the tier", event.age(), hit.age());
+    } else {
+        ensure!(event.hit_tier().is_none(), "`hit_tier` of what was no hit");
+        let cut_short = matches!(event.outcome(), OperationOutcome::Cancelled | OperationOutcome::Panicked);
+        ensure!(hit.is_none() || cut_short, "a tier had it, yet the outcome is {}", event.outcome());
+    }
+    if matches!(event.outcome(), OperationOutcome::Miss) {
+        let failed = lookups.iter().any(|call| call.outcome() == TierOutcome::Error);
+        ensure!(!failed, "a tier failed, yet the outcome is a miss");
+    }
+
+    let inserts = calls.iter().filter(|call| call.operation() == TierOperation::Insert).count();
+    match (hit, event.outcome(), event.operation()) {
+        // A promotion is attempted into every tier before the one that answered.
+        (Some(_), OperationOutcome::Hit | OperationOutcome::Stale, operation)
+            if operation != CacheOperation::Contains =>
+        {
+            ensure!(inserts == lookups.len() - 1, "law 4: {inserts} promotions after {} lookups", lookups.len());
+        }
+        (_, _, CacheOperation::Contains) | (None, OperationOutcome::Miss | OperationOutcome::None, _) => {
+            ensure!(inserts == 0, "law 4: an insert with nothing to insert");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cachet::testing::MockTier;
+    use cachet::{Cache, Tier};
+
+    use super::*;
+    use crate::ready;
+
+    /// `l1 get: miss`, `l2 get: hit (fallback)`, `l1 insert: inserted`, `get: hit`, and once more `l1 get: hit`, `get: hit`.
+    fn recorded() -> Vec<Recorded> {
+        let (l2, seen) = (MockTier::new(), RecordingHandler::new());
+        l2.put("a", 1);
+        let cache = Cache::<str, u32>::builder("laws")
+            .tier(Tier::new(MockTier::new()).name("l1"))
+            .tier(Tier::new(l2).name("l2"))
+            .event_handler(seen.clone())
+            .build();
+        for _ in 0..2 {
+            assert!(ready(cache.get("a")).unwrap().is_some());
+        }
+        seen.take()
+    }
+
+    #[test]
+    fn what_is_lawful_passes() {
+        assert_eq!(recorded().len(), 6);
+        assert_eq!(verdict(&recorded()), Ok(()));
+    }
+
+    #[test]
+    fn whatever_is_left_out_is_noticed() {
+        for missing in 0..recorded().len() {
+            let mut recorded = recorded();
+            let left_out = recorded.remove(missing).to_string();
+            assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+        }
+    }
+
+    #[test]
+    fn whatever_is_sent_twice_is_noticed() {
+        for again in 0..recorded().len() {
+            let mut recorded = recorded();
+            recorded.insert(again, recorded[again].clone());
+            assert!(verdict(&recorded).is_err(), "nobody noticed a second `{}`", recorded[again]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_order_is_noticed() {
+        for first in 0..5 {
+            let mut recorded = recorded();
+            recorded.swap(first, first + 1);
+            // An operation's end and the next one's beginning are the only ones that may change places.
+            assert_eq!(verdict(&recorded).is_err(), first != 3, "{first}");
+        }
+    }
+
+    #[test]
+    fn a_tier_event_of_another_operation_is_noticed() {
+        let mut mixed = recorded();
+        mixed[1] = recorded()[1].clone();
+        assert!(verdict(&mixed).is_err());
+    }
+}

@@ -1,0 +1,387 @@
+//! S19: newer beats older.
+
+use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
+use cachet::testing::{Behaviour, MockTier};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
+use cachet_tests::step::pend;
+use cachet_tests::{Stepped, ready};
+
+use crate::{Ages, Mock, Two, Watched, stored, value};
+
+/// Reads at once, and is slow to tell: what it tells may be old by then.
+struct SlowToTell(Mock);
+
+#[cache_tier(name = "slow")]
+impl CacheTier<str, u32> for SlowToTell {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        let entry = self.0.get(key).await;
+        pend(1).await;
+        entry
+    }
+
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        self.0.insert(key, entry).await
+    }
+
+    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        self.0.invalidate(key).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.0.clear().await
+    }
+}
+
+/// A newer write, and what it leaves behind.
+#[derive(Clone, Copy, Debug)]
+enum Newer {
+    Insert,
+    Invalidate,
+    Clear,
+}
+
+impl Newer {
+    const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
+
+    fn write(self, cache: &Ages) {
+        match self {
+            Self::Insert => assert_eq!(ready(cache.insert("ada", 2)).unwrap(), InsertOutcome::Accepted),
+            Self::Invalidate => ready(cache.invalidate("ada")).unwrap(),
+            Self::Clear => ready(cache.clear()).unwrap(),
+        }
+    }
+
+    fn leaves(self) -> Option<u32> {
+        matches!(self, Self::Insert).then_some(2)
+    }
+}
+
+/// `l1` is memory, or a tier of one's own; `slow` holds 1 for "ada".
+fn over_slow(l1: Tier<str, u32>) -> (Watched, Mock) {
+    let below = Mock::new();
+    below.put("ada", 1);
+    let watched = Watched::new(
+        Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))),
+    );
+    (watched, below)
+}
+
+// S19
+#[test]
+fn a_promotion_that_a_newer_write_overtook_is_superseded() {
+    for newer in Newer::ALL {
+        for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
+            let (watched, below) = over_slow(l1);
+            let mut get = Stepped::new(watched.cache.get("ada"));
+            get.pend(1);
+            newer.write(&watched.cache);
+            watched.lines();
+            // It was read before the write.
+            assert_eq!(get.finish().unwrap().map(CacheEntry::into_value), Some(1), "{newer:?}");
+            assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: superseded", "get: hit"], "{newer:?}");
+            assert_eq!(stored(&below, "ada"), newer.leaves());
+            assert_eq!(Stepped::new(watched.cache.get("ada")).finish().unwrap().map(CacheEntry::into_value), newer.leaves());
+        }
+    }
+}
+
+// S19
+#[test]
+fn a_write_of_another_key_does_not_disturb_a_promotion() {
+    for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
+        let (watched, _) = over_slow(l1);
+        let mut get = Stepped::new(watched.cache.get("ada"));
+        get.pend(1);
+        ready(watched.cache.insert("bob", 7)).unwrap();
+        ready(watched.cache.invalidate("eve")).unwrap();
+        watched.lines();
+        get.finish().unwrap();
+        assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
+        assert_eq!(value(&watched.cache, "ada"), Some(1));
+        assert_eq!(watched.lines(), ["l1 get: hit", "get: hit"]);
+    }
+}
+
+// S19
+#[test]
+fn reads_do_not_disturb_a_promotion() {
+    let (watched, _) = over_slow(Tier::memory(10));
+    let mut first = Stepped::new(watched.cache.get("ada"));
+    let mut second = Stepped::new(watched.cache.get("ada"));
+    first.pend(1);
+    second.pend(1);
+    first.finish().unwrap();
+    second.finish().unwrap();
+    assert_eq!(
+        watched.lines(),
+        [
+            "l1 get: miss",
+            "l1 get: miss",
+            "slow get: hit (fallback)",
+            "l1 insert: inserted",
+            "get: hit",
+            "slow get: hit (fallback)",
+            "l1 insert: inserted",
+            "get: hit",
+        ]
+    );
+}
+
+// S19: the write began before the read, and is not over.
+#[test]
+fn a_promotion_of_what_was_read_while_a_write_was_under_way_is_superseded() {
+    let two = Two::new();
+    two.l2.put("ada", 1);
+    two.l2.next(Insert, Behaviour::Pend(1));
+    let mut insert = Stepped::new(two.cache.insert("ada", 2));
+    insert.pend(1);
+    ready(CacheTier::invalidate(&two.l1, "ada")).unwrap();
+    assert_eq!(value(&two.cache, "ada"), Some(1));
+    insert.finish().unwrap();
+    assert_eq!(
+        two.lines(),
+        [
+            "l1 insert: inserted",
+            "l1 get: miss",
+            "l2 get: hit (fallback)",
+            "l1 insert: superseded",
+            "get: hit",
+            "l2 insert: inserted",
+            "insert: inserted",
+        ]
+    );
+    assert_eq!(value(&two.cache, "ada"), Some(2));
+}
+
+// S19
+#[test]
+fn a_promotion_overtaken_while_it_stores_does_not_stay() {
+    for newer in Newer::ALL {
+        let two = Two::new();
+        two.l2.put("ada", 1);
+        two.l1.next(Insert, Behaviour::Pend(1));
+        let mut get = Stepped::new(two.cache.get("ada"));
+        get.pend(1);
+        newer.write(&two.cache);
+        two.lines();
+        assert_eq!(get.finish().unwrap().map(CacheEntry::into_value), Some(1));
+        assert_eq!(two.lines(), ["l1 insert: superseded", "l1 invalidate: invalidated", "get: hit"]);
+        assert_ne!(stored(&two.l1, "ada"), Some(1), "{newer:?}");
+        assert_eq!(value(&two.cache, "ada"), newer.leaves(), "{newer:?}");
+    }
+}
+
+// S19
+#[test]
+fn a_promotion_overtaken_before_it_came_to_the_next_tier_is_superseded_there() {
+    let (l1, l3) = (Mock::new(), Mock::new());
+    let watched = Watched::new(
+        Ages::builder("ages")
+            .tier(Tier::new(l1.clone()).name("l1"))
+            .tier(Tier::memory(10).name("l2"))
+            .tier(Tier::new(l3.clone()).name("l3")),
+    );
+    l3.put("ada", 1);
+    l1.next(Insert, Behaviour::Pend(1));
+    let mut get = Stepped::new(watched.cache.get("ada"));
+    get.pend(1);
+    ready(watched.cache.insert("ada", 2)).unwrap();
+    watched.lines();
+    get.finish().unwrap();
+    assert_eq!(
+        watched.lines(),
+        ["l1 insert: superseded", "l1 invalidate: invalidated", "l2 insert: superseded", "get: hit"]
+    );
+    assert_eq!(value(&watched.cache, "ada"), Some(2));
+    assert_eq!(watched.lines()[..2], ["l1 get: miss", "l2 get: hit (fallback)"]);
+}
+
+/// One tier, or two, of either kind.
+fn stacks() -> Vec<(&'static [&'static str], Watched)> {
+    let memory = || Tier::memory(10).name("l1");
+    let mock = |name| Tier::new(Mock::new()).name(name);
+    vec![
+        (&["l1"], Watched::new(Ages::builder("ages").tier(memory()))),
+        (&["l1"], Watched::new(Ages::builder("ages").tier(mock("l1")))),
+        (&["l1", "l2"], Watched::new(Ages::builder("ages").tier(memory()).tier(mock("l2")))),
+        (&["l1", "l2"], Watched::new(Ages::builder("ages").tier(mock("l1")).tier(mock("l2")))),
+    ]
+}
+
+// S19
+#[test]
+fn a_computed_insert_that_a_newer_write_overtook_is_superseded_in_every_tier() {
+    for newer in Newer::ALL {
+        for (tiers, watched) in stacks() {
+            let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+                pend(1).await;
+                1
+            }));
+            compute.pend(1);
+            newer.write(&watched.cache);
+            watched.lines();
+            assert_eq!(*compute.finish().unwrap(), 1, "{newer:?}");
+            let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
+            expected.push("get_or_insert: computed".to_owned());
+            assert_eq!(watched.lines(), expected, "{newer:?}");
+            assert_eq!(value(&watched.cache, "ada"), newer.leaves(), "{newer:?}");
+        }
+    }
+}
+
+// S19
+#[test]
+fn a_write_of_another_key_does_not_disturb_a_computed_insert() {
+    for (tiers, watched) in stacks() {
+        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+            pend(1).await;
+            1
+        }));
+        compute.pend(1);
+        ready(watched.cache.insert("bob", 7)).unwrap();
+        ready(watched.cache.invalidate("eve")).unwrap();
+        watched.lines();
+        compute.finish().unwrap();
+        let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: inserted")).collect();
+        expected.push("get_or_insert: computed".to_owned());
+        assert_eq!(watched.lines(), expected);
+        assert_eq!(value(&watched.cache, "ada"), Some(1));
+    }
+}
+
+// S19
+#[test]
+fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
+    for tiers in [1, 2] {
+        let (l1, l2) = (Mock::new(), Mock::new());
+        let mut builder = Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1"));
+        if tiers == 2 {
+            builder = builder.tier(Tier::new(l2).name("l2"));
+        }
+        let watched = Watched::new(builder);
+        l1.next(Insert, Behaviour::Pend(1));
+        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async { 1 }));
+        compute.pend(1);
+        assert_eq!(ready(watched.cache.insert("ada", 2)).unwrap(), InsertOutcome::Accepted);
+        assert_eq!(*compute.finish().unwrap(), 1);
+        watched.lines();
+        assert_eq!(value(&watched.cache, "ada"), Some(2), "with {tiers} tiers");
+    }
+}
+
+// S19, S17: a late value that the policy does not even want must not take the newer one with it.
+#[test]
+fn a_late_computed_insert_that_is_turned_away_leaves_the_newer_value_alone() {
+    for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
+        let small = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| **entry < 10);
+        let watched = Watched::new(Ages::builder("ages").tier(l1.name("l1").insert_policy(small)));
+        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+            pend(1).await;
+            100
+        }));
+        compute.pend(1);
+        ready(watched.cache.insert("ada", 2)).unwrap();
+        watched.lines();
+        assert_eq!(*compute.finish().unwrap(), 100);
+        watched.lines();
+        assert_eq!(value(&watched.cache, "ada"), Some(2));
+    }
+}
+
+// S19, S17: the same where the tier itself turns it away, or fails.
+#[test]
+fn a_late_computed_insert_that_fails_leaves_the_newer_value_alone() {
+    for behaviour in [Behaviour::Reject, Behaviour::Fail("full")] {
+        let two = Two::new();
+        let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+            pend(1).await;
+            1
+        }));
+        compute.pend(1);
+        ready(two.cache.insert("ada", 2)).unwrap();
+        two.l1.next(Insert, behaviour);
+        compute.finish().unwrap();
+        assert_eq!((stored(&two.l1, "ada"), value(&two.cache, "ada")), (Some(2), Some(2)));
+    }
+}
+
+// S19
+#[test]
+fn a_write_that_is_given_up_half_way_still_counts_as_newer() {
+    let two = Two::new();
+    two.l2.put("ada", 1);
+    two.l1.next(Insert, Behaviour::Pend(1));
+    let mut get = Stepped::new(two.cache.get("ada"));
+    get.pend(1);
+    two.l1.next(Invalidate, Behaviour::Pend(1));
+    let mut invalidate = Stepped::new(two.cache.invalidate("ada"));
+    invalidate.pend(1);
+    drop(invalidate);
+    two.lines();
+    get.finish().unwrap();
+    assert_eq!(two.lines(), ["l1 insert: superseded", "l1 invalidate: invalidated", "get: hit"]);
+}
+
+// S19
+#[test]
+fn after_a_race_promotions_work_as_before() {
+    let two = Two::new();
+    two.l2.put("ada", 1);
+    for _ in 0..3 {
+        two.l1.next(Insert, Behaviour::Pend(1));
+        let mut get = Stepped::new(two.cache.get("ada"));
+        get.pend(1);
+        ready(two.cache.invalidate("ada")).unwrap();
+        get.finish().unwrap();
+        two.lines();
+
+        two.l2.put("ada", 1);
+        assert_eq!(value(&two.cache, "ada"), Some(1));
+        assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
+        ready(CacheTier::<str, u32>::clear(&two.l1)).unwrap();
+    }
+}
+
+// S19: a get that was given up leaves nothing behind that would make later ones late.
+#[test]
+fn a_get_that_is_given_up_leaves_no_trace() {
+    let two = Two::new();
+    two.l2.put("ada", 1);
+    two.l2.next(Get, Behaviour::Hang);
+    let mut get = Stepped::new(two.cache.get("ada"));
+    get.pend(1);
+    ready(two.cache.insert("bob", 2)).unwrap();
+    drop(get);
+    two.lines();
+    assert_eq!(value(&two.cache, "ada"), Some(1));
+    assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
+}
+
+// S19
+#[test]
+fn keys_are_told_apart() {
+    let below = MockTier::<u64, u64>::new();
+    let cache = cachet::Cache::<u64, u64>::builder("numbers").tier(Tier::memory(1000)).tier(Tier::new(below.clone())).build();
+    for key in 0..100 {
+        below.put(key, key);
+    }
+    let mut gets: Vec<_> = (0..100_u64)
+        .map(|key| {
+            below.next(Get, Behaviour::Pend(1));
+            let cache = cache.clone();
+            let mut get = Stepped::new(async move { cache.get(&key).await });
+            get.pend(1);
+            get
+        })
+        .collect();
+    for key in (0..100_u64).step_by(2) {
+        ready(cache.insert(key, key + 1000)).unwrap();
+    }
+    for get in gets.drain(..) {
+        get.finish().unwrap();
+    }
+    for key in 0..100_u64 {
+        let expected = if key % 2 == 0 { key + 1000 } else { key };
+        assert_eq!(ready(cache.get(&key)).unwrap().map(CacheEntry::into_value), Some(expected));
+    }
+}

@@ -1,0 +1,241 @@
+//! S37: operations at the same time, on one thread and on several.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use cachet::telemetry::TierOperation::{Get, Insert};
+use cachet::testing::Behaviour::Pend;
+use cachet::testing::{Recorded, RecordingHandler};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, cache_tier};
+use cachet_tests::step::pend;
+use cachet_tests::{Stepped, laws};
+
+use crate::{Ages, Mock, Two, Watched};
+
+/// The lines of each operation, in the order of their completion.
+fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
+    let mut lines: HashMap<RequestId, Vec<String>> = HashMap::new();
+    let mut ended = Vec::new();
+    for event in recorded {
+        let id = match event {
+            Recorded::Tier(event) => event.request_id().unwrap(),
+            Recorded::Operation(event) => event.request_id(),
+        };
+        lines.entry(id).or_default().push(event.to_string());
+        if matches!(event, Recorded::Operation(_)) {
+            ended.push(lines.remove(&id).unwrap());
+        }
+    }
+    ended
+}
+
+// S37
+#[test]
+fn operations_that_take_turns_never_mix() {
+    let two = Two::new();
+    two.l2.put("ada", 1);
+    for _ in 0..3 {
+        two.l1.next(Get, Pend(1));
+        two.l2.next(Get, Pend(1));
+    }
+    two.l1.next(Insert, Pend(1));
+    let mut ada = Stepped::new(two.cache.get("ada"));
+    let mut bob = Stepped::new(two.cache.get("bob"));
+    let mut eve = Stepped::new(two.cache.try_get_or_insert("eve", || async {
+        let id = RequestId::current();
+        pend(1).await;
+        assert_eq!(RequestId::current(), id);
+        std::io::Result::Ok(3)
+    }));
+    ada.pend(1);
+    bob.pend(1);
+    eve.pend(1);
+    ada.pend(1);
+    eve.pend(1);
+    bob.pend(1);
+    ada.pend(1);
+    assert!(bob.ready().unwrap().is_none());
+    eve.pend(1);
+    assert!(ada.ready().unwrap().is_some());
+    assert_eq!(*eve.ready().unwrap(), 3);
+
+    let recorded = two.events();
+    assert_eq!(
+        by_operation(&recorded),
+        [
+            &["l1 get: miss", "l2 get: miss (fallback)", "get: miss"][..],
+            &["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"],
+            &[
+                "l1 get: miss",
+                "l2 get: miss (fallback)",
+                "l1 insert: inserted",
+                "l2 insert: inserted",
+                "try_get_or_insert: computed"
+            ],
+        ]
+    );
+    assert!(laws::completions(&recorded).iter().all(|end| end.parent_request_id().is_none()));
+}
+
+/// Notes the current request id at every poll.
+#[derive(Clone, Default)]
+struct Witness(Arc<Mutex<Vec<RequestId>>>);
+
+impl Witness {
+    async fn note(&self) {
+        for polls in [1, 1, 0] {
+            self.0.lock().unwrap().push(RequestId::current().unwrap());
+            pend(polls).await;
+        }
+    }
+}
+
+#[cache_tier(name = "witness")]
+impl CacheTier<str, u32> for Witness {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        self.note().await;
+        Ok(None)
+    }
+
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        self.note().await;
+        Ok(InsertOutcome::Accepted)
+    }
+
+    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        self.note().await;
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.note().await;
+        Ok(())
+    }
+}
+
+// S37
+#[test]
+fn an_id_survives_the_migration_of_its_task_from_thread_to_thread() {
+    let witness = Witness::default();
+    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(witness.clone())));
+    let cache = &watched.cache;
+    let inside = Mutex::new(Vec::new());
+    let mut compute = Stepped::new(cache.get_or_insert("ada", || async {
+        for _ in 0..2 {
+            inside.lock().unwrap().push(RequestId::current().unwrap());
+            pend(1).await;
+        }
+        1
+    }));
+    let mut polls = 0;
+    loop {
+        // Every poll on a thread of its own.
+        let polled = std::thread::scope(|scope| scope.spawn(|| compute.poll()).join().unwrap());
+        polls += 1;
+        assert_eq!(RequestId::current(), None);
+        if let std::task::Poll::Ready(entry) = polled {
+            assert_eq!(*entry.unwrap(), 1);
+            break;
+        }
+    }
+    drop(compute);
+    assert_eq!(polls, 7);
+    let recorded = watched.events();
+    let id = laws::completion(&recorded).request_id();
+    assert_eq!(*witness.0.lock().unwrap(), [id; 6]);
+    assert_eq!(*inside.lock().unwrap(), [id; 2]);
+    assert_eq!(
+        recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["witness get: miss", "witness insert: inserted", "get_or_insert: computed"]
+    );
+}
+
+// S37
+#[test]
+fn a_future_dropped_on_another_thread_is_cancelled_under_its_own_id() {
+    /// Notes the current id when it is dropped.
+    struct Dropped<'n>(&'n Mutex<Option<RequestId>>);
+
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() = RequestId::current();
+        }
+    }
+
+    let two = Two::new();
+    let noted = Mutex::new(None);
+    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+        let _dropped = Dropped(&noted);
+        pend(u32::MAX).await;
+        1
+    }));
+    compute.pend(1);
+    std::thread::scope(|scope| drop(scope.spawn(move || drop(compute)).join()));
+    let recorded = two.events();
+    assert_eq!(*noted.lock().unwrap(), Some(laws::completion(&recorded).request_id()));
+    assert_eq!(recorded.last().unwrap().to_string(), "get_or_insert: cancelled");
+}
+
+// S37
+#[test]
+fn an_id_never_outlives_its_poll() {
+    let id = RequestId::next();
+    let other = RequestId::next();
+    let mut outer = Stepped::new(
+        async {
+            assert_eq!(RequestId::current(), Some(id));
+            async { assert_eq!(RequestId::current(), Some(other)) }.with_request_id(other).await;
+            assert_eq!(RequestId::current(), Some(id));
+            pend(1).await;
+            assert_eq!(RequestId::current(), Some(id));
+        }
+        .with_request_id(id),
+    );
+    outer.pend(1);
+    assert_eq!(RequestId::current(), None);
+    outer.ready();
+    assert_eq!(RequestId::current(), None);
+}
+
+// S37
+#[test]
+fn two_threads_never_mix_their_operations() {
+    let seen = RecordingHandler::new();
+    let below = Mock::new();
+    let cache = Ages::builder("ages")
+        .tier(Tier::memory(64).name("l1"))
+        .tier(Tier::new(below).name("l2"))
+        .event_handler(seen.clone())
+        .build();
+    std::thread::scope(|scope| {
+        for thread in 0..2_u32 {
+            let cache = &cache;
+            scope.spawn(move || {
+                for round in 0..500_u32 {
+                    let key = format!("{}", (round * 7 + thread) % 50);
+                    drop(Stepped::new(cache.insert(key.as_str(), round)).finish());
+                    drop(Stepped::new(cache.get(&key)).finish());
+                    drop(Stepped::new(cache.get_or_insert(&key, || async { round })).finish());
+                    if round % 3 == 0 {
+                        drop(Stepped::new(cache.invalidate(&key)).finish());
+                    }
+                }
+            });
+        }
+    });
+    let recorded = laws::events(&seen);
+    assert_eq!(laws::completions(&recorded).len(), 2 * (500 * 3 + 167));
+}
+
+// S37
+#[test]
+fn ids_taken_by_many_threads_are_all_different() {
+    let mut ids: Vec<RequestId> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..3000).map(|_| RequestId::next()).collect::<Vec<_>>())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 12_000);
+}

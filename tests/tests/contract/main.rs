@@ -1,0 +1,114 @@
+//! The contract, line by line: what callers get, and what handlers are told.
+
+mod bad_input;
+mod cancellation;
+mod coherence;
+mod computing;
+mod concurrency;
+mod entries;
+mod memory;
+mod model;
+mod names;
+mod panics;
+mod stats;
+mod telemetry;
+mod tiers;
+mod time;
+
+use std::time::Duration;
+
+use cachet::testing::{MockTier, Recorded, RecordingHandler};
+use cachet::{Cache, CacheBuilder, CacheEntry, HasTier, ManualClock, Tier};
+use cachet_tests::laws::Lawful;
+use cachet_tests::ready;
+
+type Mock = MockTier<str, u32>;
+type Ages = Cache<str, u32>;
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const NANO: Duration = Duration::from_nanos(1);
+
+/// A cache that is watched, in a time that stands still. When it is dropped, everything it has told is found lawful.
+struct Watched {
+    cache: Ages,
+    seen: RecordingHandler,
+    clock: ManualClock,
+    lawful: Lawful,
+}
+
+impl Watched {
+    fn new(builder: CacheBuilder<str, u32, HasTier>) -> Self {
+        let (seen, clock) = (RecordingHandler::new(), ManualClock::new());
+        let lawful = Lawful::new();
+        let cache = builder.event_handler(seen.clone()).event_handler(lawful.handler()).clock(clock.clone()).build();
+        Self { cache, seen, clock, lawful }
+    }
+
+    /// What the handler was told since the last time.
+    fn lines(&self) -> Vec<String> {
+        self.seen.take_lines()
+    }
+
+    /// The same, not yet turned into text.
+    fn events(&self) -> Vec<Recorded> {
+        self.seen.take()
+    }
+}
+
+/// A watched cache of two scripted tiers, `l1` and `l2`.
+struct Two {
+    cache: Ages,
+    l1: Mock,
+    l2: Mock,
+    seen: RecordingHandler,
+    clock: ManualClock,
+    #[expect(dead_code, reason = "checks the laws when it is dropped")]
+    lawful: Lawful,
+}
+
+impl Two {
+    fn new() -> Self {
+        Self::with(|l1| l1, |l2| l2)
+    }
+
+    fn with(
+        first: impl FnOnce(Tier<str, u32>) -> Tier<str, u32>,
+        second: impl FnOnce(Tier<str, u32>) -> Tier<str, u32>,
+    ) -> Self {
+        let (l1, l2) = (Mock::new(), Mock::new());
+        let Watched { cache, seen, clock, lawful } = Watched::new(
+            Ages::builder("ages")
+                .tier(first(Tier::new(l1.clone()).name("l1")))
+                .tier(second(Tier::new(l2.clone()).name("l2"))),
+        );
+        Self { cache, l1, l2, seen, clock, lawful }
+    }
+
+    /// What the handler was told since the last time.
+    fn lines(&self) -> Vec<String> {
+        self.seen.take_lines()
+    }
+
+    /// The same, not yet turned into text.
+    fn events(&self) -> Vec<Recorded> {
+        self.seen.take()
+    }
+}
+
+/// The value of a key; nothing may have to be waited for.
+#[track_caller]
+fn value(cache: &Ages, key: &str) -> Option<u32> {
+    ready(cache.get(key)).unwrap().map(CacheEntry::into_value)
+}
+
+/// The value that a tier holds, whatever its age.
+fn stored(tier: &Mock, key: &str) -> Option<u32> {
+    tier.stored(key).map(CacheEntry::into_value)
+}
