@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, Ident, Literal, TokenStream, TokenTree};
 use syn::LitStr;
 
 use crate::diag::{Diagnostics, did_you_mean, list};
-use crate::tokens::{Cursor, as_group, as_ident, as_literal, flatten, is_joint, unraw};
+use crate::tokens::{Cursor, as_group, as_ident, as_literal, flatten, is_joint, is_punct, unraw};
 
 /// The arguments that are accepted in one place.
 pub(crate) struct Table {
@@ -34,6 +34,8 @@ pub(crate) enum Shape {
     Text,
     /// `=` and anything up to the next comma.
     Value,
+    /// `=` and a type.
+    Type,
     /// `(…)`.
     List,
 }
@@ -44,6 +46,7 @@ impl Shape {
             Self::Word => "no value",
             Self::Text => "a string literal",
             Self::Value => "a value",
+            Self::Type => "a type",
             Self::List => "a list in parentheses",
         }
     }
@@ -175,12 +178,15 @@ fn read_value(spec: &Spec, key: &Ident, cursor: &mut Cursor, diagnostics: &mut D
     {
         return Some(Value::Text(text));
     }
-    let tokens = cursor.take_expression();
+    let tokens = match spec.shape {
+        Shape::Type => cursor.take_type_until(|token| is_punct(Some(token), ',')).into_iter().collect(),
+        _ => cursor.take_expression(),
+    };
     if tokens.is_empty() {
         wrong(diagnostics, &equals);
         return None;
     }
-    if spec.shape == Shape::Value {
+    if spec.shape == Shape::Value || spec.shape == Shape::Type && !is_literal(&tokens) {
         return Some(Value::Tokens(tokens));
     }
     wrong(diagnostics, &tokens);
@@ -224,6 +230,10 @@ pub(crate) fn as_text(token: &TokenTree) -> Option<LitStr> {
         [single] => as_literal(single).and_then(text_of),
         _ => None,
     }
+}
+
+fn is_literal(tokens: &TokenStream) -> bool {
+    matches!(flatten(tokens.clone()).as_slice(), [TokenTree::Literal(_)])
 }
 
 fn text_of(literal: Literal) -> Option<LitStr> {

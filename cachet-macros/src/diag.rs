@@ -30,6 +30,11 @@ impl Diagnostics {
         }
     }
 
+    /// Adds all that `others` has.
+    pub(crate) fn append(&mut self, others: Self) {
+        others.error.into_iter().for_each(|error| self.push(error));
+    }
+
     /// One `compile_error!` for each error.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.error.map(|error| error.to_compile_error()).unwrap_or_default()

@@ -3,6 +3,7 @@
 mod arguments;
 mod expand;
 mod fields;
+mod inherent;
 mod model;
 mod parse;
 #[cfg(test)]
@@ -25,10 +26,21 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 
 fn sibling(args: TokenStream, item: TokenStream, diagnostics: &mut Diagnostics) -> Option<TokenStream> {
     let attribute = attribute_span(&item);
-    let arguments = arguments::read(args, diagnostics);
-    let header = parse::item(item, attribute, diagnostics)?;
+    let mut in_item = Diagnostics::default();
+    let header = parse::item(item, attribute, &mut in_item);
+    let inherent_body = header.as_ref().and_then(|header| header.inherent_body.clone());
+    let arguments = arguments::read(args, inherent_body.is_some(), diagnostics);
+    diagnostics.append(in_item);
+    let mut header = header?;
+    let Some(body) = inherent_body else {
+        return Some(expand::sibling(&model::TierImpl::new(header, arguments, diagnostics)));
+    };
+    inherent::complete(&mut header, &arguments, diagnostics)?;
+    let methods = inherent::methods(body, &header, diagnostics);
     let model = model::TierImpl::new(header, arguments, diagnostics);
-    Some(expand::sibling(&model))
+    let mut siblings = inherent::tier(&methods, &model);
+    siblings.extend(expand::sibling(&model));
+    Some(siblings)
 }
 
 /// The attribute as a place of the user's code, so that errors there do not speak of a macro's expansion.

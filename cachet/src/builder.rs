@@ -62,6 +62,7 @@ pub struct CacheBuilder<K: Key + ?Sized, V: Value, S = NoTier> {
     span_level: SpanLevel,
     record_keys: RecordKeys<K>,
     fail_closed: bool,
+    stampede_protection: bool,
     state: PhantomData<fn() -> S>,
 }
 
@@ -77,6 +78,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
             span_level: SpanLevel::default(),
             record_keys: RecordKeys::default(),
             fail_closed: false,
+            stampede_protection: false,
             state: PhantomData,
         }
     }
@@ -98,6 +100,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
             span_level: self.span_level,
             record_keys: self.record_keys,
             fail_closed: self.fail_closed,
+            stampede_protection: self.stampede_protection,
             state: PhantomData,
         }
     }
@@ -139,6 +142,45 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
+    /// Lets only one closure at a time compute a key: whoever misses the key meanwhile waits for that result, be it a
+    /// value, nothing, or an error.
+    ///
+    /// Lookups are never held up, so a hit costs the same. When the one who computes is dropped, one of those who wait
+    /// takes over and runs its own closure. A panic of the closure becomes an error, for which
+    /// [`is_panic`](crate::Error::is_panic) is true, for everybody. A closure that asks the same cache for the key that it is
+    /// computing gets an error ([`is_reentrant`](crate::Error::is_reentrant)); this is noticed in the same task, not in a
+    /// task that the closure spawns and waits for.
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, Tier};
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let pages = Cache::<str, String>::builder("pages").tier(Tier::memory(100)).stampede_protection().build();
+    /// let renderings = AtomicU32::new(0);
+    /// let ask = || async {
+    ///     pages
+    ///         .get_or_insert("index", || async {
+    ///             renderings.fetch_add(1, Ordering::Relaxed);
+    ///             tokio::task::yield_now().await;
+    ///             "<html>".to_owned()
+    ///         })
+    ///         .await
+    /// };
+    /// let (first, second, third) = tokio::join!(ask(), ask(), ask());
+    /// assert_eq!((&**first?, &**second?, &**third?), ("<html>", "<html>", "<html>"));
+    /// assert_eq!(renderings.into_inner(), 1);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    pub fn stampede_protection(mut self) -> Self {
+        self.stampede_protection = true;
+        self
+    }
+
     /// Makes the compute methods return a tier's error when no tier answered, rather than compute the value: for a
     /// source that must not be asked while the cache in front of it is down.
     pub fn fail_closed(mut self) -> Self {
@@ -159,7 +201,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V, HasTier> 
             unreachable!("a cache is built only after a tier was added")
         };
         let rest = tiers.collect();
-        Cache::new(telemetry, Tiers::new(first, rest), self.record_keys, self.fail_closed)
+        Cache::new(telemetry, Tiers::new(first, rest), self.record_keys, self.fail_closed, self.stampede_protection)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
 use crate::fallback::Tiers;
+use crate::flight::Flights;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, Operation};
 use crate::tier::erased::{Step, poll_once};
 use crate::{CacheEntry, Error, Key, Value};
@@ -56,6 +57,8 @@ struct Inner<K: Key + ?Sized, V: Value> {
     tiers: Tiers<K, V>,
     record_keys: RecordKeys<K>,
     fail_closed: bool,
+    /// With stampede protection on.
+    flights: Option<Flights<K::Owned, V>>,
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -64,8 +67,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         tiers: Tiers<K, V>,
         record_keys: RecordKeys<K>,
         fail_closed: bool,
+        stampede_protection: bool,
     ) -> Self {
-        Self(Arc::new(Inner { telemetry, tiers, record_keys, fail_closed }))
+        let flights = stampede_protection.then(Flights::new);
+        Self(Arc::new(Inner { telemetry, tiers, record_keys, fail_closed, flights }))
     }
 }
 

@@ -45,6 +45,7 @@ enum Kind {
     Tier,
     Load,
     Panic,
+    Reentrant,
     NotImmediate,
 }
 
@@ -54,6 +55,7 @@ impl Kind {
             Self::Tier => "tier",
             Self::Load => "load",
             Self::Panic => "panic",
+            Self::Reentrant => "reentrant",
             Self::NotImmediate => "not_immediate",
         }
     }
@@ -96,6 +98,11 @@ impl Error {
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a value that is no text".to_owned());
         Self::of(Kind::Panic, Some(text.into()))
+    }
+
+    /// The closure of a compute method asked for the key that it was computing.
+    pub(crate) fn reentrant() -> Self {
+        Self::of(Kind::Reentrant, None)
     }
 
     /// A tier that promised to answer at once did not.
@@ -163,6 +170,11 @@ impl Error {
         self.0.kind == Kind::Panic
     }
 
+    /// Whether the closure of a compute method asked the same cache for the key that it was computing.
+    pub fn is_reentrant(&self) -> bool {
+        self.0.kind == Kind::Reentrant
+    }
+
     /// The cause, if it is a `T`, anywhere in the chain of causes.
     pub fn source_as<T: StdError + 'static>(&self) -> Option<&T> {
         self.causes().find_map(|cause| cause.downcast_ref())
@@ -182,6 +194,9 @@ impl fmt::Display for Error {
             (Kind::Load, _) => f.write_str("the value could not be computed")?,
             (Kind::Panic, None) => f.write_str("the computation of a value panicked")?,
             (Kind::Panic, Some(tier)) => write!(f, "cache tier `{tier}` panicked")?,
+            (Kind::Reentrant, _) => {
+                f.write_str("the closure of a compute method asked the same cache for the key that it was computing")?;
+            }
             (Kind::NotImmediate, tier) => write!(
                 f,
                 "cache tier `{}` is declared `immediate`, but had to wait; remove `immediate` from its `#[cache_tier]`",

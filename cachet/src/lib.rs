@@ -195,6 +195,7 @@ mod coherence;
 mod entry;
 mod error;
 mod fallback;
+mod flight;
 mod policy;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
@@ -234,7 +235,7 @@ pub mod __private {
         CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, Interest,
         OperationOutcome, TierOperation, TierOutcome,
     };
-    pub use crate::tier::InstrumentedTier;
+    pub use crate::tier::{InstrumentedTier, adapt};
     #[cfg(feature = "logs")]
     pub use tracing;
 }

@@ -29,7 +29,7 @@ pub use self::span::SpanPolicy;
 pub use self::stats::{Histogram, Stats, TierStats};
 
 pub(crate) use self::operation::{Completion, Operation, TierCall};
-pub(crate) use self::span::{Logs, TierDescriptor};
+pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 use self::event::Name;
 

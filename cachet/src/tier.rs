@@ -6,6 +6,7 @@ use crate::telemetry::EvictionReporter;
 use crate::telemetry::span::{FieldRecorder, TierDescriptor};
 use crate::{CacheEntry, Error, Key, Value};
 
+pub mod adapt;
 pub(crate) mod erased;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;

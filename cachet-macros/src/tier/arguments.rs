@@ -12,6 +12,11 @@ use crate::{expression, krate};
 /// What was given, with a default for what was not or was faulty.
 pub(super) struct Arguments {
     pub(super) krate: TokenStream,
+    /// The key and the value type of an inherent impl.
+    pub(super) key: Option<TokenStream>,
+    pub(super) value: Option<TokenStream>,
+    /// Whether these two were given, readable or not.
+    pub(super) types_attempted: [bool; 2],
     pub(super) name: Option<LitStr>,
     /// A name was given, readable or not.
     pub(super) name_attempted: bool,
@@ -34,58 +39,62 @@ const LEVEL: &str = "the level of the tier's spans is set with `level = \"…\"`
 const FIELDS: &str = "fields of your own go into `fields(name = value)`";
 const NO_KEYS: &str = "`#[cache_tier]` never records keys or values, so there is nothing to skip";
 
-const ARGUMENTS: Table = Table {
-    specs: &[
-        Spec { name: "name", shape: Shape::Text, example: "name = \"disk\"" },
-        Spec { name: "level", shape: Shape::Text, example: "level = \"trace\"" },
-        Spec { name: "target", shape: Shape::Text, example: "target = \"app::disk\"" },
-        Spec { name: "remote", shape: Shape::List, example: "remote(system = \"redis\")" },
-        Spec { name: "fields", shape: Shape::List, example: "fields(shard = self.shard())" },
-        Spec { name: "immediate", shape: Shape::Word, example: "immediate" },
-        Spec { name: "crate", shape: Shape::Value, example: "crate = ::cachet" },
-    ],
-    habits: &[
-        ("skip", NO_KEYS),
-        ("skip_all", NO_KEYS),
-        ("err", "errors are always recorded: a failed call has the outcome \"error\" and the field `error.type`"),
-        ("ret", "values are never recorded; the outcome of every call is"),
-        ("label", NAME),
-        ("rename", NAME),
-        ("tier", NAME),
-        ("tier_name", NAME),
-        ("id", NAME),
-        ("ttl", ON_TIER),
-        ("time_to_live", ON_TIER),
-        ("capacity", ON_TIER),
-        ("max_capacity", ON_TIER),
-        ("policy", ON_TIER),
-        ("codec", ON_TIER),
-        ("refresh", ON_TIER),
-        ("refresh_after", ON_TIER),
-        ("handler", ON_CACHE),
-        ("event_handler", ON_CACHE),
-        ("clock", ON_CACHE),
-        ("stampede_protection", ON_CACHE),
-        ("key", IN_HEADER),
-        ("value", IN_HEADER),
-        ("parent", "the parent of a tier's span is always the operation it belongs to"),
-        ("follows_from", "the parent of a tier's span is always the operation it belongs to"),
-        ("trace", LEVEL),
-        ("debug", LEVEL),
-        ("info", LEVEL),
-        ("warn", LEVEL),
-        ("error", LEVEL),
-        ("tags", FIELDS),
-        ("labels", FIELDS),
-        ("attributes", FIELDS),
-        ("properties", FIELDS),
-        ("sync", "a tier that answers at once is marked `immediate`"),
-        ("system", "it belongs into `remote(system = \"…\")`"),
-        ("address", "it belongs into `remote(system = \"…\", address = …)`"),
-        ("krate", "the path of the crate is set with `crate = ::cachet`"),
-    ],
-    repeated: None,
-};
+/// What an inherent impl has to say beside what every impl may say.
+const SPECS: [Spec; 9] = [
+    Spec { name: "key", shape: Shape::Type, example: "key = str" },
+    Spec { name: "value", shape: Shape::Type, example: "value = String" },
+    Spec { name: "name", shape: Shape::Text, example: "name = \"disk\"" },
+    Spec { name: "level", shape: Shape::Text, example: "level = \"trace\"" },
+    Spec { name: "target", shape: Shape::Text, example: "target = \"app::disk\"" },
+    Spec { name: "remote", shape: Shape::List, example: "remote(system = \"redis\")" },
+    Spec { name: "fields", shape: Shape::List, example: "fields(shard = self.shard())" },
+    Spec { name: "immediate", shape: Shape::Word, example: "immediate" },
+    Spec { name: "crate", shape: Shape::Value, example: "crate = ::cachet" },
+];
+
+const HABITS: &[(&str, &str)] = &[
+    ("skip", NO_KEYS),
+    ("skip_all", NO_KEYS),
+    ("err", "errors are always recorded: a failed call has the outcome \"error\" and the field `error.type`"),
+    ("ret", "values are never recorded; the outcome of every call is"),
+    ("label", NAME),
+    ("rename", NAME),
+    ("tier", NAME),
+    ("tier_name", NAME),
+    ("id", NAME),
+    ("ttl", ON_TIER),
+    ("time_to_live", ON_TIER),
+    ("capacity", ON_TIER),
+    ("max_capacity", ON_TIER),
+    ("policy", ON_TIER),
+    ("codec", ON_TIER),
+    ("refresh", ON_TIER),
+    ("refresh_after", ON_TIER),
+    ("handler", ON_CACHE),
+    ("event_handler", ON_CACHE),
+    ("clock", ON_CACHE),
+    ("stampede_protection", ON_CACHE),
+    ("key", IN_HEADER),
+    ("value", IN_HEADER),
+    ("parent", "the parent of a tier's span is always the operation it belongs to"),
+    ("follows_from", "the parent of a tier's span is always the operation it belongs to"),
+    ("trace", LEVEL),
+    ("debug", LEVEL),
+    ("info", LEVEL),
+    ("warn", LEVEL),
+    ("error", LEVEL),
+    ("tags", FIELDS),
+    ("labels", FIELDS),
+    ("attributes", FIELDS),
+    ("properties", FIELDS),
+    ("sync", "a tier that answers at once is marked `immediate`"),
+    ("system", "it belongs into `remote(system = \"…\")`"),
+    ("address", "it belongs into `remote(system = \"…\", address = …)`"),
+    ("krate", "the path of the crate is set with `crate = ::cachet`"),
+];
+
+const ON_TRAIT_IMPL: Table = Table { specs: SPECS.split_at(2).1, habits: HABITS, repeated: None };
+const ON_INHERENT_IMPL: Table = Table { specs: &SPECS, habits: HABITS, repeated: None };
 
 const REMOTE: Table = Table {
     specs: &[
@@ -102,10 +111,14 @@ const REMOTE: Table = Table {
 };
 
 /// Reads the arguments and reports every fault in them.
-pub(super) fn read(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Arguments {
-    let args = ARGUMENTS.read(tokens, diagnostics);
+pub(super) fn read(tokens: TokenStream, on_inherent_impl: bool, diagnostics: &mut Diagnostics) -> Arguments {
+    let table = if on_inherent_impl { ON_INHERENT_IMPL } else { ON_TRAIT_IMPL };
+    let args = table.read(tokens, diagnostics);
     let mut arguments = Arguments {
         krate: krate::default_path(),
+        key: None,
+        value: None,
+        types_attempted: ["key", "value"].map(|name| args.attempted(name)),
         name: None,
         name_attempted: args.attempted("name"),
         level: "DEBUG",
@@ -125,6 +138,8 @@ pub(super) fn read(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Argume
                 arguments.fields.extend(read);
             }
             ("immediate", _) => arguments.immediate = true,
+            ("key", Value::Tokens(key)) => arguments.key = Some(key),
+            ("value", Value::Tokens(value)) => arguments.value = Some(value),
             ("crate", Value::Tokens(path)) => arguments.krate = krate::read(path, diagnostics),
             _ => {}
         }

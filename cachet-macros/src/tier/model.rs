@@ -17,6 +17,8 @@ pub(super) struct Header {
     pub(super) value: TokenStream,
     pub(super) self_type: TokenStream,
     pub(super) where_clause: TokenStream,
+    /// What stands in the braces of an inherent impl, which has no key and value type of its own.
+    pub(super) inherent_body: Option<TokenStream>,
 }
 
 /// How one recorded value is turned into a field.

@@ -24,19 +24,22 @@ pub(super) fn item(item: TokenStream, attribute: Span, diagnostics: &mut Diagnos
     }
     let trait_path = cursor
         .take_type_until(|token| is_ident(Some(token), "for") || is_ident(Some(token), "where") || is_brace(token));
-    if !cursor.at_ident("for") {
-        let shown = compact(&trait_path.iter().cloned().collect());
-        let header: TokenStream = [impl_token].into_iter().chain(generics).chain(trait_path).collect();
-        diagnostics.report(header, format!("{GOES_ON} {shown}`; this is an inherent impl"));
-        return None;
-    }
-    cursor.bump();
-    let self_type = cursor.take_type_until(|token| is_ident(Some(token), "where") || is_brace(token));
+    let is_inherent = !cursor.at_ident("for");
+    let self_type = if is_inherent {
+        trait_path.clone()
+    } else {
+        cursor.bump();
+        cursor.take_type_until(|token| is_ident(Some(token), "where") || is_brace(token))
+    };
     let where_clause = cursor.take_type_until(is_brace);
     let body = cursor.take(|token| as_group(token, Delimiter::Brace));
 
     let self_type: TokenStream = self_type.into_iter().collect();
-    let arguments = trait_arguments(&trait_path, &self_type, diagnostics);
+    let arguments = if is_inherent {
+        Some(<_>::default())
+    } else {
+        trait_arguments(&trait_path, &self_type, diagnostics)
+    };
     let expanded_once = attributes.judge(attribute, body.as_ref().map(proc_macro2::Group::stream), diagnostics);
     let (key, value) = arguments?;
     if body.is_none() || self_type.is_empty() || !expanded_once {
@@ -49,6 +52,7 @@ pub(super) fn item(item: TokenStream, attribute: Span, diagnostics: &mut Diagnos
         value,
         self_type,
         where_clause: where_clause.into_iter().collect(),
+        inherent_body: body.filter(|_| is_inherent).map(|body| body.stream()),
     })
 }
 

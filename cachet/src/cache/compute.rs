@@ -2,11 +2,17 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::task::Poll;
+
+use futures_util::FutureExt;
 
 use super::read::{Begun, Search};
 use super::{Cache, Ending, Inner, conclude};
+use crate::coherence::Ticket;
 use crate::fallback::Found;
-use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
+use crate::flight::{Flights, Joined};
+use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{Origin, Step, settle};
 use crate::{CacheEntry, Error, Key, Value};
 
@@ -23,7 +29,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller.
+    /// A panic of the closure unwinds to the caller, unless the cache has
+    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
     ///
     /// # Examples
     ///
@@ -69,7 +76,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller.
+    /// A panic of the closure unwinds to the caller, unless the cache has
+    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
     ///
     /// # Examples
     ///
@@ -117,7 +125,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller.
+    /// A panic of the closure unwinds to the caller, unless the cache has
+    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
     ///
     /// # Examples
     ///
@@ -154,11 +163,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         load: impl Future<Output = Loaded<V>> + Send + 'f,
     ) -> Step<'f, Loaded<V>> {
         let inner = &*self.0;
+        // What lands from here on, the lookup below may have missed.
+        let landings = inner.flights.as_ref().map_or(0, Flights::landings);
         let search = match inner.begin_read(kind, key, |tier, call| tier.get(key, call)) {
             Begun::Hit(entry) => return Step::Ready(Ok(Some(entry))),
             Begun::Open(search) => search,
         };
-        Step::Wait(Box::pin(inner.finish_compute(key, search, load)))
+        Step::Wait(Box::pin(inner.finish_compute(kind, key, search, landings, load)))
     }
 }
 
@@ -166,10 +177,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 type Loaded<V> = Result<Option<CacheEntry<V>>, Error>;
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// Nothing found in the first tier: ask the others, then compute.
     async fn finish_compute<'a>(
         &'a self,
+        kind: CacheOperation,
         key: &'a K,
         search: Search<'a>,
+        landings: u64,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
         let Search { mut operation, next, failure } = search;
@@ -182,33 +196,104 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     Ok(Computed::Found(found))
                 }
                 Err(error) if self.fail_closed => Err(error),
-                Ok(None) | Err(_) => {
-                    let loaded = match operation {
-                        Some(operation) => operation.load(load, |loaded| loaded.as_ref().err()).await,
-                        None => load.await,
-                    };
-                    match loaded {
-                        Ok(Some(mut entry)) => {
-                            self.fix_deadline(&mut entry);
-                            let origin = Origin::Computed(&ticket);
-                            // The caller gets the value whatever becomes of it; failures are reported by the tiers.
-                            let _ = self.tiers.insert(key.to_owned(), entry.clone(), origin, operation).await;
-                            Ok(Computed::Loaded(entry))
-                        }
-                        Ok(None) => Ok(Computed::Nothing),
-                        Err(error) => Err(error),
-                    }
-                }
+                Ok(None) | Err(_) => match &self.flights {
+                    None => self.load(key, &ticket, operation, load).await.map(Computed::Loaded),
+                    Some(flights) => self.fly(kind, key, &ticket, operation, flights, landings, load).await,
+                },
             }
         };
         conclude(&mut operation, ending)
+    }
+
+    /// Runs the closure, and stores what it gives.
+    async fn load<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        ticket: &'f Ticket<'f>,
+        operation: Option<&'f Operation<'a>>,
+        load: impl Future<Output = Loaded<V>> + Send,
+    ) -> Loaded<V> {
+        let loaded = match operation {
+            Some(operation) => operation.load(load, |loaded| loaded.as_ref().err()).await,
+            None => load.await,
+        };
+        let Ok(Some(mut entry)) = loaded else { return loaded };
+        self.fix_deadline(&mut entry);
+        // The caller gets the value whatever becomes of it; failures are reported by the tiers.
+        let _ = self.tiers.insert(key.to_owned(), entry.clone(), Origin::Computed(ticket), operation).await;
+        Ok(Some(entry))
+    }
+
+    /// The same, unless somebody else is computing the key already: then waits for that.
+    #[allow(clippy::too_many_arguments, reason = "all of it is the state of one operation")]
+    async fn fly<'f, 'a: 'f>(
+        &'a self,
+        kind: CacheOperation,
+        key: &'f K,
+        ticket: &'f Ticket<'f>,
+        operation: Option<&'f Operation<'a>>,
+        flights: &'f Flights<K::Owned, V>,
+        landings: u64,
+        computation: impl Future<Output = Loaded<V>> + Send,
+    ) -> Result<Computed<'a, V>, Error> {
+        loop {
+            match flights.join(key, operation.map(Operation::as_leader)) {
+                Joined::Reentrant => return Err(Error::reentrant()),
+                Joined::Lead(lead) => {
+                    // Between the lookup and now, another flight may have landed: the very value may be there.
+                    if flights.landings() != landings
+                        && let Some(found) = self.look_again(key, operation).await
+                    {
+                        lead.land(&Ok(Some(found.entry.clone())));
+                        return Ok(Computed::Found(found));
+                    }
+                    let caught = AssertUnwindSafe(lead.compute(computation)).catch_unwind();
+                    let caught = caught.map(|result| result.unwrap_or_else(|payload| Err(Error::panic(&*payload))));
+                    let loaded = self.load(key, ticket, operation, caught).await;
+                    lead.land(&loaded);
+                    return loaded.map(Computed::Loaded);
+                }
+                Joined::Follow(follow) => {
+                    if let (Some(operation), Some(leader)) = (operation, &follow.leader) {
+                        operation.follows(leader);
+                    }
+                    match follow.await {
+                        // The leader's method may do with nothing; this one may not.
+                        Some(Ok(None)) if kind != CacheOperation::OptionallyGetOrInsert => {
+                            if let Some(operation) = operation {
+                                operation.follows_no_more();
+                            }
+                            return self.load(key, ticket, operation, computation).await.map(Computed::Loaded);
+                        }
+                        Some(landed) => return landed.map(Computed::Loaded),
+                        None => {
+                            if let Some(operation) = operation {
+                                operation.follows_no_more();
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the tiers once more, for what may have landed since. A first tier that answers at once is asked silently,
+    /// and its answer reported only if it has one.
+    async fn look_again<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Option<Found<'a, V>> {
+        if matches!(self.tiers.hit(key), Poll::Ready(Ok(None) | Err(_))) {
+            return None;
+        }
+        self.tiers.ask_from(0, None, operation, |tier, call| tier.get(key, call)).await.ok().flatten()
     }
 }
 
 enum Computed<'a, V> {
     Found(Found<'a, V>),
-    Loaded(CacheEntry<V>),
-    Nothing,
+    Loaded(Option<CacheEntry<V>>),
 }
 
 impl<'a, V> Ending<'a> for Computed<'a, V> {
@@ -217,16 +302,15 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
     fn completion(&self) -> Completion<'a, '_> {
         match self {
             Self::Found(found) => found.completion(),
-            Self::Loaded(_) => OperationOutcome::Computed.into(),
-            Self::Nothing => OperationOutcome::None.into(),
+            Self::Loaded(Some(_)) => OperationOutcome::Computed.into(),
+            Self::Loaded(None) => OperationOutcome::None.into(),
         }
     }
 
     fn returned(self) -> Self::Returned {
         match self {
             Self::Found(found) => Some(found.entry),
-            Self::Loaded(entry) => Some(entry),
-            Self::Nothing => None,
+            Self::Loaded(entry) => entry,
         }
     }
 }

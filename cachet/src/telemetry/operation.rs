@@ -16,6 +16,7 @@ use super::{
 };
 use crate::Error;
 use crate::clock::Tick;
+use crate::flight::Leader;
 
 /// An operation that somebody listens to, from its start to its one completion event.
 ///
@@ -40,6 +41,7 @@ struct Progress<'a> {
     /// When the last step ended: the end of the operation too, if nothing follows.
     last: Option<Tick>,
     load: Option<Duration>,
+    leader: Option<RequestId>,
 }
 
 /// How an operation ended.
@@ -58,7 +60,8 @@ impl From<OperationOutcome> for Completion<'_, '_> {
 
 impl<'e> From<&'e Error> for Completion<'_, 'e> {
     fn from(error: &'e Error) -> Self {
-        Self { outcome: OperationOutcome::Error, hit_tier: None, age: None, error: Some(error) }
+        let outcome = if error.is_panic() { OperationOutcome::Panicked } else { OperationOutcome::Error };
+        Self { outcome, hit_tier: None, age: None, error: Some(error) }
     }
 }
 
@@ -98,6 +101,22 @@ impl<'a> Operation<'a> {
         if self.telemetry.logs.spans_when_slow() {
             self.open_span();
         }
+    }
+
+    /// Who this operation is, for those who wait for its work.
+    pub(crate) fn as_leader(&self) -> Leader {
+        Leader { request_id: self.id, span: self.span.link() }
+    }
+
+    /// This operation waits for another's work.
+    pub(crate) fn follows(&self, leader: &Leader) {
+        self.span.follows_from(&leader.span);
+        self.progress().leader = Some(leader.request_id);
+    }
+
+    /// The leader gave up: whatever comes now is this operation's own work.
+    pub(crate) fn follows_no_more(&self) {
+        self.progress().leader = None;
     }
 
     /// A tier is asked because an earlier one did not answer.
@@ -170,7 +189,7 @@ impl<'a> Operation<'a> {
             outcome: completion.outcome,
             request_id: self.id,
             parent_request_id: self.parent,
-            leader_request_id: None,
+            leader_request_id: progress.leader,
             fallback: *self.fallback.get_mut(),
             hit_tier: completion.hit_tier.map(Name::Borrowed),
             age: completion.age,

@@ -15,7 +15,7 @@ use self::silent as imp;
 use super::{RequestId, TierOperation};
 
 pub use self::imp::{FieldRecorder, TierDescriptor};
-pub(crate) use self::imp::{Logs, Span};
+pub(crate) use self::imp::{Logs, Span, SpanLink};
 
 /// What a tier's span says from the start.
 #[cfg_attr(not(feature = "logs"), allow(dead_code, reason = "read only where spans are made"))]

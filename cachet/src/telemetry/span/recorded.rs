@@ -661,6 +661,10 @@ impl<F: Future> Future for Attached<'_, F> {
     }
 }
 
+/// A span to follow from. It does not keep that span open; by then, a link to it may lead nowhere.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanLink(Option<tracing::Id>);
+
 /// A span, or none.
 #[derive(Debug)]
 pub(crate) struct Span(tracing::Span);
@@ -711,6 +715,15 @@ impl Span {
             *slot = *value;
         }
         self.0.record_all(&metadata.fields().value_set_all(&values[..length]));
+    }
+
+    /// What another span needs to follow from this one.
+    pub(crate) fn link(&self) -> SpanLink {
+        SpanLink(self.0.id())
+    }
+
+    pub(crate) fn follows_from(&self, link: &SpanLink) {
+        self.0.follows_from(link.0.clone());
     }
 
     pub(crate) fn load_ended(&self, outcome: OperationOutcome, error: Option<&Error>) {

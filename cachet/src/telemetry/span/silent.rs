@@ -101,6 +101,10 @@ impl Logs {
     pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _payload: &(dyn Any + Send)) {}
 }
 
+/// A span to follow from: none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpanLink;
+
 /// No span.
 #[derive(Debug)]
 pub(crate) struct Span;
@@ -122,6 +126,12 @@ impl Span {
     pub(crate) fn attach<F: Future>(&self, future: F) -> F {
         future
     }
+
+    pub(crate) fn link(&self) -> SpanLink {
+        SpanLink
+    }
+
+    pub(crate) fn follows_from(&self, _link: &SpanLink) {}
 
     pub(crate) fn load_ended(&self, _outcome: OperationOutcome, _error: Option<&Error>) {}
 }
