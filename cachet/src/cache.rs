@@ -136,7 +136,7 @@ trait Ending<'a> {
 
 /// Ends an operation: reports it, if somebody listens, and unpacks what the caller gets.
 fn conclude<'a, E: Ending<'a>>(
-    operation: &mut Option<Operation<'a>>,
+    operation: Option<&mut Operation<'a>>,
     result: Result<E, Error>,
 ) -> Result<E::Returned, Error> {
     if let Some(operation) = operation {

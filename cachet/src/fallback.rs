@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::coherence::{Coherence, Ticket};
 use crate::telemetry::Operation;
-use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written};
+use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 /// Most caches have two tiers.
@@ -163,6 +163,9 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> Written {
         let call = Call::of(operation);
+        if self.rest.is_empty() {
+            return settle!(self.first.insert(key, entry, origin, call));
+        }
         let mut steps = SmallVec::<[Step<'f, Written>; USUAL]>::new();
         for tier in &self.rest {
             steps.push(tier.insert(key.clone(), entry.clone(), origin, call));

@@ -329,14 +329,18 @@ where
         K::Owned: 'f,
     {
         let told = !call.operation.is_none_or(Operation::ignores_tiers);
-        if T::IMMEDIATE && !told && matches!(origin, Origin::Direct) && self.tier.drops_rejected() {
+        if T::IMMEDIATE && !told && self.tier.drops_rejected() && self.policy.accepts(key.borrow(), &entry) {
             // The hot path: nothing to wait for, nobody to tell, nothing to undo.
             let _scope = call.operation.map(Operation::enter);
-            if self.policy.accepts(key.borrow(), &entry) {
+            let store = || {
                 let written = poll_once(self.tier.insert(key, self.stamped(entry)));
                 let written = written.unwrap_or_else(|| Err(self.not_immediate()));
-                return Step::Ready(written.map_err(|error| error.in_tier(&self.identity.name)));
-            }
+                written.map_err(|error| error.in_tier(&self.identity.name))
+            };
+            return Step::Ready(match origin.ticket() {
+                None => store(),
+                Some(ticket) => ticket.redeem(store).unwrap_or(Ok(InsertOutcome::Rejected)),
+            });
         }
         self.step(self.write(key, entry, origin, call), Err)
     }

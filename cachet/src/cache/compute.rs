@@ -165,11 +165,14 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         // What lands from here on, the lookup below may have missed.
         let landings = inner.flights.as_ref().map_or(0, Flights::landings);
-        let search = match inner.begin_read(kind, key, |tier, call| tier.get(key, call)) {
+        let search = match inner.begin_get(kind, key) {
             Begun::Hit(entry) => return Step::Ready(Ok(Some(entry))),
             Begun::Open(search) => search,
         };
-        Step::Wait(Box::pin(inner.finish_compute(kind, key, search, landings, load)))
+        let Search { operation, next, failure } = search;
+        // Boxed by itself, an operation that nobody listens to takes no room in the future.
+        let operation = operation.map(Box::new);
+        Step::Wait(Box::pin(inner.finish_compute(kind, key, operation, next, failure, landings, load)))
     }
 }
 
@@ -178,17 +181,19 @@ type Loaded<V> = Result<Option<CacheEntry<V>>, Error>;
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Nothing found in the first tier: ask the others, then compute.
+    #[allow(clippy::too_many_arguments, reason = "all of it is the state of one operation")]
     async fn finish_compute<'a>(
         &'a self,
         kind: CacheOperation,
         key: &'a K,
-        search: Search<'a>,
+        mut operation: Option<Box<Operation<'a>>>,
+        next: usize,
+        failure: Option<Error>,
         landings: u64,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
-        let Search { mut operation, next, failure } = search;
         let ending = {
-            let operation = operation.as_ref();
+            let operation = operation.as_deref();
             let ticket = self.tiers.coherence.ticket(key);
             match self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await {
                 Ok(Some(found)) => {
@@ -202,7 +207,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 },
             }
         };
-        conclude(&mut operation, ending)
+        conclude(operation.as_deref_mut(), ending)
     }
 
     /// Runs the closure, and stores what it gives.

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
-use crate::fallback::{First, Found};
+use crate::fallback::{Answer, First, Found};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{BoxFuture, Call, ErasedTier, Read, Step, settle};
+use crate::tier::erased::{BoxFuture, Call, ErasedTier, Read, Step, poll_once, settle};
 use crate::{CacheEntry, Error, Key, Value};
 
 /// What a read returns.
@@ -42,13 +42,18 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     fn start_contains<'a>(&'a self, key: &'a K) -> Step<'a, Answered<()>> {
         let inner = &*self.0;
-        match inner.begin_read(CacheOperation::Contains, key, |tier, call| tier.contains(key, call)) {
+        let begun = if inner.telemetry.observed() {
+            inner.begin_observed_read(CacheOperation::Contains, key, |tier, call| tier.contains(key, call))
+        } else {
+            inner.begin_read(None, |tier, call| tier.contains(key, call))
+        };
+        match begun {
             Begun::Hit(entry) => Step::Ready(Ok(Some(entry))),
             Begun::Open(Search { mut operation, next, failure }) => inner.run(async move {
                 let ask =
                     inner.tiers.ask_from(next, failure, operation.as_ref(), |tier, call| tier.contains(key, call));
                 let answer = ask.await;
-                conclude(&mut operation, answer)
+                conclude(operation.as_mut(), answer)
             }),
         }
     }
@@ -95,13 +100,11 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         answer: Poll<Answered<V>>,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<V>> {
-        let failure = match answer {
-            Poll::Pending => return self.poll_slowly(cx),
-            Poll::Ready(_) if inner.tiers.is_end(1) => return answer,
-            Poll::Ready(answer) => answer.err(),
-        };
+        if answer.is_ready() && inner.tiers.is_end(1) {
+            return answer;
+        }
         self.0 = Getting::Done;
-        match inner.go_on_getting(key, Search { operation: None, next: 1, failure }) {
+        match inner.go_on_getting(key, Search::after(answer)) {
             Step::Ready(answered) => Poll::Ready(answered),
             Step::Wait(future) => {
                 self.0 = Getting::Waiting(future);
@@ -114,9 +117,8 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
     fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered<V>> {
         if let Getting::Start(inner, key) = self.0 {
             self.0 = Getting::Done;
-            match inner.begin_read(CacheOperation::Get, key, |tier, call| tier.get(key, call)) {
+            match inner.begin_observed_read(CacheOperation::Get, key, |tier, call| tier.get(key, call)) {
                 Begun::Hit(entry) => return Poll::Ready(Ok(Some(entry))),
-                Begun::Open(search) if inner.tiers.is_end(search.next) => return Poll::Ready(search.end()),
                 Begun::Open(search) => match inner.go_on_getting(key, search) {
                     Step::Ready(answered) => return Poll::Ready(answered),
                     Step::Wait(future) => self.0 = Getting::Waiting(future),
@@ -142,34 +144,46 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     #[inline(never)]
     fn go_on_getting<'a>(&'a self, key: &'a K, search: Search<'a>) -> Step<'a, Answered<V>> {
         let Search { mut operation, next, failure } = search;
-        self.run(async move {
-            let answer = {
-                let operation = operation.as_ref();
-                let ticket = self.tiers.coherence.ticket(key);
-                let answer = self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await;
-                if let Ok(Some(found)) = &answer {
-                    self.tiers.promote(key, found, &ticket, operation).await;
-                }
-                answer
-            };
-            conclude(&mut operation, answer)
-        })
+        if self.tiers.is_end(next) {
+            return Step::Ready(conclude(operation.as_mut(), failure.map_or(Ok(None::<Found<'_, V>>), Err)));
+        }
+        if self.tiers.immediate() {
+            let answer = poll_once(self.search(key, operation.as_ref(), next, failure));
+            let answer = answer.unwrap_or_else(|| Err(Error::not_immediate()));
+            return Step::Ready(conclude(operation.as_mut(), answer));
+        }
+        let mut operation = operation.map(Box::new);
+        Step::Wait(Box::pin(async move {
+            let answer = self.search(key, operation.as_deref(), next, failure).await;
+            conclude(operation.as_deref_mut(), answer)
+        }))
     }
 
-    /// Begins a read: asks the first tier, if it answers at once, and is done if it has the entry.
-    #[inline]
-    pub(super) fn begin_read<'a, U>(
+    /// Asks the tiers from `next` on, and promotes what one of them has.
+    async fn search<'f, 'a: 'f>(
         &'a self,
-        kind: CacheOperation,
-        key: &K,
-        ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> Begun<'a, U> {
-        if self.telemetry.observed() {
-            return self.begin_observed_read(kind, key, ask);
+        key: &'f K,
+        operation: Option<&'f Operation<'a>>,
+        next: usize,
+        failure: Option<Error>,
+    ) -> Answer<'a, V> {
+        let ticket = self.tiers.coherence.ticket(key);
+        let answer = self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await;
+        if let Ok(Some(found)) = &answer {
+            self.tiers.promote(key, found, &ticket, operation).await;
         }
-        match self.tiers.ask_first(None, ask) {
-            First::Hit(entry, _) => Begun::Hit(entry),
-            First::Open { next, failure } => Begun::Open(Search { operation: None, next, failure }),
+        answer
+    }
+
+    /// Begins a lookup: asks the first tier, if it answers at once, and is done if it has the entry.
+    #[inline]
+    pub(super) fn begin_get<'a>(&'a self, kind: CacheOperation, key: &'a K) -> Begun<'a, V> {
+        if self.telemetry.observed() {
+            return self.begin_observed_read(kind, key, |tier, call| tier.get(key, call));
+        }
+        match self.tiers.hit(key) {
+            Poll::Ready(Ok(Some(entry))) => Begun::Hit(entry),
+            answer => Begun::Open(Search::after(answer)),
         }
     }
 
@@ -180,17 +194,30 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         key: &K,
         ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
     ) -> Begun<'a, U> {
-        let mut operation = Operation::start(&self.telemetry, kind, self.record_keys.text(key));
-        match self.tiers.ask_first(Some(&operation), ask) {
+        self.begin_read(Some(Operation::start(&self.telemetry, kind, self.record_keys.text(key))), ask)
+    }
+
+    /// Asks the first tier, if it answers at once, and is done if it has the entry.
+    #[inline]
+    fn begin_read<'a, U>(
+        &'a self,
+        mut operation: Option<Operation<'a>>,
+        ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
+    ) -> Begun<'a, U> {
+        match self.tiers.ask_first(operation.as_ref(), ask) {
             First::Hit(entry, age) => {
-                let hit_tier = Some(self.tiers.first_name());
-                operation.complete(Completion { outcome: OperationOutcome::Hit, hit_tier, age, error: None });
+                if let Some(operation) = &mut operation {
+                    let hit_tier = Some(self.tiers.first_name());
+                    operation.complete(Completion { outcome: OperationOutcome::Hit, hit_tier, age, error: None });
+                }
                 Begun::Hit(entry)
             }
             First::Open { next, failure } => {
-                // An operation that is traced only when it is slow becomes visible now.
-                operation.turns_slow();
-                Begun::Open(Search { operation: Some(operation), next, failure })
+                if let Some(operation) = &mut operation {
+                    // An operation that is traced only when it is slow becomes visible now.
+                    operation.turns_slow();
+                }
+                Begun::Open(Search { operation, next, failure })
             }
         }
     }
@@ -214,13 +241,12 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// There is no other tier to ask.
-    #[inline]
-    fn end<U>(mut self) -> Answered<U> {
-        if self.operation.is_none() {
-            return self.failure.map_or(Ok(None), Err);
+    /// Nobody listens, and the first tier has no entry, or more to say than [`ErasedTier::hit`] can.
+    fn after<V>(answer: Poll<Answered<V>>) -> Self {
+        match answer {
+            Poll::Pending => Self { operation: None, next: 0, failure: None },
+            Poll::Ready(answer) => Self { operation: None, next: 1, failure: answer.err() },
         }
-        conclude(&mut self.operation, self.failure.map_or(Ok(None::<Found<'_, U>>), Err))
     }
 }
 

@@ -80,7 +80,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let writing = inner.tiers.coherence.write(key, atomic);
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
             drop(writing);
-            conclude(&mut operation, removed.map(|()| Removed(OperationOutcome::Invalidated)))
+            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
         })
     }
 
@@ -101,7 +101,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let clearing = inner.tiers.coherence.clear();
             let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
             drop(clearing);
-            conclude(&mut operation, removed.map(|()| Removed(OperationOutcome::Cleared)))
+            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
         })
     }
 
@@ -120,7 +120,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let mut operation = inner.observe(CacheOperation::Len, None);
         inner.run(async move {
             let counted = inner.tiers.len(operation.as_ref()).await;
-            conclude(&mut operation, counted.map(Counted))
+            conclude(operation.as_mut(), counted.map(Counted))
         })
     }
 }
@@ -142,7 +142,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             let writing = self.tiers.coherence.write::<K>(key.borrow(), atomic);
             let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
             drop(writing);
-            conclude(&mut operation, written)
+            conclude(operation.as_mut(), written)
         })
     }
 }
