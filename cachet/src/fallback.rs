@@ -127,6 +127,9 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
                 Read::Miss => {}
                 Read::Failed(error) => failure = failure.or(Some(error)),
             }
+            if let (Some(operation), 0) = (operation, depth) {
+                operation.turns_slow();
+            }
         }
         failure.map_or(Ok(None), Err)
     }

@@ -196,6 +196,7 @@ mod entry;
 mod error;
 mod fallback;
 mod flight;
+mod macros;
 mod policy;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
@@ -203,7 +204,7 @@ pub mod testing;
 mod tier;
 mod wrapper;
 
-pub use cachet_macros::{CacheEventHandler, cache_tier};
+pub use self::macros::{CacheEventHandler, cache_tier};
 
 /// The examples of the README are tests.
 #[cfg(all(doctest, feature = "memory"))]

@@ -213,8 +213,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 Begun::Hit(entry)
             }
             First::Open { next, failure } => {
-                if let Some(operation) = &mut operation {
-                    // An operation that is traced only when it is slow becomes visible now.
+                if let (Some(operation), 1..) = (&operation, next) {
                     operation.turns_slow();
                 }
                 Begun::Open(Search { operation, next, failure })

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -28,7 +28,8 @@ pub(crate) struct Operation<'a> {
     parent: Option<RequestId>,
     started: Option<Tick>,
     key: Option<Arc<str>>,
-    span: Span,
+    /// Opened at the start, or once the operation turns out to be slow, or never.
+    span: OnceLock<Span>,
     fallback: AtomicBool,
     panicked: AtomicBool,
     completed: bool,
@@ -43,6 +44,8 @@ struct Progress<'a> {
     load: Option<Duration>,
     leader: Option<RequestId>,
 }
+
+static NO_SPAN: Span = Span::none();
 
 /// How an operation ended.
 pub(crate) struct Completion<'a, 'e> {
@@ -67,14 +70,14 @@ impl<'e> From<&'e Error> for Completion<'_, 'e> {
 
 impl<'a> Operation<'a> {
     pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation, key: Option<Arc<str>>) -> Self {
-        let mut operation = Self {
+        let operation = Self {
             telemetry,
             kind,
             id: RequestId::next(),
             parent: RequestId::current(),
             started: telemetry.timed().then(|| telemetry.clock.now()),
             key,
-            span: Span::none(),
+            span: OnceLock::new(),
             fallback: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
             completed: false,
@@ -86,18 +89,19 @@ impl<'a> Operation<'a> {
         operation
     }
 
-    fn open_span(&mut self) {
-        self.span = self.telemetry.logs.operation_span(
-            &self.telemetry.name,
-            self.kind,
-            self.id,
-            self.parent,
-            self.key.as_deref(),
-        );
+    fn open_span(&self) {
+        self.span.get_or_init(|| {
+            let Self { telemetry, kind, id, parent, ref key, .. } = *self;
+            telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref())
+        });
+    }
+
+    fn span(&self) -> &Span {
+        self.span.get().unwrap_or(&NO_SPAN)
     }
 
     /// The first tier did not answer, so this operation is one to look at.
-    pub(crate) fn turns_slow(&mut self) {
+    pub(crate) fn turns_slow(&self) {
         if self.telemetry.logs.spans_when_slow() {
             self.open_span();
         }
@@ -105,12 +109,12 @@ impl<'a> Operation<'a> {
 
     /// Who this operation is, for those who wait for its work.
     pub(crate) fn as_leader(&self) -> Leader {
-        Leader { request_id: self.id, span: self.span.link() }
+        Leader { request_id: self.id, span: self.span().link() }
     }
 
     /// This operation waits for another's work.
     pub(crate) fn follows(&self, leader: &Leader) {
-        self.span.follows_from(&leader.span);
+        self.span().follows_from(&leader.span);
         self.progress().leader = Some(leader.request_id);
     }
 
@@ -151,8 +155,8 @@ impl<'a> Operation<'a> {
         failure: impl FnOnce(&T) -> Option<&Error> + Send,
     ) -> T {
         let started = self.now();
-        let span = self.telemetry.logs.load_span(&self.telemetry.name, self.id, &self.span);
-        let inside = span.or(&self.span);
+        let span = self.telemetry.logs.load_span(&self.telemetry.name, self.id, self.span());
+        let inside = span.or(self.span());
         let result = inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.id).await;
         if let (Some(started), Some(ended)) = (started, self.now()) {
             let mut progress = self.progress();
@@ -199,7 +203,7 @@ impl<'a> Operation<'a> {
             key: self.key.clone(),
             trail: Trail::Borrowed(&progress.trail),
         };
-        self.telemetry.report_operation(&event, &self.span);
+        self.telemetry.report_operation(&event, self.span.get().unwrap_or(&NO_SPAN));
     }
 }
 
@@ -236,11 +240,11 @@ impl<'o, 'a> TierCall<'o, 'a> {
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
         let telemetry = operation.telemetry;
-        let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), &operation.span, record_fields);
+        let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), operation.span(), record_fields);
         // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
         // taken its time in between.
         let started = operation.started.and_then(|started| {
-            let at_once = span.is_none() && operation.span.is_none() && operation.progress().last.is_none();
+            let at_once = span.is_none() && operation.span().is_none() && operation.progress().last.is_none();
             if at_once { Some(started) } else { operation.now() }
         });
         Self { operation, tier, kind, fallback, started, ended: None, span, finished: false }
@@ -249,7 +253,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
     /// future is dropped; a panic is noted and goes on its way.
     pub(crate) async fn run<T>(&mut self, future: impl Future<Output = T> + Send) -> T {
-        let inside = self.span.or(&self.operation.span);
+        let inside = self.span.or(self.operation.span());
         let future = inside.attach(AssertUnwindSafe(future).catch_unwind());
         let result = future.with_request_id(self.operation.id).await;
         match result {

@@ -1,21 +1,24 @@
 //! What stands between the methods of an inherent impl and [`CacheTier`]: `#[cache_tier(key = …, value = …)]`.
 //!
-//! The traits have one caller, the expansion of the attribute, and are there for their messages: they are what a user
-//! reads whose method has a type that a tier cannot work with.
+//! The traits have one caller, the expansion of the attribute, which calls them at the types that the user wrote. They
+//! are there for their messages: what is read by a user whose method has a type that a tier cannot work with.
 
-#![allow(missing_docs)]
-
+pub use std::borrow::{Borrow, ToOwned};
 use std::error::Error as StdError;
 
 pub use crate::{CacheEntry, CacheTier, Error, InsertOutcome};
 
-/// The key as a method takes it by reference.
+/// What the methods of [`CacheTier`] return.
+pub type Answer<T> = Result<T, Error>;
+
+/// A key that a method takes by reference.
 #[diagnostic::on_unimplemented(
     message = "the keys of this tier are `{K}`, not `{Self}`",
     label = "expected `&{K}`",
-    note = "`key = …` in `#[cache_tier(…)]` says what the keys are"
+    note = "what the keys are is said by `key = …` in `#[cache_tier(…)]`"
 )]
 pub trait BorrowedKey<K: ?Sized> {
+    /// The key as the method takes it.
     fn of(key: &K) -> &Self;
 }
 
@@ -27,33 +30,38 @@ impl<K: ?Sized> BorrowedKey<K> for K {
     }
 }
 
-/// The key as `insert` takes it when not by reference.
+/// A key that `insert` takes by value.
 #[diagnostic::on_unimplemented(
-    message = "the keys of this tier are stored as `{O}`, not as `{Self}`",
-    label = "expected `{O}`",
-    note = "`insert` takes the key as `{O}` or by reference"
+    message = "`insert` gets the key as `{K}`, not as `{Self}`",
+    label = "expected `{K}`",
+    note = "`insert` may also take the key by reference, as `get` does"
 )]
-pub trait OwnedKey<O> {
-    fn of(key: O) -> Self;
+pub trait OwnedKey<K> {
+    /// The key as `insert` takes it.
+    fn of(key: K) -> Self;
 }
 
 #[diagnostic::do_not_recommend]
-impl<O> OwnedKey<O> for O {
+impl<K> OwnedKey<K> for K {
     #[inline]
-    fn of(key: O) -> Self {
+    fn of(key: K) -> Self {
         key
     }
 }
 
-/// What `insert` takes: the entry, or its value.
+/// What `insert` takes and `get` returns: an entry, or its value alone.
 #[diagnostic::on_unimplemented(
     message = "the values of this tier are `{V}`, not `{Self}`",
     label = "expected `{V}` or `CacheEntry<{V}>`",
-    note = "`value = …` in `#[cache_tier(…)]` says what the values are"
+    note = "what the values are is said by `value = …` in `#[cache_tier(…)]`"
 )]
 pub trait Stored<V>: Sized {
-    /// `None` where the entry would lose the time to live that it came with, and be kept for ever.
+    /// The entry as `insert` takes it. `None` if it has a time to live of its own and is to be taken as a value: it
+    /// would lose that, and be served for ever.
     fn of(entry: CacheEntry<V>) -> Option<Self>;
+
+    /// What `get` has returned as an entry.
+    fn into_entry(self) -> CacheEntry<V>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -62,205 +70,227 @@ impl<V> Stored<V> for CacheEntry<V> {
     fn of(entry: Self) -> Option<Self> {
         Some(entry)
     }
+
+    #[inline]
+    fn into_entry(self) -> Self {
+        self
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<V> Stored<V> for V {
     #[inline]
-    fn of(entry: CacheEntry<V>) -> Option<Self> {
+    fn of(entry: CacheEntry<V>) -> Option<V> {
         (!entry.has_ttl()).then(|| entry.into_value())
+    }
+
+    #[inline]
+    fn into_entry(self) -> CacheEntry<V> {
+        CacheEntry::new(self)
     }
 }
 
 /// What `get` returns.
 #[diagnostic::on_unimplemented(
-    message = "`get` returns `{Self}`, which is no lookup of `{V}`",
-    label = "expected `Result<Option<{V}>, E>`",
-    note = "`get` returns `Result<Option<{V}>, E>`, or `Option<{V}>` if it cannot fail; a `CacheEntry<{V}>` may stand for the value"
+    message = "`get` returns `{Self}`, which does not tell a miss",
+    label = "expected `Result<Option<…>, E>`",
+    note = "`get` returns `Result<Option<V>, E>`, or `Option<V>` if it cannot fail, with the value or a `CacheEntry` of it",
+    note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
-pub trait Found<V> {
+pub trait Lookup {
+    /// The value or the entry.
+    type Found;
+    /// What it fails with.
     type Error;
 
-    #[allow(clippy::missing_errors_doc)]
-    fn found(self) -> Result<Option<CacheEntry<V>>, Self::Error>;
+    /// Tells hits, misses and failures apart.
+    fn told(self) -> Result<Option<Self::Found>, Self::Error>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<V, T: Into<CacheEntry<V>>, E> Found<V> for Result<Option<T>, E> {
+impl<T, E> Lookup for Result<Option<T>, E> {
+    type Found = T;
     type Error = E;
 
     #[inline]
-    fn found(self) -> Result<Option<CacheEntry<V>>, E> {
-        Ok(self?.map(Into::into))
+    fn told(self) -> Self {
+        self
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<V, T: Into<CacheEntry<V>>> Found<V> for Option<T> {
+impl<T> Lookup for Option<T> {
+    type Found = T;
     type Error = Error;
 
     #[inline]
-    fn found(self) -> Result<Option<CacheEntry<V>>, Error> {
-        Ok(self.map(Into::into))
+    fn told(self) -> Result<Self, Error> {
+        Ok(self)
     }
 }
-
-/// What a method fails with.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error of a tier",
-    label = "not an error",
-    note = "implement `std::error::Error` for `{Self}`, which also has to be `Send + Sync + 'static`"
-)]
-pub trait Failure {
-    fn failure(self) -> Error;
-}
-
-#[diagnostic::do_not_recommend]
-impl<E: Into<Box<dyn StdError + Send + Sync>>> Failure for E {
-    #[inline]
-    fn failure(self) -> Error {
-        Error::new(self)
-    }
-}
-
-pub use std::borrow::{Borrow, ToOwned};
-
-/// What the methods of [`CacheTier`] return.
-pub type Answer<T> = Result<T, Error>;
 
 /// What `insert` returns.
 #[diagnostic::on_unimplemented(
-    message = "`insert` returns `{Self}`",
+    message = "`insert` returns `{Self}`, which does not tell whether the entry was stored",
     label = "expected `Result<(), E>`",
-    note = "`insert` returns `Result<(), E>`, or nothing if it cannot fail; an `InsertOutcome` may stand for the `()`"
+    note = "`insert` returns `Result<(), E>`, or nothing if it cannot fail, with an `InsertOutcome` for the `()` if it can turn entries away",
+    note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
 pub trait Inserted {
+    /// What it fails with.
     type Error;
-    fn inserted(self) -> Result<InsertOutcome, Self::Error>;
+
+    /// Tells success and failure apart.
+    fn told(self) -> Result<InsertOutcome, Self::Error>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<E> Inserted for Result<(), E> {
     type Error = E;
-    fn inserted(self) -> Result<InsertOutcome, E> {
+
+    #[inline]
+    fn told(self) -> Result<InsertOutcome, E> {
         self.map(|()| InsertOutcome::Accepted)
     }
 }
+
 #[diagnostic::do_not_recommend]
 impl<E> Inserted for Result<InsertOutcome, E> {
     type Error = E;
-    fn inserted(self) -> Self {
+
+    #[inline]
+    fn told(self) -> Self {
         self
     }
 }
+
 #[diagnostic::do_not_recommend]
 impl Inserted for () {
     type Error = Error;
-    fn inserted(self) -> Result<InsertOutcome, Error> {
+
+    #[inline]
+    fn told(self) -> Result<InsertOutcome, Error> {
         Ok(InsertOutcome::Accepted)
     }
 }
+
 #[diagnostic::do_not_recommend]
 impl Inserted for InsertOutcome {
     type Error = Error;
-    fn inserted(self) -> Result<Self, Error> {
+
+    #[inline]
+    fn told(self) -> Result<Self, Error> {
         Ok(self)
     }
 }
 
-/// What `invalidate` returns.
+/// What `invalidate` and `clear` return.
 #[diagnostic::on_unimplemented(
-    message = "`invalidate` returns `{Self}`",
+    message = "`invalidate` and `clear` do not return `{Self}`",
     label = "expected `Result<(), E>`",
-    note = "`invalidate` returns `Result<(), E>`, or nothing if it cannot fail"
+    note = "they return `Result<(), E>`, or nothing if they cannot fail",
+    note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
-pub trait Invalidated {
+pub trait Removed {
+    /// What they fail with.
     type Error;
-    fn invalidated(self) -> Result<(), Self::Error>;
+
+    /// Tells success and failure apart.
+    fn told(self) -> Result<(), Self::Error>;
 }
+
 #[diagnostic::do_not_recommend]
-impl<E> Invalidated for Result<(), E> {
+impl<E> Removed for Result<(), E> {
     type Error = E;
-    fn invalidated(self) -> Self {
+
+    #[inline]
+    fn told(self) -> Self {
         self
-    }
-}
-#[diagnostic::do_not_recommend]
-impl Invalidated for () {
-    type Error = Error;
-    fn invalidated(self) -> Result<(), Error> {
-        Ok(())
     }
 }
 
-/// What `clear` returns.
-#[diagnostic::on_unimplemented(
-    message = "`clear` returns `{Self}`",
-    label = "expected `Result<(), E>`",
-    note = "`clear` returns `Result<(), E>`, or nothing if it cannot fail"
-)]
-pub trait Cleared {
-    type Error;
-    fn cleared(self) -> Result<(), Self::Error>;
-}
 #[diagnostic::do_not_recommend]
-impl<E> Cleared for Result<(), E> {
-    type Error = E;
-    fn cleared(self) -> Self {
-        self
-    }
-}
-#[diagnostic::do_not_recommend]
-impl Cleared for () {
+impl Removed for () {
     type Error = Error;
-    fn cleared(self) -> Result<(), Error> {
+
+    #[inline]
+    fn told(self) -> Result<(), Error> {
         Ok(())
     }
 }
 
 /// What `len` returns.
 #[diagnostic::on_unimplemented(
-    message = "`len` returns `{Self}`",
+    message = "`len` returns `{Self}`, which is no number of entries",
     label = "expected `Result<u64, E>`",
-    note = "`len` returns `Result<u64, E>`, or `u64` if it cannot fail; it may also be `usize`, and an `Option` of either"
+    note = "`len` returns `Result<u64, E>`, or `u64` if it cannot fail; `usize` or an `Option` will do as well",
+    note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
 pub trait Counted {
+    /// What it fails with.
     type Error;
-    fn counted(self) -> Result<Option<u64>, Self::Error>;
+
+    /// Tells a number and a failure apart.
+    fn told(self) -> Result<Option<u64>, Self::Error>;
 }
+
 macro_rules! counted {
-    ($($count:ty, $of:expr;)*) => {$(
+    ($($count:ty: |$given:ident| $told:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl Counted for $count {
             type Error = Error;
-            fn counted(self) -> Result<Option<u64>, Error> {
-                let of: fn($count) -> Option<u64> = $of;
-                Ok(of(self))
+
+            fn told(self) -> Result<Option<u64>, Error> {
+                let $given = self;
+                Ok($told)
             }
         }
+
         #[diagnostic::do_not_recommend]
         impl<E> Counted for Result<$count, E> {
             type Error = E;
-            fn counted(self) -> Result<Option<u64>, E> {
-                let of: fn($count) -> Option<u64> = $of;
-                self.map(of)
+
+            fn told(self) -> Result<Option<u64>, E> {
+                self.map(|$given| $told)
             }
         }
     )*};
 }
+
 counted! {
-    u64, Some;
-    Option<u64>, |n| n;
-    usize, |n| u64::try_from(n).ok();
-    Option<usize>, |n| n.and_then(|n| u64::try_from(n).ok());
+    u64: |entries| Some(entries);
+    Option<u64>: |entries| entries;
+    usize: |entries| u64::try_from(entries).ok();
+    Option<usize>: |entries| entries.and_then(|entries| u64::try_from(entries).ok());
 }
 
-/// A tier without `clear`.
+/// What a method fails with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a tier",
+    label = "this error has to be `Into<Box<dyn Error + Send + Sync>>`",
+    note = "every `std::error::Error` is, if it is also `Send + Sync + 'static`; so are `String` and `Box<dyn Error + Send + Sync>`"
+)]
+pub trait Failure {
+    /// The error as the cache passes it on.
+    fn into_error(self) -> Error;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Box<dyn StdError + Send + Sync>>> Failure for E {
+    #[cold]
+    fn into_error(self) -> Error {
+        Error::new(self)
+    }
+}
+
+/// What an `insert` that takes values says to an entry that would lose its time to live.
+pub const UNKEPT: Answer<InsertOutcome> = Ok(InsertOutcome::Rejected);
+
+/// What a tier without a method `clear` says when it is to be cleared.
+///
+/// # Errors
+///
+/// Always.
 pub fn no_clear() -> Answer<()> {
-    Err(Error::msg("it has no `clear` method").with_type("unsupported"))
-}
-
-/// An entry with a time to live for an `insert` that takes values.
-pub fn cannot_keep() -> Answer<InsertOutcome> {
-    Ok(InsertOutcome::Rejected)
+    Err(Error::msg("its type has no method `clear`").with_type("unsupported"))
 }

@@ -670,7 +670,7 @@ pub(crate) struct SpanLink(Option<tracing::Id>);
 pub(crate) struct Span(tracing::Span);
 
 impl Span {
-    pub(crate) fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self(tracing::Span::none())
     }
 

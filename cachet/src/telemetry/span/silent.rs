@@ -111,7 +111,7 @@ pub(crate) struct Span;
 
 #[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
 impl Span {
-    pub(crate) fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self
     }
 
