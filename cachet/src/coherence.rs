@@ -2,16 +2,19 @@
 //!
 //! A promotion or a computed insert is *late*: what it stores was true when it began. It takes a [`Ticket`] before it
 //! reads or computes anything, and stores only while the ticket is current. Every insert, invalidate and clear makes
-//! the tickets of its key void, from its beginning to its end.
+//! the tickets of its key void, from its beginning to its end, and comes after what is being stored at that moment: under
+//! a lock where the tier answers at once, by waiting for it where the tier has to be waited for.
 //!
 //! Hits of the first tier take no ticket. Keys are told apart by a 64-bit hash: two keys that collide make each
 //! other's tickets void, which costs a store that could have been, and nothing else.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
 
@@ -34,6 +37,9 @@ struct Slot {
     tickets: usize,
     writers: usize,
     version: u64,
+    /// Older values that are being stored at this moment, and who waits for the end of that.
+    storing: usize,
+    waiting: Vec<Waker>,
 }
 
 impl Coherence {
@@ -139,6 +145,15 @@ impl Ticket<'_> {
         self.is_current_in(&self.coherence.shard(self.hash))
     }
 
+    /// Begins to store, unless a newer write has begun; those that begin now wait until the returned guard is dropped.
+    pub(crate) fn store(&self) -> Option<Storing<'_>> {
+        let mut shard = self.coherence.shard(self.hash);
+        let current = self.is_current_in(&shard);
+        let slot = shard.get_mut(&self.hash).filter(|_| current)?;
+        slot.storing += 1;
+        Some(Storing { coherence: self.coherence, hash: self.hash })
+    }
+
     fn is_current_in(&self, shard: &HashMap<u64, Slot, RandomState>) -> bool {
         self.version.is_some()
             && shard.get(&self.hash).map(|slot| slot.version) == self.version
@@ -153,10 +168,50 @@ impl Drop for Ticket<'_> {
     }
 }
 
+/// An older value is being stored, in a tier that has to be waited for.
+pub(crate) struct Storing<'c> {
+    coherence: &'c Coherence,
+    hash: u64,
+}
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        let mut shard = self.coherence.shard(self.hash);
+        let Some(slot) = shard.get_mut(&self.hash) else { return };
+        slot.storing -= 1;
+        let woken = if slot.storing == 0 { std::mem::take(&mut slot.waiting) } else { Vec::new() };
+        drop(shard);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
 /// A write of one key is under way.
 pub(crate) struct Writing<'c> {
     coherence: &'c Coherence,
     hash: u64,
+}
+
+impl Writing<'_> {
+    /// Waits until no older value is being stored, so that this write comes last.
+    pub(crate) async fn settled(&self) {
+        poll_fn(|cx| {
+            let mut shard = self.coherence.shard(self.hash);
+            shard.get_mut(&self.hash).map_or(Poll::Ready(()), |slot| slot.poll_settled(cx))
+        })
+        .await;
+    }
+}
+
+impl Slot {
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.storing == 0 {
+            return Poll::Ready(());
+        }
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
 }
 
 impl Drop for Writing<'_> {
@@ -170,6 +225,20 @@ impl Drop for Writing<'_> {
 
 /// A write of all keys is under way.
 pub(crate) struct Clearing<'c>(&'c Coherence);
+
+impl Clearing<'_> {
+    /// Waits until no older value is being stored, so that this write comes last.
+    pub(crate) async fn settled(&self) {
+        for shard in &self.0.shards {
+            poll_fn(|cx| {
+                let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let unsettled = shard.values_mut().find(|slot| slot.storing > 0);
+                unsettled.map_or(Poll::Ready(()), |slot| slot.poll_settled(cx))
+            })
+            .await;
+        }
+    }
+}
 
 impl Drop for Clearing<'_> {
     fn drop(&mut self) {

@@ -227,6 +227,11 @@ pub use self::telemetry::{
 };
 pub use self::tier::{CacheTier, InsertOutcome};
 
+// Beside `__private`, in which it also is: rustc shortens no path that leads through a hidden module, and these traits
+// are there to be read in its messages.
+#[doc(hidden)]
+pub use self::tier::adapt as __adapt;
+
 /// What the macros' expansions name; not part of the public interface.
 #[doc(hidden)]
 pub mod __private {

@@ -1,6 +1,7 @@
 //! Everything a cache reports goes through one door: `CacheTelemetry`.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
 pub use self::span::SpanPolicy;
 pub use self::stats::{Histogram, Stats, TierStats};
 
-pub(crate) use self::operation::{Completion, Operation, TierCall};
+pub(crate) use self::operation::{Attempt, Completion, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 use self::event::Name;
@@ -164,20 +165,64 @@ impl EvictionReporter {
     }
 
     fn report(&self, outcome: TierOutcome, entry: &crate::CacheEntry<()>) {
-        if self.is_listening() {
-            let event = CacheTierEvent {
-                cache: Name::Borrowed(&self.telemetry.name),
-                tier: Name::Borrowed(&self.tier),
-                operation: TierOperation::Evict,
-                outcome,
-                request_id: RequestId::current(),
-                fallback: false,
-                duration: None,
-                age: entry.age(&self.telemetry.clock, None).known(),
-                error: None,
-                key: None,
-            };
-            self.telemetry.report_tier(&event, self.descriptor, &span::Span::none());
+        if self.is_listening() && !HELD_BACK.with_borrow_mut(|held| held.take_in(self, outcome, entry)) {
+            self.send(outcome, entry, RequestId::current());
         }
     }
+
+    fn send(&self, outcome: TierOutcome, entry: &crate::CacheEntry<()>, request_id: Option<RequestId>) {
+        let event = CacheTierEvent {
+            cache: Name::Borrowed(&self.telemetry.name),
+            tier: Name::Borrowed(&self.tier),
+            operation: TierOperation::Evict,
+            outcome,
+            request_id,
+            fallback: false,
+            duration: None,
+            age: entry.age(&self.telemetry.clock, None).known(),
+            error: None,
+            key: None,
+        };
+        self.telemetry.report_tier(&event, self.descriptor, &span::Span::none());
+    }
+}
+
+thread_local! {
+    static HELD_BACK: RefCell<HeldBack> = const { RefCell::new(HeldBack { depth: 0, evictions: Vec::new() }) };
+}
+
+/// Evictions that are not told yet.
+struct HeldBack {
+    depth: usize,
+    evictions: Vec<(EvictionReporter, TierOutcome, crate::CacheEntry<()>, Option<RequestId>)>,
+}
+
+impl HeldBack {
+    fn take_in(&mut self, reporter: &EvictionReporter, outcome: TierOutcome, entry: &crate::CacheEntry<()>) -> bool {
+        if self.depth > 0 {
+            self.evictions.push((reporter.clone(), outcome, entry.clone(), RequestId::current()));
+        }
+        self.depth > 0
+    }
+}
+
+/// Runs something that holds a lock, and tells of evictions only afterwards: a handler may well use the cache.
+pub(crate) fn hold_back<T>(work: impl FnOnce() -> T) -> T {
+    struct Tell;
+
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let evictions = HELD_BACK.with_borrow_mut(|held| {
+                held.depth -= 1;
+                if held.depth == 0 { std::mem::take(&mut held.evictions) } else { Vec::new() }
+            });
+            for (reporter, outcome, entry, request_id) in evictions {
+                reporter.send(outcome, &entry, request_id);
+            }
+        }
+    }
+
+    HELD_BACK.with_borrow_mut(|held| held.depth += 1);
+    let _tell = Tell;
+    work()
 }

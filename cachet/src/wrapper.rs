@@ -2,15 +2,20 @@
 
 use std::borrow::Borrow;
 use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use crate::clock::Tick;
+use crate::coherence::Ticket;
 use crate::entry::Age;
 use crate::policy::InsertPolicy;
 use crate::telemetry::{
-    CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome,
+    Attempt, CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
 use crate::tier::InstrumentedTier;
 use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, poll_once};
@@ -47,6 +52,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a>) -> Observed<'f, 'a> {
         Observed {
             tier: &self.identity,
+            immediate: T::IMMEDIATE,
             call: call.operation.map(|operation| {
                 TierCall::start(operation, &self.identity, kind, call.fallback, |recorder| {
                     self.tier.record_fields(recorder);
@@ -73,9 +79,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
                     Read::Hit(entry, age)
                 }
                 Freshness::Expired(age) => {
-                    let removed = self.tier.invalidate_expired(key, &entry.metadata()).await;
-                    let error = removed.err().map(|error| error.in_tier(&self.identity.name));
-                    observed.finish(TierOutcome::Expired, age, error.as_ref());
+                    let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
+                    observed.answered();
+                    observed.finish(TierOutcome::Expired, age, removed.as_ref().err());
                     Read::Miss
                 }
             },
@@ -111,7 +117,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         if expired { Freshness::Expired(age.known()) } else { Freshness::Fresh(age.known()) }
     }
 
-    /// An insert of any origin: policy, stamp, tier, and what has to be undone if it did not work out.
+    /// An insert of any origin, unless a newer write of the key gets in the way.
     async fn write<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
@@ -120,32 +126,63 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         call: Call<'f, 'a>,
     ) -> Written {
         let observed = self.begin(TierOperation::Insert, call);
-        if !self.policy.accepts(key.borrow(), &entry) {
-            observed.finish(TierOutcome::Rejected, None, None);
-            self.drop_older(key.borrow(), origin, call).await;
+        // A tier that has to be waited for keeps newer writes waiting for the end of an older one. One that answers at
+        // once takes a lock instead, further down.
+        let storing = origin.ticket().filter(|_| !T::IMMEDIATE).map(Ticket::store);
+        if let Some(None) = storing {
+            observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
-        let entry = self.stamped(entry);
-        let keep_key = !T::IMMEDIATE && origin.ticket().is_some() || !self.tier.drops_rejected();
-        let kept = keep_key.then(|| key.clone());
-        let (stored, observed) = self.store(key, entry, origin, observed).await;
-        let (outcome, error) = match &stored {
-            Stored::Done(Ok(InsertOutcome::Accepted)) => (TierOutcome::Inserted, None),
-            Stored::Done(Ok(InsertOutcome::Rejected)) => (TierOutcome::Rejected, None),
-            Stored::Done(Err(error)) => (TierOutcome::Error, Some(error)),
-            Stored::Overtaken { .. } => (TierOutcome::Superseded, None),
+        self.put(key, entry, origin, call, observed).await
+    }
+
+    /// Policy, stamp, tier, and what has to be undone if it did not work out.
+    async fn put<'f, 'a: 'f>(
+        &'a self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        origin: Origin<'f>,
+        call: Call<'f, 'a>,
+        mut observed: Observed<'f, 'a>,
+    ) -> Written {
+        let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
+        let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
+        let written = if accepted {
+            let insert = self.tier.insert(key, self.stamped(entry));
+            observed.run_in_order(origin, insert).await
+        } else {
+            Some(Ok(InsertOutcome::Rejected))
         };
-        observed.finish(outcome, None, error);
-        if let Some(key) = &kept {
-            match &stored {
-                Stored::Done(Ok(InsertOutcome::Accepted)) | Stored::Overtaken { written: false } => {}
-                Stored::Done(_) => self.drop_older(key.borrow(), origin, call).await,
-                Stored::Overtaken { written: true } => self.remove(key.borrow(), call).await,
-            }
+        let Some(written) = written else {
+            observed.finish(TierOutcome::Superseded, None, None);
+            return Ok(InsertOutcome::Rejected);
+        };
+        let outcome = match written {
+            Ok(InsertOutcome::Accepted) => TierOutcome::Inserted,
+            Ok(InsertOutcome::Rejected) => TierOutcome::Rejected,
+            Err(_) => TierOutcome::Error,
+        };
+        observed.finish(outcome, None, written.as_ref().err());
+        if let (TierOutcome::Rejected | TierOutcome::Error, Some(key)) = (outcome, kept) {
+            self.drop_older(key.borrow(), origin, call).await;
         }
-        match stored {
-            Stored::Done(written) => written,
-            Stored::Overtaken { .. } => Ok(InsertOutcome::Rejected),
+        written
+    }
+
+    /// A tier that did not take an entry must not go on serving the one it had before.
+    async fn drop_older<'f, 'a: 'f>(&'a self, key: &K, origin: Origin<'f>, call: Call<'f, 'a>) {
+        // What is promoted is no newer than what the tier had: nothing, or something it could not read. And what a newer
+        // write has put there meanwhile is none of this one's business.
+        let overtaken = origin.ticket().is_some_and(|ticket| T::IMMEDIATE && !ticket.is_current());
+        if overtaken || matches!(origin, Origin::Promoted(_)) {
+            return;
+        }
+        let mut observed = self.begin(TierOperation::Invalidate, call);
+        // Reported like any other call; there is nobody who could do more about a failure.
+        match observed.run_in_order(origin, self.tier.invalidate(key)).await {
+            None => observed.withdraw(),
+            Some(Ok(())) => observed.finish(TierOutcome::Invalidated, None, None),
+            Some(Err(error)) => observed.finish(TierOutcome::Error, None, Some(&error)),
         }
     }
 
@@ -156,47 +193,6 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
             entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
         }
         entry
-    }
-
-    /// Stores, unless a newer write of the key gets in the way.
-    async fn store<'f, 'a>(
-        &'a self,
-        key: K::Owned,
-        entry: CacheEntry<V>,
-        origin: Origin<'f>,
-        mut observed: Observed<'f, 'a>,
-    ) -> (Stored, Observed<'f, 'a>) {
-        let Some(ticket) = origin.ticket() else {
-            let written = observed.run(self.tier.insert(key, entry)).await;
-            return (Stored::Done(written), observed);
-        };
-        if T::IMMEDIATE {
-            let redeemed = ticket.redeem(|| poll_once(observed.run(self.tier.insert(key, entry))));
-            let stored = match redeemed {
-                Some(ready) => Stored::Done(ready.unwrap_or_else(|| Err(self.not_immediate()))),
-                None => Stored::Overtaken { written: false },
-            };
-            return (stored, observed);
-        }
-        if !ticket.is_current() {
-            return (Stored::Overtaken { written: false }, observed);
-        }
-        let written = observed.run(self.tier.insert(key, entry)).await;
-        let stored = if ticket.is_current() { Stored::Done(written) } else { Stored::Overtaken { written: true } };
-        (stored, observed)
-    }
-
-    /// A tier that did not take an entry must not go on serving the one it had before.
-    async fn drop_older<'f, 'a>(&'a self, key: &K, origin: Origin<'f>, call: Call<'f, 'a>) {
-        // What is promoted is no newer than what the tier had: nothing, or something it could not read.
-        if !matches!(origin, Origin::Promoted(_)) {
-            self.remove(key, call).await;
-        }
-    }
-
-    async fn remove<'a>(&'a self, key: &K, call: Call<'_, 'a>) {
-        // Reported like any other call; there is nobody who could do more about a failure.
-        let _ = self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, self.tier.invalidate(key), call).await;
     }
 
     /// Calls that either work or fail.
@@ -227,15 +223,6 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     }
 }
 
-/// What became of an insert that could be overtaken by a newer write.
-enum Stored {
-    Done(Written),
-    /// `written` says that the entry may be in the tier all the same, and has to go.
-    Overtaken {
-        written: bool,
-    },
-}
-
 enum Freshness {
     Fresh(Option<Duration>),
     Expired(Option<Duration>),
@@ -250,15 +237,44 @@ impl Freshness {
 /// A call of a tier that is reported if somebody listens.
 struct Observed<'f, 'a> {
     tier: &'a TierIdentity,
+    immediate: bool,
     call: Option<TierCall<'f, 'a>>,
 }
 
-impl Observed<'_, '_> {
-    /// Awaits the tier; its errors get its name.
+impl<'f> Observed<'f, '_> {
+    /// Awaits the tier; its errors get its name, and a tier that should not have to be awaited gets one.
     async fn run<R>(&mut self, work: impl Future<Output = Result<R, Error>> + Send) -> Result<R, Error> {
-        let result = match &mut self.call {
-            Some(call) => call.run(work).await,
-            None => work.await,
+        let attempt = self.attempt(work).await;
+        self.settle(attempt)
+    }
+
+    /// The same for a write that comes too late (`None`) once a newer one of the same key has begun.
+    async fn run_in_order<R>(
+        &mut self,
+        origin: Origin<'f>,
+        work: impl Future<Output = Result<R, Error>> + Send,
+    ) -> Option<Result<R, Error>> {
+        let Some(ticket) = origin.ticket().filter(|_| self.immediate) else {
+            return Some(self.run(work).await);
+        };
+        // Nobody is told of anything while the lock is held.
+        let attempt = hold_back(|| ticket.redeem(|| poll_once(self.attempt(work))))?;
+        Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.settle(attempt)))
+    }
+
+    async fn attempt<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Attempt<Result<R, Error>> {
+        let work = AtOnce { work, immediate: self.immediate };
+        match &self.call {
+            Some(call) => call.attempt(work).await,
+            None => Ok(work.await),
+        }
+    }
+
+    fn settle<R>(&mut self, attempt: Attempt<Result<R, Error>>) -> Result<R, Error> {
+        let result = match (&mut self.call, attempt) {
+            (Some(call), attempt) => call.settle(attempt),
+            (None, Ok(result)) => result,
+            (None, Err(payload)) => resume_unwind(payload),
         };
         result.map_err(|error| error.in_tier(&self.tier.name))
     }
@@ -267,9 +283,38 @@ impl Observed<'_, '_> {
         self.call.as_mut().and_then(TierCall::answered)
     }
 
+    /// The tier was not called after all.
+    fn withdraw(self) {
+        if let Some(call) = self.call {
+            call.withdraw();
+        }
+    }
+
     fn finish(self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
         if let Some(call) = self.call {
             call.finish(outcome, age, error);
+        }
+    }
+}
+
+pin_project! {
+    /// Holds a tier to its promise that it answers at once.
+    struct AtOnce<F> {
+        #[pin]
+        work: F,
+        immediate: bool,
+    }
+}
+
+impl<R, F: Future<Output = Result<R, Error>>> Future for AtOnce<F> {
+    type Output = Result<R, Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.work.poll(cx) {
+            Poll::Pending if *this.immediate => Poll::Ready(Err(Error::not_immediate())),
+            answer => answer,
         }
     }
 }
@@ -339,7 +384,7 @@ where
             };
             return Step::Ready(match origin.ticket() {
                 None => store(),
-                Some(ticket) => ticket.redeem(store).unwrap_or(Ok(InsertOutcome::Rejected)),
+                Some(ticket) => hold_back(|| ticket.redeem(store)).unwrap_or(Ok(InsertOutcome::Rejected)),
             });
         }
         self.step(self.write(key, entry, origin, call), Err)

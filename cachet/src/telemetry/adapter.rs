@@ -98,7 +98,8 @@ impl<H> Sampled<H> {
 
     fn takes(&self, id: Option<RequestId>) -> bool {
         let number = id.map_or_else(|| self.without_id.fetch_add(1, Ordering::Relaxed), RequestId::get);
-        number.is_multiple_of(self.one_in)
+        // Ids are handed out in blocks; spread over all numbers (Fibonacci hashing), any share of them is a fair sample.
+        (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(self.one_in)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One observed operation, and one call of a tier inside it: both report exactly once, also when they are dropped.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -44,6 +45,9 @@ struct Progress<'a> {
     load: Option<Duration>,
     leader: Option<RequestId>,
 }
+
+/// What came of calling a tier: its answer, or its panic.
+pub(crate) type Attempt<T> = Result<T, Box<dyn Any + Send>>;
 
 static NO_SPAN: Span = Span::none();
 
@@ -134,10 +138,25 @@ impl<'a> Operation<'a> {
         !self.telemetry.wants_tiers()
     }
 
-    /// Makes the operation's id the current one, for code that is called without a [`TierCall`].
+    /// Makes the operation's id the current one, and notices a panic, for code that is called at once and without a
+    /// [`TierCall`].
     #[inline]
-    pub(crate) fn enter(&self) -> super::request_id::Scope {
-        self.id.enter()
+    pub(crate) fn enter(&self) -> impl Drop + use<'_, 'a> {
+        struct Inside<'o, 'a>(
+            &'o Operation<'a>,
+            #[allow(dead_code, reason = "restores the id")] super::request_id::Scope,
+        );
+
+        impl Drop for Inside<'_, '_> {
+            #[inline]
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.panicked.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+
+        Inside(self, self.id.enter())
     }
 
     fn now(&self) -> Option<Tick> {
@@ -251,18 +270,19 @@ impl<'o, 'a> TierCall<'o, 'a> {
     }
 
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
-    /// future is dropped; a panic is noted and goes on its way.
-    pub(crate) async fn run<T>(&mut self, future: impl Future<Output = T> + Send) -> T {
+    /// future is dropped; a panic is caught, to be [settled](Self::settle).
+    pub(crate) fn attempt<T>(&self, future: impl Future<Output = T> + Send) -> impl Future<Output = Attempt<T>> + Send {
         let inside = self.span.or(self.operation.span());
-        let future = inside.attach(AssertUnwindSafe(future).catch_unwind());
-        let result = future.with_request_id(self.operation.id).await;
-        match result {
-            Ok(result) => result,
-            Err(payload) => {
-                self.panicked(&Error::panic(&*payload).in_tier(&self.tier.name));
-                resume_unwind(payload)
-            }
-        }
+        inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.operation.id)
+    }
+
+    /// Notes a panic, and sends it on its way.
+    pub(crate) fn settle<T>(&mut self, attempt: Attempt<T>) -> T {
+        attempt.unwrap_or_else(|payload| {
+            self.operation.panicked.store(true, Ordering::Relaxed);
+            self.send(TierOutcome::Error, None, Some(&Error::panic(&*payload).in_tier(&self.tier.name)));
+            resume_unwind(payload)
+        })
     }
 
     /// Takes the time at which the tier answered, for the duration of the call and the age of the entry.
@@ -271,9 +291,9 @@ impl<'o, 'a> TierCall<'o, 'a> {
         self.ended
     }
 
-    fn panicked(&mut self, error: &Error) {
-        self.operation.panicked.store(true, Ordering::Relaxed);
-        self.send(TierOutcome::Error, None, Some(error));
+    /// There was no call, so there is nothing to report.
+    pub(crate) fn withdraw(mut self) {
+        self.finished = true;
     }
 
     pub(crate) fn finish(mut self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {

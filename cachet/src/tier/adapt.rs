@@ -3,6 +3,8 @@
 //! The traits have one caller, the expansion of the attribute, which calls them at the types that the user wrote. They
 //! are there for their messages: what is read by a user whose method has a type that a tier cannot work with.
 
+#![allow(clippy::missing_errors_doc, reason = "the errors are those of the user's methods")]
+
 pub use std::borrow::{Borrow, ToOwned};
 use std::error::Error as StdError;
 
@@ -15,7 +17,7 @@ pub type Answer<T> = Result<T, Error>;
 #[diagnostic::on_unimplemented(
     message = "the keys of this tier are `{K}`, not `{Self}`",
     label = "expected `&{K}`",
-    note = "what the keys are is said by `key = …` in `#[cache_tier(…)]`"
+    note = "the keys are those of `key = …` in `#[cache_tier(…)]`"
 )]
 pub trait BorrowedKey<K: ?Sized> {
     /// The key as the method takes it.
@@ -53,7 +55,7 @@ impl<K> OwnedKey<K> for K {
 #[diagnostic::on_unimplemented(
     message = "the values of this tier are `{V}`, not `{Self}`",
     label = "expected `{V}` or `CacheEntry<{V}>`",
-    note = "what the values are is said by `value = …` in `#[cache_tier(…)]`"
+    note = "the values are those of `value = …` in `#[cache_tier(…)]`"
 )]
 pub trait Stored<V>: Sized {
     /// The entry as `insert` takes it. `None` if it has a time to live of its own and is to be taken as a value: it
@@ -136,7 +138,7 @@ impl<T> Lookup for Option<T> {
     note = "`insert` returns `Result<(), E>`, or nothing if it cannot fail, with an `InsertOutcome` for the `()` if it can turn entries away",
     note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
-pub trait Inserted {
+pub trait Insertion {
     /// What it fails with.
     type Error;
 
@@ -145,7 +147,7 @@ pub trait Inserted {
 }
 
 #[diagnostic::do_not_recommend]
-impl<E> Inserted for Result<(), E> {
+impl<E> Insertion for Result<(), E> {
     type Error = E;
 
     #[inline]
@@ -155,7 +157,7 @@ impl<E> Inserted for Result<(), E> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<E> Inserted for Result<InsertOutcome, E> {
+impl<E> Insertion for Result<InsertOutcome, E> {
     type Error = E;
 
     #[inline]
@@ -165,7 +167,7 @@ impl<E> Inserted for Result<InsertOutcome, E> {
 }
 
 #[diagnostic::do_not_recommend]
-impl Inserted for () {
+impl Insertion for () {
     type Error = Error;
 
     #[inline]
@@ -175,7 +177,7 @@ impl Inserted for () {
 }
 
 #[diagnostic::do_not_recommend]
-impl Inserted for InsertOutcome {
+impl Insertion for InsertOutcome {
     type Error = Error;
 
     #[inline]
@@ -191,7 +193,7 @@ impl Inserted for InsertOutcome {
     note = "they return `Result<(), E>`, or nothing if they cannot fail",
     note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
-pub trait Removed {
+pub trait Removal {
     /// What they fail with.
     type Error;
 
@@ -200,7 +202,7 @@ pub trait Removed {
 }
 
 #[diagnostic::do_not_recommend]
-impl<E> Removed for Result<(), E> {
+impl<E> Removal for Result<(), E> {
     type Error = E;
 
     #[inline]
@@ -210,7 +212,7 @@ impl<E> Removed for Result<(), E> {
 }
 
 #[diagnostic::do_not_recommend]
-impl Removed for () {
+impl Removal for () {
     type Error = Error;
 
     #[inline]
@@ -226,7 +228,7 @@ impl Removed for () {
     note = "`len` returns `Result<u64, E>`, or `u64` if it cannot fail; `usize` or an `Option` will do as well",
     note = "a method that has to wait is an `async fn`, or returns `impl Future`"
 )]
-pub trait Counted {
+pub trait EntryCount {
     /// What it fails with.
     type Error;
 
@@ -237,7 +239,7 @@ pub trait Counted {
 macro_rules! counted {
     ($($count:ty: |$given:ident| $told:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
-        impl Counted for $count {
+        impl EntryCount for $count {
             type Error = Error;
 
             fn told(self) -> Result<Option<u64>, Error> {
@@ -247,7 +249,7 @@ macro_rules! counted {
         }
 
         #[diagnostic::do_not_recommend]
-        impl<E> Counted for Result<$count, E> {
+        impl<E> EntryCount for Result<$count, E> {
             type Error = E;
 
             fn told(self) -> Result<Option<u64>, E> {
@@ -287,10 +289,6 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> Failure for E {
 pub const UNKEPT: Answer<InsertOutcome> = Ok(InsertOutcome::Rejected);
 
 /// What a tier without a method `clear` says when it is to be cleared.
-///
-/// # Errors
-///
-/// Always.
 pub fn no_clear() -> Answer<()> {
     Err(Error::msg("its type has no method `clear`").with_type("unsupported"))
 }
