@@ -11,10 +11,10 @@ use crate::fallback::Tiers;
 use crate::policy::InsertPolicy;
 use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierDescriptor, TierIdentity};
-use crate::tier::InstrumentedTier;
+use crate::tier::ObservableTier;
 use crate::tier::erased::ErasedTier;
 use crate::wrapper::{CacheWrapper, TierConfig};
-use crate::{CacheTier, Key, Value};
+use crate::{Key, Value};
 
 pub(crate) mod keys;
 
@@ -245,7 +245,7 @@ type Wrap<K, V> =
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
-    pub fn new<T: CacheTier<K, V> + InstrumentedTier<K, V> + 'static>(tier: T) -> Self {
+    pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
         Self {
             config: TierConfig { name: None, ttl: None, policy: InsertPolicy::always() },
             descriptor: T::descriptor(),

@@ -57,6 +57,8 @@ struct Inner<K: Key + ?Sized, V: Value> {
     tiers: Tiers<K, V>,
     record_keys: RecordKeys<K>,
     fail_closed: bool,
+    /// Nobody will ever listen: known here, so that a hit need not look further.
+    silent: bool,
     /// With stampede protection on.
     flights: Option<Flights<K::Owned, V>>,
 }
@@ -70,7 +72,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         stampede_protection: bool,
     ) -> Self {
         let flights = stampede_protection.then(Flights::new);
-        Self(Arc::new(Inner { telemetry, tiers, record_keys, fail_closed, flights }))
+        let silent = telemetry.is_silent();
+        Self(Arc::new(Inner { telemetry, tiers, record_keys, fail_closed, silent, flights }))
     }
 }
 
@@ -99,10 +102,16 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// Whether anybody wants to know anything at this moment.
+    #[inline]
+    fn observed(&self) -> bool {
+        !self.silent && self.telemetry.observed()
+    }
+
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.
     #[inline]
     fn observe(&self, kind: CacheOperation, key: Option<&K>) -> Option<Operation<'_>> {
-        self.telemetry.observed().then(|| {
+        self.observed().then(|| {
             let key = key.and_then(|key| self.record_keys.text(key));
             Operation::start(&self.telemetry, kind, key)
         })

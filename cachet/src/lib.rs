@@ -232,11 +232,16 @@ pub use self::tier::{CacheTier, InsertOutcome};
 #[doc(hidden)]
 pub use self::tier::adapt as __adapt;
 
+#[doc(hidden)]
+pub use self::tier::{InstrumentedTier, ObservableTier};
+
 /// What the macros' expansions name; not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__tier_descriptor as tier_descriptor;
-    pub use crate::telemetry::span::{FieldRecorder, TierDescriptor};
+    pub use crate::telemetry::span::{
+        AddressField, DebugField, DisplayField, FieldRecorder, FieldValue, TierDescriptor,
+    };
     pub use crate::telemetry::{
         CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, Interest,
         OperationOutcome, TierOperation, TierOutcome,

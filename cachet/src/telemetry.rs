@@ -27,6 +27,8 @@ pub use self::handler::{CacheEventHandler, Interest};
 pub use self::metric::{EventCounter, EventHistogram};
 pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
 pub use self::span::SpanPolicy;
+#[doc(hidden)]
+pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::stats::{Histogram, Stats, TierStats};
 
 pub(crate) use self::operation::{Attempt, Completion, Operation, TierCall};
@@ -64,6 +66,11 @@ impl CacheTelemetry {
             handlers.into_iter().map(|handler| Registered { interest: handler.interest(), handler }).collect();
         let interest = handlers.iter().map(|registered| registered.interest).collect();
         Self { name, clock, logs, handlers, interest, handler_panics: AtomicU64::new(0) }
+    }
+
+    /// Whether nobody will ever want to know anything.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.interest == Interest::NONE && !self.logs.is_on()
     }
 
     /// Whether anybody wants to know anything at this moment.

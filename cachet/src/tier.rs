@@ -139,6 +139,18 @@ pub enum InsertOutcome {
     Rejected,
 }
 
+/// What [`Tier::new`](crate::Tier::new) takes: both impls in one bound, so that rustc reports one error whichever is missing.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an instrumented tier for keys `{K}` and values `{V}`",
+    label = "not an instrumented tier",
+    note = "put `#[cache_tier]` on its `impl CacheTier<{K}, {V}> for {Self}`"
+)]
+pub trait ObservableTier<K: Key + ?Sized, V: Value>: CacheTier<K, V> + InstrumentedTier<K, V> {}
+
+#[diagnostic::do_not_recommend]
+impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> ObservableTier<K, V> for T {}
+
 /// Implemented by `#[cache_tier]`, never by hand: a tier with its own static callsites.
 ///
 /// It has no bounds of its own: whatever is wrong with the types of an `impl CacheTier` is said there, once.

@@ -42,7 +42,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     fn start_contains<'a>(&'a self, key: &'a K) -> Step<'a, Answered<()>> {
         let inner = &*self.0;
-        let begun = if inner.telemetry.observed() {
+        let begun = if inner.observed() {
             inner.begin_observed_read(CacheOperation::Contains, key, |tier, call| tier.contains(key, call))
         } else {
             inner.begin_read(None, |tier, call| tier.contains(key, call))
@@ -77,7 +77,7 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Getting::Start(inner, key) = self.0
-            && !inner.telemetry.observed()
+            && !inner.observed()
         {
             // Nobody listens: a hit is one call of the first tier, and its answer is passed on as it is.
             let answer = inner.tiers.hit(key);
@@ -178,7 +178,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Begins a lookup: asks the first tier, if it answers at once, and is done if it has the entry.
     #[inline]
     pub(super) fn begin_get<'a>(&'a self, kind: CacheOperation, key: &'a K) -> Begun<'a, V> {
-        if self.telemetry.observed() {
+        if self.observed() {
             return self.begin_observed_read(kind, key, |tier, call| tier.get(key, call));
         }
         match self.tiers.hit(key) {

@@ -55,7 +55,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         inner.fix_deadline(&mut entry);
         let atomic = inner.tiers.is_one_immediate();
-        if atomic && !inner.telemetry.observed() && inner.tiers.coherence.is_quiet() {
+        if atomic && !inner.observed() && inner.tiers.coherence.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
             return inner.tiers.insert_first(key, entry);
         }

@@ -132,7 +132,6 @@ impl FromIterator<Self> for Interest {
 /// Handlers that stand for zero, one or several others: all of them hand every event on to each.
 macro_rules! forward_to_each {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
-        #[diagnostic::do_not_recommend]
         impl<$($generics)*> CacheEventHandler for $type {
             fn interest(&self) -> Interest {
                 self.iter().map(CacheEventHandler::interest).collect()
@@ -158,7 +157,6 @@ forward_to_each!([H: CacheEventHandler] Option<H>, [H: CacheEventHandler] Vec<H>
 /// Pointers to a handler are that handler.
 macro_rules! forward_to_target {
     ($($type:ty),*) => {$(
-        #[diagnostic::do_not_recommend]
         impl<H: CacheEventHandler + ?Sized> CacheEventHandler for $type {
             fn interest(&self) -> Interest {
                 (**self).interest()

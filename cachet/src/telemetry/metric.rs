@@ -41,7 +41,6 @@ impl EventCounter for AtomicU64 {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<C: EventCounter + ?Sized> EventCounter for Arc<C> {
     #[inline]
     fn increment(&self) {
@@ -84,7 +83,6 @@ impl EventHistogram for Histogram {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<H: EventHistogram + ?Sized> EventHistogram for Arc<H> {
     #[inline]
     fn record(&self, duration: Duration) {

@@ -2,6 +2,7 @@
 //!
 //! With the feature off every function here is still there, and does nothing.
 
+mod field;
 #[cfg(feature = "logs")]
 mod recorded;
 #[cfg(not(feature = "logs"))]
@@ -14,6 +15,7 @@ use self::silent as imp;
 
 use super::{RequestId, TierOperation};
 
+pub use self::field::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::imp::{FieldRecorder, TierDescriptor};
 pub(crate) use self::imp::{Logs, Span, SpanLink};
 

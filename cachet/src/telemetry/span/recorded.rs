@@ -153,22 +153,22 @@ impl Recorded {
 
 #[doc(hidden)]
 impl FieldRecorder<'_> {
-    pub fn record<V: Value + ?Sized>(&mut self, name: &'static str, value: &V) {
+    pub(super) fn record<V: Value + ?Sized>(&mut self, name: &'static str, value: &V) {
         if let Some(field) = self.fields.field(name) {
             value.record(&field, self);
         }
     }
 
-    pub fn record_display<V: fmt::Display + ?Sized>(&mut self, name: &'static str, value: &V) {
+    pub(super) fn record_display(&mut self, name: &'static str, value: &dyn fmt::Display) {
         self.record(name, &tracing::field::display(value));
     }
 
-    pub fn record_debug<V: fmt::Debug + ?Sized>(&mut self, name: &'static str, value: &V) {
+    pub(super) fn record_debug(&mut self, name: &'static str, value: &dyn fmt::Debug) {
         self.record(name, &tracing::field::debug(value));
     }
 
     /// Records `host`, or `host:port`, or `[host]:port`.
-    pub fn record_address<V: fmt::Display + ?Sized>(&mut self, address: &V) {
+    pub(super) fn record_address(&mut self, address: &dyn fmt::Display) {
         let address = address.to_string();
         let split = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         match split {
@@ -274,6 +274,10 @@ impl Logs {
 
     pub(crate) fn new(policy: SpanPolicy, level: SpanLevel) -> Self {
         Self(Some(Enabled { policy, level }))
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.0.is_some()
     }
 
     /// Whether logs are on and there is any subscriber that might take them.

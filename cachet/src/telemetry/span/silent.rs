@@ -32,10 +32,10 @@ pub struct FieldRecorder<'a>(std::marker::PhantomData<&'a ()>);
 
 #[doc(hidden)]
 impl FieldRecorder<'_> {
-    pub fn record<V: ?Sized>(&mut self, _name: &'static str, _value: &V) {}
-    pub fn record_display<V: fmt::Display + ?Sized>(&mut self, _name: &'static str, _value: &V) {}
-    pub fn record_debug<V: fmt::Debug + ?Sized>(&mut self, _name: &'static str, _value: &V) {}
-    pub fn record_address<V: fmt::Display + ?Sized>(&mut self, _address: &V) {}
+    pub(super) fn record<V: ?Sized>(&mut self, _name: &'static str, _value: &V) {}
+    pub(super) fn record_display(&mut self, _name: &'static str, _value: &dyn fmt::Display) {}
+    pub(super) fn record_debug(&mut self, _name: &'static str, _value: &dyn fmt::Debug) {}
+    pub(super) fn record_address(&mut self, _address: &dyn fmt::Display) {}
 }
 
 impl fmt::Debug for FieldRecorder<'_> {
@@ -56,6 +56,10 @@ impl Logs {
 
     pub(crate) fn new(_policy: SpanPolicy, _level: SpanLevel) -> Self {
         Self
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        false
     }
 
     pub(crate) fn listening(self) -> bool {
