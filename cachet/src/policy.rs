@@ -44,6 +44,10 @@ impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
         Self(Rule::When(Arc::new(accept)))
     }
 
+    pub(crate) const fn is_always(&self) -> bool {
+        matches!(self.0, Rule::Always)
+    }
+
     /// Whether the policy takes this entry.
     pub fn accepts(&self, key: &K, entry: &CacheEntry<V>) -> bool {
         match &self.0 {

@@ -96,6 +96,20 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         }
     }
 
+    /// A hit whose age matters, or none. Kept apart, so that it does not weigh on the hits for which it does not.
+    #[inline(never)]
+    fn hit_or_not(
+        &self,
+        found: Option<Result<Option<CacheEntry<V>>, Error>>,
+    ) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
+        match found {
+            Some(Ok(Some(entry))) if self.judge(&entry, None).is_expired() => Poll::Pending,
+            Some(Ok(found)) => Poll::Ready(Ok(found)),
+            Some(Err(error)) => Poll::Ready(Err(error.in_tier(&self.identity.name))),
+            None => Poll::Ready(Err(self.not_immediate())),
+        }
+    }
+
     /// Whether neither the entry nor the tier sets a time to live.
     #[inline]
     fn is_eternal<U>(&self, entry: &CacheEntry<U>) -> bool {
@@ -115,6 +129,20 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
             Age::Future | Age::Unknown => true,
         });
         if expired { Freshness::Expired(age.known()) } else { Freshness::Fresh(age.known()) }
+    }
+
+    #[inline(never)]
+    fn insert_slowly<'f, 'a: 'f>(
+        &'a self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        origin: Origin<'f>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Written>
+    where
+        K::Owned: 'f,
+    {
+        self.step(self.write(key, entry, origin, call), Err)
     }
 
     /// An insert of any origin, unless a newer write of the key gets in the way.
@@ -339,10 +367,9 @@ where
             return Poll::Pending;
         }
         match poll_once(self.tier.get(key)) {
-            Some(Ok(Some(entry))) if !self.is_eternal(&entry) && self.judge(&entry, None).is_expired() => Poll::Pending,
-            Some(Ok(found)) => Poll::Ready(Ok(found)),
-            Some(Err(error)) => Poll::Ready(Err(error.in_tier(&self.identity.name))),
-            None => Poll::Ready(Err(self.not_immediate())),
+            Some(Ok(Some(entry))) if self.is_eternal(&entry) => Poll::Ready(Ok(Some(entry))),
+            Some(Ok(None)) => Poll::Ready(Ok(None)),
+            found => self.hit_or_not(found),
         }
     }
 
@@ -374,20 +401,20 @@ where
         K::Owned: 'f,
     {
         let told = !call.operation.is_none_or(Operation::ignores_tiers);
-        if T::IMMEDIATE && !told && self.tier.drops_rejected() && self.policy.accepts(key.borrow(), &entry) {
-            // The hot path: nothing to wait for, nobody to tell, nothing to undo.
-            let _scope = call.operation.map(Operation::enter);
-            let store = || {
-                let written = poll_once(self.tier.insert(key, self.stamped(entry)));
-                let written = written.unwrap_or_else(|| Err(self.not_immediate()));
-                written.map_err(|error| error.in_tier(&self.identity.name))
-            };
-            return Step::Ready(match origin.ticket() {
-                None => store(),
-                Some(ticket) => hold_back(|| ticket.redeem(store)).unwrap_or(Ok(InsertOutcome::Rejected)),
-            });
+        if !T::IMMEDIATE || told || !self.policy.is_always() || !self.tier.drops_rejected() {
+            return self.insert_slowly(key, entry, origin, call);
         }
-        self.step(self.write(key, entry, origin, call), Err)
+        // The hot path: nothing to wait for, nobody to tell, nothing to undo.
+        let _scope = call.operation.map(Operation::enter);
+        let store = || match poll_once(self.tier.insert(key, self.stamped(entry))) {
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(error)) => Err(error.in_tier(&self.identity.name)),
+            None => Err(self.not_immediate()),
+        };
+        Step::Ready(match origin.ticket() {
+            None => store(),
+            Some(ticket) => hold_back(|| ticket.redeem(store)).unwrap_or(Ok(InsertOutcome::Rejected)),
+        })
     }
 
     fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
