@@ -99,8 +99,14 @@ impl CacheTelemetry {
         self.handler_panics.load(Ordering::Relaxed)
     }
 
-    fn report_tier(&self, event: &CacheTierEvent<'_>, descriptor: &'static TierDescriptor, span: &span::Span) {
-        self.logs.tier_event(descriptor, event, span);
+    fn report_tier(
+        &self,
+        event: &CacheTierEvent<'_>,
+        descriptor: &'static TierDescriptor,
+        span: &span::Span,
+        operation: &span::Span,
+    ) {
+        self.logs.tier_event(descriptor, event, span, operation);
         self.notify(Interest::TIERS, |handler| handler.on_tier_event(event));
     }
 
@@ -190,7 +196,8 @@ impl EvictionReporter {
             error: None,
             key: None,
         };
-        self.telemetry.report_tier(&event, self.descriptor, &span::Span::none());
+        let none = span::Span::none();
+        self.telemetry.report_tier(&event, self.descriptor, &none, &none);
     }
 }
 
@@ -219,13 +226,22 @@ pub(crate) fn hold_back<T>(work: impl FnOnce() -> T) -> T {
 
     impl Drop for Tell {
         fn drop(&mut self) {
-            let evictions = HELD_BACK.with_borrow_mut(|held| {
+            let mut evictions = HELD_BACK.with_borrow_mut(|held| {
                 held.depth -= 1;
                 if held.depth == 0 { std::mem::take(&mut held.evictions) } else { Vec::new() }
             });
-            for (reporter, outcome, entry, request_id) in evictions {
+            if evictions.is_empty() {
+                return;
+            }
+            for (reporter, outcome, entry, request_id) in evictions.drain(..) {
                 reporter.send(outcome, &entry, request_id);
             }
+            // Its memory serves the next time.
+            HELD_BACK.with_borrow_mut(|held| {
+                if held.evictions.capacity() == 0 {
+                    held.evictions = evictions;
+                }
+            });
         }
     }
 

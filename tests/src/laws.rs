@@ -136,11 +136,6 @@ fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
         event.outcome(),
         event.tier()
     );
-    ensure!(
-        event.error().and_then(|error| error.tier_name()).is_none_or(|name| name == event.tier()),
-        "the error of {} names another tier",
-        event.tier()
-    );
     Ok(())
 }
 

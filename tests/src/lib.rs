@@ -4,4 +4,4 @@ pub mod laws;
 pub mod step;
 pub mod trace;
 
-pub use self::step::{Stepped, ready};
+pub use self::step::{Stepped, finish_both, ready};

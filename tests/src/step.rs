@@ -99,6 +99,40 @@ impl<F> fmt::Debug for Stepped<F> {
     }
 }
 
+/// Polls two futures in turns until both are ready: neither may need more than what the other does to go on.
+///
+/// # Panics
+///
+/// When both are pending and nothing will ever wake either.
+#[track_caller]
+pub fn finish_both<A: Future, B: Future>(mut a: Stepped<A>, mut b: Stepped<B>) -> (A::Output, B::Output) {
+    let (mut of_a, mut of_b) = (None, None);
+    loop {
+        let wakes = a.wakes() + b.wakes();
+        let mut ended = false;
+        if of_a.is_none() {
+            of_a = ready_of(a.poll());
+            ended |= of_a.is_some();
+        }
+        if of_b.is_none() {
+            of_b = ready_of(b.poll());
+            ended |= of_b.is_some();
+        }
+        match (of_a, of_b) {
+            (Some(of_a), Some(of_b)) => return (of_a, of_b),
+            pending => (of_a, of_b) = pending,
+        }
+        assert!(ended || a.wakes() + b.wakes() > wakes, "both are pending, and nothing wakes either");
+    }
+}
+
+fn ready_of<T>(polled: Poll<T>) -> Option<T> {
+    match polled {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
 /// Polls once, and finds it ready: for operations that have nothing to wait for.
 ///
 /// # Panics

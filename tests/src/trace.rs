@@ -184,20 +184,13 @@ impl fmt::Debug for Recorder {
     }
 }
 
-fn parent_of<S: Subscriber + for<'l> LookupSpan<'l>>(
-    explicit: Option<&Id>,
-    contextual: bool,
-    ctx: &Context<'_, S>,
-) -> Option<u64> {
-    explicit.map(Id::into_u64).or_else(|| contextual.then(|| ctx.current_span().id().map(Id::into_u64)).flatten())
-}
-
 impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Recorder {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let metadata: &'static Metadata<'static> = attributes.metadata();
         let mut fields = Fields::new();
         attributes.record(&mut Collect(&mut fields));
-        let parent = parent_of(attributes.parent(), attributes.is_contextual(), &ctx);
+        // The nearest one that this layer's own filter has let through.
+        let parent = ctx.span(id).and_then(|span| span.parent()).map(|parent| parent.id().into_u64());
         let mut state = self.state();
         let parent = parent.and_then(|id| state.ids.get(&id).copied());
         let span = state.seen.spans.len();
@@ -230,7 +223,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Recorder {
         let mut fields = Fields::new();
         event.record(&mut Collect(&mut fields));
         let metadata = event.metadata();
-        let parent = parent_of(event.parent(), event.is_contextual(), &ctx);
+        let parent = ctx.event_span(event).map(|parent| parent.id().into_u64());
         let mut state = self.state();
         let parent = parent.and_then(|id| state.ids.get(&id).copied());
         let seen = EventSeen { target: metadata.target(), level: *metadata.level(), parent, fields };
@@ -300,6 +293,35 @@ impl Seen {
     /// The same with the events in their places: `- level target "message"` and the other fields.
     pub fn as_lines(&self) -> Vec<String> {
         self.lines(|_| true)
+    }
+
+    /// The spans of the library as a tree, each with no more than the name of its tier, what it did and how it ended.
+    pub fn outline(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for span in &self.spans {
+            let text = |wanted: &str| {
+                let field = span.fields.iter().chain(&span.recorded).find(|(name, _)| *name == wanted);
+                match field {
+                    Some((_, Value::Str(text))) => format!(" {text}"),
+                    _ => String::new(),
+                }
+            };
+            let (mut depth, mut parent) = (0, span.parent);
+            while let Some(above) = parent {
+                depth += 1;
+                parent = self.spans[above].parent;
+            }
+            let operation = if span.name == "cache.tier" { text("cache.operation") } else { String::new() };
+            lines.push(format!(
+                "{:indent$}{}{}{operation}:{}",
+                "",
+                span.name,
+                text("cache.tier"),
+                text("cache.outcome"),
+                indent = depth * 2
+            ));
+        }
+        lines
     }
 
     /// The events, wherever they were sent.

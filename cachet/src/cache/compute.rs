@@ -219,7 +219,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
         let loaded = match operation {
-            Some(operation) => operation.load(load, |loaded| loaded.as_ref().err()).await,
+            Some(operation) => operation.load(load, how_it_went).await,
             None => load.await,
         };
         let Ok(Some(mut entry)) = loaded else { return loaded };
@@ -293,6 +293,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             return None;
         }
         self.tiers.ask_from(0, None, operation, |tier, call| tier.get(key, call)).await.ok().flatten()
+    }
+}
+
+/// What the span of a closure says of its end.
+fn how_it_went<V>(loaded: &Loaded<V>) -> (OperationOutcome, Option<&Error>) {
+    match loaded {
+        Ok(Some(_)) => (OperationOutcome::Computed, None),
+        Ok(None) => (OperationOutcome::None, None),
+        Err(error) if error.is_panic() => (OperationOutcome::Panicked, Some(error)),
+        Err(error) => (OperationOutcome::Error, Some(error)),
     }
 }
 

@@ -167,15 +167,15 @@ impl<'a> Operation<'a> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the user's closure, in a span of its own.
+    /// Runs the user's closure, in a span of its own; `ended` tells how it went.
     pub(crate) async fn load<T>(
         &self,
         future: impl Future<Output = T> + Send,
-        failure: impl FnOnce(&T) -> Option<&Error> + Send,
+        ended: impl FnOnce(&T) -> (OperationOutcome, Option<&Error>) + Send,
     ) -> T {
         let started = self.now();
-        let span = self.telemetry.logs.load_span(&self.telemetry.name, self.id, self.span());
-        let inside = span.or(self.span());
+        let mut load = LoadSpan(self.telemetry.logs.load_span(&self.telemetry.name, self.id, self.span()), false);
+        let inside = load.0.or(self.span());
         let result = inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.id).await;
         if let (Some(started), Some(ended)) = (started, self.now()) {
             let mut progress = self.progress();
@@ -184,11 +184,12 @@ impl<'a> Operation<'a> {
         }
         match result {
             Ok(result) => {
-                span.load_ended(OperationOutcome::Computed, failure(&result));
+                let (outcome, error) = ended(&result);
+                load.ended(outcome, error);
                 result
             }
             Err(payload) => {
-                span.load_ended(OperationOutcome::Panicked, None);
+                load.ended(OperationOutcome::Panicked, None);
                 self.panicked.store(true, Ordering::Relaxed);
                 resume_unwind(payload)
             }
@@ -223,6 +224,24 @@ impl<'a> Operation<'a> {
             trail: Trail::Borrowed(&progress.trail),
         };
         self.telemetry.report_operation(&event, self.span.get().unwrap_or(&NO_SPAN));
+    }
+}
+
+/// The span of a closure, which says how the closure ended also when it is dropped.
+struct LoadSpan(Span, bool);
+
+impl LoadSpan {
+    fn ended(&mut self, outcome: OperationOutcome, error: Option<&Error>) {
+        self.1 = true;
+        self.0.load_ended(outcome, error);
+    }
+}
+
+impl Drop for LoadSpan {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.ended(OperationOutcome::Cancelled, None);
+        }
     }
 }
 
@@ -322,7 +341,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             error: error.cloned(),
             key: operation.key.clone(),
         };
-        operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span);
+        operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span, operation.span());
         if operation.telemetry.wants_trail() {
             operation.progress().trail.push(event);
         }

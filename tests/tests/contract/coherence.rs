@@ -4,7 +4,7 @@ use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::testing::{Behaviour, MockTier};
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
 use cachet_tests::step::pend;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{Stepped, finish_both, ready};
 
 use crate::{Ages, Mock, Two, Watched, stored, value};
 
@@ -43,11 +43,11 @@ enum Newer {
 impl Newer {
     const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
 
-    fn write(self, cache: &Ages) {
+    async fn write(self, cache: &Ages) {
         match self {
-            Self::Insert => assert_eq!(ready(cache.insert("ada", 2)).unwrap(), InsertOutcome::Accepted),
-            Self::Invalidate => ready(cache.invalidate("ada")).unwrap(),
-            Self::Clear => ready(cache.clear()).unwrap(),
+            Self::Insert => assert_eq!(cache.insert("ada", 2).await.unwrap(), InsertOutcome::Accepted),
+            Self::Invalidate => cache.invalidate("ada").await.unwrap(),
+            Self::Clear => cache.clear().await.unwrap(),
         }
     }
 
@@ -60,9 +60,7 @@ impl Newer {
 fn over_slow(l1: Tier<str, u32>) -> (Watched, Mock) {
     let below = Mock::new();
     below.put("ada", 1);
-    let watched = Watched::new(
-        Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))),
-    );
+    let watched = Watched::new(Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))));
     (watched, below)
 }
 
@@ -74,13 +72,16 @@ fn a_promotion_that_a_newer_write_overtook_is_superseded() {
             let (watched, below) = over_slow(l1);
             let mut get = Stepped::new(watched.cache.get("ada"));
             get.pend(1);
-            newer.write(&watched.cache);
+            ready(newer.write(&watched.cache));
             watched.lines();
             // It was read before the write.
             assert_eq!(get.finish().unwrap().map(CacheEntry::into_value), Some(1), "{newer:?}");
             assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: superseded", "get: hit"], "{newer:?}");
             assert_eq!(stored(&below, "ada"), newer.leaves());
-            assert_eq!(Stepped::new(watched.cache.get("ada")).finish().unwrap().map(CacheEntry::into_value), newer.leaves());
+            assert_eq!(
+                Stepped::new(watched.cache.get("ada")).finish().unwrap().map(CacheEntry::into_value),
+                newer.leaves()
+            );
         }
     }
 }
@@ -153,7 +154,7 @@ fn a_promotion_of_what_was_read_while_a_write_was_under_way_is_superseded() {
     assert_eq!(value(&two.cache, "ada"), Some(2));
 }
 
-// S19
+// S19: whether the newer write waits for the older one, or the older one is undone.
 #[test]
 fn a_promotion_overtaken_while_it_stores_does_not_stay() {
     for newer in Newer::ALL {
@@ -162,10 +163,9 @@ fn a_promotion_overtaken_while_it_stores_does_not_stay() {
         two.l1.next(Insert, Behaviour::Pend(1));
         let mut get = Stepped::new(two.cache.get("ada"));
         get.pend(1);
-        newer.write(&two.cache);
-        two.lines();
-        assert_eq!(get.finish().unwrap().map(CacheEntry::into_value), Some(1));
-        assert_eq!(two.lines(), ["l1 insert: superseded", "l1 invalidate: invalidated", "get: hit"]);
+        let mut write = Stepped::new(newer.write(&two.cache));
+        let (found, ()) = if write.poll().is_ready() { (get.finish(), ()) } else { finish_both(get, write) };
+        assert_eq!(found.unwrap().map(CacheEntry::into_value), Some(1), "it was read before the write");
         assert_ne!(stored(&two.l1, "ada"), Some(1), "{newer:?}");
         assert_eq!(value(&two.cache, "ada"), newer.leaves(), "{newer:?}");
     }
@@ -173,7 +173,7 @@ fn a_promotion_overtaken_while_it_stores_does_not_stay() {
 
 // S19
 #[test]
-fn a_promotion_overtaken_before_it_came_to_the_next_tier_is_superseded_there() {
+fn a_promotion_overtaken_before_it_came_to_the_next_tier_stores_nothing_there() {
     let (l1, l3) = (Mock::new(), Mock::new());
     let watched = Watched::new(
         Ages::builder("ages")
@@ -185,13 +185,15 @@ fn a_promotion_overtaken_before_it_came_to_the_next_tier_is_superseded_there() {
     l1.next(Insert, Behaviour::Pend(1));
     let mut get = Stepped::new(watched.cache.get("ada"));
     get.pend(1);
-    ready(watched.cache.insert("ada", 2)).unwrap();
+    let mut insert = Stepped::new(watched.cache.insert("ada", 2));
+    if insert.poll().is_ready() {
+        get.finish().unwrap();
+    } else {
+        let (found, inserted) = finish_both(get, insert);
+        assert_eq!((found.is_ok(), inserted.unwrap()), (true, InsertOutcome::Accepted));
+    }
+    ready(l1.clear()).unwrap();
     watched.lines();
-    get.finish().unwrap();
-    assert_eq!(
-        watched.lines(),
-        ["l1 insert: superseded", "l1 invalidate: invalidated", "l2 insert: superseded", "get: hit"]
-    );
     assert_eq!(value(&watched.cache, "ada"), Some(2));
     assert_eq!(watched.lines()[..2], ["l1 get: miss", "l2 get: hit (fallback)"]);
 }
@@ -218,7 +220,7 @@ fn a_computed_insert_that_a_newer_write_overtook_is_superseded_in_every_tier() {
                 1
             }));
             compute.pend(1);
-            newer.write(&watched.cache);
+            ready(newer.write(&watched.cache));
             watched.lines();
             assert_eq!(*compute.finish().unwrap(), 1, "{newer:?}");
             let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
@@ -262,11 +264,36 @@ fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
         l1.next(Insert, Behaviour::Pend(1));
         let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async { 1 }));
         compute.pend(1);
-        assert_eq!(ready(watched.cache.insert("ada", 2)).unwrap(), InsertOutcome::Accepted);
-        assert_eq!(*compute.finish().unwrap(), 1);
-        watched.lines();
+        let mut insert = Stepped::new(watched.cache.insert("ada", 2));
+        let computed = if insert.poll().is_ready() {
+            compute.finish()
+        } else {
+            let (computed, inserted) = finish_both(compute, insert);
+            assert_eq!(inserted.unwrap(), InsertOutcome::Accepted);
+            computed
+        };
+        assert_eq!(*computed.unwrap(), 1);
         assert_eq!(value(&watched.cache, "ada"), Some(2), "with {tiers} tiers");
     }
+}
+
+// S19, S38
+#[test]
+fn once_a_newer_insert_is_over_the_late_one_is_never_seen_not_even_when_it_is_given_up() {
+    let two = Two::new();
+    two.l1.next(Insert, Behaviour::Pend(1));
+    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async { 1 }));
+    compute.pend(1);
+    let mut insert = Stepped::new(two.cache.insert("ada", 2));
+    let mut inserted = insert.poll().is_ready();
+    // If the late one has to be undone, that takes its time.
+    two.l1.next(Invalidate, Behaviour::Hang);
+    let computed = compute.poll().is_ready();
+    inserted = inserted || insert.poll().is_ready();
+    assert!(inserted, "nothing is left to wait for: computed {computed}");
+    assert_eq!(value(&two.cache, "ada"), Some(2), "while the late one is ending");
+    drop(compute);
+    assert_eq!(value(&two.cache, "ada"), Some(2), "after it was given up");
 }
 
 // S19, S17: a late value that the policy does not even want must not take the newer one with it.
@@ -308,31 +335,33 @@ fn a_late_computed_insert_that_fails_leaves_the_newer_value_alone() {
 // S19
 #[test]
 fn a_write_that_is_given_up_half_way_still_counts_as_newer() {
-    let two = Two::new();
-    two.l2.put("ada", 1);
-    two.l1.next(Insert, Behaviour::Pend(1));
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let (watched, below) = over_slow(Tier::memory(10));
+    let mut get = Stepped::new(watched.cache.get("ada"));
     get.pend(1);
-    two.l1.next(Invalidate, Behaviour::Pend(1));
-    let mut invalidate = Stepped::new(two.cache.invalidate("ada"));
+    below.next(Invalidate, Behaviour::Pend(1));
+    let mut invalidate = Stepped::new(watched.cache.invalidate("ada"));
     invalidate.pend(1);
     drop(invalidate);
-    two.lines();
+    watched.lines();
     get.finish().unwrap();
-    assert_eq!(two.lines(), ["l1 insert: superseded", "l1 invalidate: invalidated", "get: hit"]);
+    assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: superseded", "get: hit"]);
 }
 
 // S19
 #[test]
 fn after_a_race_promotions_work_as_before() {
     let two = Two::new();
-    two.l2.put("ada", 1);
     for _ in 0..3 {
+        two.l2.put("ada", 1);
         two.l1.next(Insert, Behaviour::Pend(1));
         let mut get = Stepped::new(two.cache.get("ada"));
         get.pend(1);
-        ready(two.cache.invalidate("ada")).unwrap();
-        get.finish().unwrap();
+        let mut invalidate = Stepped::new(two.cache.invalidate("ada"));
+        if invalidate.poll().is_ready() {
+            get.finish().unwrap();
+        } else {
+            finish_both(get, invalidate).0.unwrap();
+        }
         two.lines();
 
         two.l2.put("ada", 1);
@@ -361,7 +390,8 @@ fn a_get_that_is_given_up_leaves_no_trace() {
 #[test]
 fn keys_are_told_apart() {
     let below = MockTier::<u64, u64>::new();
-    let cache = cachet::Cache::<u64, u64>::builder("numbers").tier(Tier::memory(1000)).tier(Tier::new(below.clone())).build();
+    let cache =
+        cachet::Cache::<u64, u64>::builder("numbers").tier(Tier::memory(1000)).tier(Tier::new(below.clone())).build();
     for key in 0..100 {
         below.put(key, key);
     }

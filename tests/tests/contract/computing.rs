@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::Insert;
 use cachet::testing::Behaviour::{Fail, Reject};
-use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, cache_tier};
+use cachet::{
+    Cache, CacheEntry, CacheOperationEvent, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, cache_tier,
+};
 use cachet_tests::{laws, ready};
 
-use crate::{Ages, Two, Watched, secs, stored, value};
+use crate::{Ages, Two, Watched, secs, stored, unasked, value};
 
 // S20
 #[test]
@@ -17,12 +19,9 @@ fn on_a_hit_the_closure_does_not_run() {
     let two = Two::new();
     ready(two.cache.insert("ada", 1)).unwrap();
     two.lines();
-    assert_eq!(*ready(two.cache.get_or_insert("ada", || async { unreachable!() })).unwrap() as u32, 1);
-    assert_eq!(
-        *ready(two.cache.try_get_or_insert("ada", || async { unreachable!() as io::Result<u32> })).unwrap(),
-        1
-    );
-    let entry = ready(two.cache.optionally_get_or_insert("ada", || async { unreachable!() as Option<u32> })).unwrap();
+    assert_eq!(*ready(two.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 1);
+    assert_eq!(*ready(two.cache.try_get_or_insert("ada", || async { unasked::<io::Result<u32>>() })).unwrap(), 1);
+    let entry = ready(two.cache.optionally_get_or_insert("ada", || async { unasked::<Option<u32>>() })).unwrap();
     assert_eq!(*entry.unwrap(), 1);
     assert_eq!(
         two.lines(),
@@ -138,9 +137,9 @@ fn a_closures_error_may_be_a_box_or_a_text() {
 fn a_tiers_error_that_a_closure_passes_on_is_the_closures() {
     let (outer, inner) = (Two::new(), Two::new());
     inner.l1.always(cachet::telemetry::TierOperation::Get, Fail("unplugged"));
-    let error = ready(outer.cache.try_get_or_insert("ada", || async {
-        Ok::<_, Error>(inner.cache.get("ada").await?.unwrap())
-    }))
+    let error = ready(
+        outer.cache.try_get_or_insert("ada", || async { Ok::<_, Error>(inner.cache.get("ada").await?.unwrap()) }),
+    )
     .unwrap_err();
     assert_eq!((error.is_load(), error.is_tier(), error.tier_name()), (true, false, None));
     assert_eq!(format!("{error:#}"), "the value could not be computed: cache tier `l1` failed: unplugged");
@@ -236,7 +235,7 @@ fn nesting_goes_as_deep_as_it_likes() {
     let recorded = seen.take();
     let [c, b, a] = laws::completions(&recorded)[..] else { panic!("three operations") };
     assert_eq!(
-        [c, b, a].map(|end| end.parent_request_id()),
+        [c, b, a].map(CacheOperationEvent::parent_request_id),
         [Some(b.request_id()), Some(a.request_id()), None]
     );
 }
@@ -276,7 +275,7 @@ fn an_operation_nested_in_a_tier_names_its_parent_and_its_error_keeps_its_tier()
     assert_eq!(child.parent_request_id(), Some(parent.request_id()));
     assert_eq!(*ids.lock().unwrap(), [Some(parent.request_id())]);
 
-    inner.l1.always(cachet::telemetry::TierOperation::Insert, Fail("unplugged"));
+    inner.l1.always(Insert, Fail("unplugged"));
     let error = ready(outer.cache.insert("ada", 1)).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l1` failed: unplugged");
     drop(inner.events());

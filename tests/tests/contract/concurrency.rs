@@ -223,7 +223,8 @@ fn two_threads_never_mix_their_operations() {
             });
         }
     });
-    let recorded = laws::events(&seen);
+    let recorded = seen.take();
+    laws::check(&recorded);
     assert_eq!(laws::completions(&recorded).len(), 2 * (500 * 3 + 167));
 }
 

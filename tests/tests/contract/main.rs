@@ -1,5 +1,6 @@
 //! The contract, line by line: what callers get, and what handlers are told.
 
+mod adapters;
 mod bad_input;
 mod cancellation;
 mod coherence;
@@ -111,4 +112,10 @@ fn value(cache: &Ages, key: &str) -> Option<u32> {
 /// The value that a tier holds, whatever its age.
 fn stored(tier: &Mock, key: &str) -> Option<u32> {
     tier.stored(key).map(CacheEntry::into_value)
+}
+
+/// For closures that must not run.
+#[track_caller]
+fn unasked<T>() -> T {
+    panic!("the closure ran")
 }

@@ -13,13 +13,15 @@ use crate::{Ages, Mock, Watched, secs, value};
 #[test]
 fn memory_never_holds_much_more_than_its_capacity_and_reports_what_it_evicts() {
     let seen = RecordingHandler::new();
-    let cache = Cache::<u64, u64>::builder("numbers").tier(Tier::memory(100).name("l1")).event_handler(seen.clone()).build();
+    let cache =
+        Cache::<u64, u64>::builder("numbers").tier(Tier::memory(100).name("l1")).event_handler(seen.clone()).build();
     for number in 0..1000_u64 {
         ready(cache.insert(number, number)).unwrap();
     }
     let len = ready(cache.len()).unwrap().unwrap();
     assert!(len <= 100, "{len} entries");
-    let recorded = laws::events(&seen);
+    let recorded = seen.take();
+    laws::check(&recorded);
     let evicted = laws::tiers(&recorded).iter().filter(|event| event.outcome() == TierOutcome::Evicted).count();
     assert_eq!(u64::try_from(evicted).unwrap() + len, 1000);
 }

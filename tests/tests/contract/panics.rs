@@ -7,12 +7,17 @@ use cachet::telemetry::{OperationOutcome, Stats};
 use cachet::testing::Behaviour::Panic;
 use cachet::testing::RecordingHandler;
 use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTierEvent, InsertPolicy, RequestId, Tier,
+    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome, InsertPolicy,
+    Interest, RequestId, Tier, cache_tier,
 };
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
 use crate::{Ages, Mock, Two, Watched, secs, stored, value};
+
+fn panic_with(text: &str) -> u32 {
+    panic!("{text}")
+}
 
 /// The text of the panic that `work` unwinds with.
 #[track_caller]
@@ -30,10 +35,11 @@ fn a_panicking_tier_is_reported_and_harms_only_its_caller() {
         (Get, |cache| drop(ready(cache.get("ada"))), &["l1 get: error", "get: panicked"]),
         (Contains, |cache| drop(ready(cache.contains("ada"))), &["l1 contains: error", "contains: panicked"]),
         (Insert, |cache| drop(ready(cache.insert("ada", 1))), &["l1 insert: error", "insert: panicked"]),
-        (Invalidate, |cache| ready(cache.invalidate("ada")).unwrap(), &[
-            "l1 invalidate: error",
-            "invalidate: panicked",
-        ]),
+        (
+            Invalidate,
+            |cache| ready(cache.invalidate("ada")).unwrap(),
+            &["l1 invalidate: error", "invalidate: panicked"],
+        ),
         (Clear, |cache| ready(cache.clear()).unwrap(), &["l1 clear: error", "clear: panicked"]),
         (Len, |cache| drop(ready(cache.len())), &["l1 len: error", "len: panicked"]),
     ];
@@ -83,10 +89,7 @@ fn a_panic_of_a_late_poll_is_reported_as_well() {
     let two = Two::new();
     let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
         pend(1).await;
-        if true {
-            panic!("late");
-        }
-        1
+        panic_with("late")
     }));
     compute.pend(1);
     assert_eq!(panic_of(|| compute.poll()), "late");
@@ -122,12 +125,11 @@ fn a_tier_that_panics_while_it_removes_an_expired_entry_is_reported() {
 #[test]
 fn a_panicking_closure_unwinds_to_the_caller_and_is_reported() {
     let two = Two::new();
-    assert_eq!(panic_of(|| ready(two.cache.get_or_insert("ada", || async { panic!("boom") as u32 }))), "boom");
+    assert_eq!(panic_of(|| ready(two.cache.get_or_insert("ada", || async { panic_with("boom") }))), "boom");
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked"]);
     assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (None, None));
 
     // Also one that panics before it has made a future.
-    #[expect(clippy::diverging_sub_expression, reason = "the closure is meant to diverge")]
     let text = panic_of(|| {
         ready(two.cache.get_or_insert("ada", || {
             panic!("earlier");
@@ -173,6 +175,77 @@ fn memory_whose_weigher_panics_goes_on_working() {
     assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
 }
 
+/// Answers at once, and panics whatever it is asked.
+struct Brittle;
+
+#[cache_tier(name = "brittle", immediate)]
+impl CacheTier<str, u32> for Brittle {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        panic!("get")
+    }
+
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        panic!("insert")
+    }
+
+    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        panic!("invalidate")
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        panic!("clear")
+    }
+
+    fn drops_rejected(&self) -> bool {
+        true
+    }
+}
+
+// A panic is a panic, whoever listens.
+#[test]
+fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations_only() {
+    /// Wants the ends of operations, and nothing else.
+    struct Ends(RecordingHandler);
+
+    impl CacheEventHandler for Ends {
+        fn interest(&self) -> Interest {
+            Interest::OPERATIONS
+        }
+
+        fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+            self.0.on_operation_event(event);
+        }
+    }
+
+    let seen = RecordingHandler::new();
+    let cache = Ages::builder("ages").tier(Tier::new(Brittle)).event_handler(Ends(seen.clone())).build();
+    assert_eq!(panic_of(|| ready(cache.get("ada"))), "get");
+    assert_eq!(panic_of(|| ready(cache.contains("ada"))), "get");
+    assert_eq!(panic_of(|| ready(cache.insert("ada", 1))), "insert");
+    assert_eq!(panic_of(|| ready(cache.invalidate("ada"))), "invalidate");
+    assert_eq!(panic_of(|| ready(cache.clear())), "clear");
+    assert_eq!(panic_of(|| ready(cache.get_or_insert("ada", || async { 1 }))), "get");
+    assert_eq!(
+        seen.take_lines(),
+        [
+            "get: panicked",
+            "contains: panicked",
+            "insert: panicked",
+            "invalidate: panicked",
+            "clear: panicked",
+            "get_or_insert: panicked",
+        ]
+    );
+}
+
+/// What a handler was told, found lawful.
+#[track_caller]
+fn lines(seen: &RecordingHandler) -> Vec<String> {
+    let recorded = seen.take();
+    laws::check(&recorded);
+    recorded.iter().map(ToString::to_string).collect()
+}
+
 /// Panics at every event.
 struct Bomb;
 
@@ -201,9 +274,9 @@ fn a_panicking_handler_harms_nobody_and_is_counted() {
     ready(cache.insert("ada", 1)).unwrap();
     assert_eq!(value(&cache, "ada"), Some(1));
     assert_eq!(value(&cache, "bob"), None);
-    let lines = laws::lines(&before);
+    let told = lines(&before);
     assert_eq!(
-        lines,
+        told,
         [
             "l1 insert: inserted",
             "l2 insert: inserted",
@@ -215,7 +288,7 @@ fn a_panicking_handler_harms_nobody_and_is_counted() {
             "get: miss",
         ]
     );
-    assert_eq!(laws::lines(&after), lines);
+    assert_eq!(lines(&after), told);
     assert_eq!(cache.handler_panics(), 8);
 }
 
@@ -234,7 +307,7 @@ fn a_handler_that_panics_during_an_unwinding_or_a_drop_harms_nobody() {
     let mut get = Stepped::new(cache.get("ada"));
     get.pend(1);
     drop(get);
-    assert_eq!(laws::lines(&seen), ["l1 get: error", "get: panicked", "l1 get: cancelled", "get: cancelled"]);
+    assert_eq!(lines(&seen), ["l1 get: error", "get: panicked", "l1 get: cancelled", "get: cancelled"]);
     assert_eq!(cache.handler_panics(), 4);
 }
 

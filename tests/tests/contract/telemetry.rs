@@ -23,20 +23,15 @@ fn every_fact_of_a_two_tier_read_is_told() {
     ready(two.cache.get("ada")).unwrap();
     let recorded = two.events();
     let end = laws::completion(&recorded);
-    assert_eq!(
-        (end.cache(), end.operation(), end.outcome()),
-        ("ages", CacheOperation::Get, OperationOutcome::Hit)
-    );
+    assert_eq!((end.cache(), end.operation(), end.outcome()), ("ages", CacheOperation::Get, OperationOutcome::Hit));
     assert_eq!((end.hit_tier(), end.age(), end.fallback()), (Some("l2"), Some(millis(7)), true));
     assert_eq!((end.parent_request_id(), end.leader_request_id(), end.coalesced()), (None, None, false));
     assert_eq!((end.load_duration(), end.key()), (None, None));
     assert!(end.error().is_none());
 
     let calls = laws::tiers(&recorded);
-    let told: Vec<_> = calls
-        .iter()
-        .map(|call| (call.tier(), call.operation(), call.outcome(), call.fallback(), call.age()))
-        .collect();
+    let told: Vec<_> =
+        calls.iter().map(|call| (call.tier(), call.operation(), call.outcome(), call.fallback(), call.age())).collect();
     assert_eq!(
         told,
         [
@@ -67,10 +62,7 @@ fn errors_are_told_where_they_happened_and_where_they_were_returned() {
         })
         .map(|error| format!("{:#}", error.unwrap()))
         .collect();
-    assert_eq!(
-        texts,
-        ["cache tier `l1` failed: one", "cache tier `l2` failed: two", "cache tier `l1` failed: one"]
-    );
+    assert_eq!(texts, ["cache tier `l1` failed: one", "cache tier `l2` failed: two", "cache tier `l1` failed: one"]);
 }
 
 // S35, S8

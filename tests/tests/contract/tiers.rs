@@ -5,7 +5,7 @@ use cachet::testing::Behaviour::{Fail, Pend, Reject};
 use cachet::{CacheEntry, InsertOutcome, InsertPolicy, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
-use crate::{Ages, Mock, Two, Watched, stored, value};
+use crate::{Ages, Mock, Two, Watched, stored, unasked, value};
 
 // S13
 #[test]
@@ -52,8 +52,8 @@ fn a_hit_in_the_last_of_three_tiers_is_promoted_into_both_before_it() {
 fn a_compute_method_promotes_like_a_get() {
     let two = Two::new();
     two.l2.put("ada", 2);
-    let entry = ready(two.cache.get_or_insert("ada", || async { unreachable!() })).unwrap();
-    assert_eq!((*entry as u32, stored(&two.l1, "ada")), (2, Some(2)));
+    let entry = ready(two.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap();
+    assert_eq!((*entry, stored(&two.l1, "ada")), (2, Some(2)));
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get_or_insert: hit"]);
 }
 
@@ -67,10 +67,7 @@ fn a_failing_first_tier_counts_as_a_miss_and_the_second_answers() {
     let recorded = two.events();
     let lines: Vec<_> = recorded.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l1 get: error", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
-    assert_eq!(
-        format!("{:#}", laws::tiers(&recorded)[0].error().unwrap()),
-        "cache tier `l1` failed: unplugged"
-    );
+    assert_eq!(format!("{:#}", laws::tiers(&recorded)[0].error().unwrap()), "cache tier `l1` failed: unplugged");
     assert!(laws::completion(&recorded).error().is_none());
 }
 
@@ -102,7 +99,11 @@ fn when_nothing_answers_and_some_tier_failed_the_call_fails() {
         assert_eq!(error.tier_name(), Some(name));
         assert_eq!(
             two.lines(),
-            [format!("l1 contains: {first}"), format!("l2 contains: {second} (fallback)"), "contains: error".to_owned()]
+            [
+                format!("l1 contains: {first}"),
+                format!("l2 contains: {second} (fallback)"),
+                "contains: error".to_owned()
+            ]
         );
     }
 }
@@ -144,15 +145,15 @@ fn a_cache_that_fails_closed_returns_the_error_and_does_not_compute() {
         Ages::builder("ages").tier(Tier::memory(10).name("l1")).tier(Tier::new(mock.clone()).name("l2")).fail_closed(),
     );
     mock.always(Get, Fail("unplugged"));
-    let error = ready(watched.cache.get_or_insert("ada", || async { unreachable!() })).unwrap_err();
+    let error = ready(watched.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l2` failed: unplugged");
     assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: error (fallback)", "get_or_insert: error"]);
 
     let error =
-        ready(watched.cache.try_get_or_insert("ada", || async { unreachable!() as std::io::Result<u32> })).unwrap_err();
+        ready(watched.cache.try_get_or_insert("ada", || async { unasked::<std::io::Result<u32>>() })).unwrap_err();
     assert!(error.is_tier());
-    let error = ready(watched.cache.optionally_get_or_insert("ada", || async { unreachable!() as Option<u32> }))
-        .unwrap_err();
+    let error =
+        ready(watched.cache.optionally_get_or_insert("ada", || async { unasked::<Option<u32>>() })).unwrap_err();
     assert!(error.is_tier());
     watched.lines();
 
@@ -160,7 +161,7 @@ fn a_cache_that_fails_closed_returns_the_error_and_does_not_compute() {
     mock.always(Get, cachet::testing::Behaviour::Work);
     assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { 1 })).unwrap(), 1);
     mock.always(Get, Fail("unplugged"));
-    assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { unreachable!() })).unwrap() as u32, 1);
+    assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 1);
 }
 
 // S14
@@ -169,7 +170,7 @@ fn a_cache_of_one_tier_that_fails_closed_does_not_compute_either() {
     let mock = Mock::new();
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(mock.clone()).name("l1")).fail_closed());
     mock.always(Get, Fail("unplugged"));
-    assert!(ready(watched.cache.get_or_insert("ada", || async { unreachable!() })).is_err());
+    assert!(ready(watched.cache.get_or_insert("ada", || async { unasked::<u32>() })).is_err());
     assert_eq!(watched.lines(), ["l1 get: error", "get_or_insert: error"]);
 }
 
@@ -315,9 +316,7 @@ fn a_tier_whose_policy_turns_an_insert_away_drops_the_older_value() {
         let below = Mock::new();
         let small = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| **entry < 10);
         let watched = Watched::new(
-            Ages::builder("ages")
-                .tier(tier.name("l1").insert_policy(small))
-                .tier(Tier::new(below.clone()).name("l2")),
+            Ages::builder("ages").tier(tier.name("l1").insert_policy(small)).tier(Tier::new(below.clone()).name("l2")),
         );
         ready(watched.cache.insert("ada", 1)).unwrap();
         watched.lines();
@@ -327,10 +326,7 @@ fn a_tier_whose_policy_turns_an_insert_away_drops_the_older_value() {
             ["l1 insert: rejected", "l1 invalidate: invalidated", "l2 insert: inserted", "insert: inserted"]
         );
         assert_eq!(value(&watched.cache, "ada"), Some(20));
-        assert_eq!(
-            watched.lines(),
-            ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: rejected", "get: hit"]
-        );
+        assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: rejected", "get: hit"]);
     }
 }
 
@@ -395,10 +391,7 @@ fn when_the_older_value_cannot_be_dropped_either_that_is_reported() {
     two.l1.next(Insert, Reject);
     two.l1.next(Invalidate, Fail("stuck"));
     assert_eq!(ready(two.cache.insert("ada", 1)).unwrap(), InsertOutcome::Accepted);
-    assert_eq!(
-        two.lines(),
-        ["l1 insert: rejected", "l1 invalidate: error", "l2 insert: inserted", "insert: inserted"]
-    );
+    assert_eq!(two.lines(), ["l1 insert: rejected", "l1 invalidate: error", "l2 insert: inserted", "insert: inserted"]);
 }
 
 // S18

@@ -61,9 +61,9 @@ fn the_entrys_own_time_to_live_beats_the_tiers_in_both_directions() {
     assert_eq!(values(), [None, Some(3), Some(2)]);
     watched.clock.advance(secs(50));
     assert_eq!(values(), [None, None, Some(2)]);
-    watched.clock.advance(secs(40) - NANO);
+    watched.clock.advance(millis(39_999));
     assert_eq!(values(), [None, None, Some(2)]);
-    watched.clock.advance(NANO);
+    watched.clock.advance(millis(1));
     assert_eq!(values(), [None, None, None]);
 }
 

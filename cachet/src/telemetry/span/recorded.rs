@@ -382,9 +382,16 @@ impl Logs {
         Span(parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)]))
     }
 
-    pub(crate) fn tier_event(self, descriptor: &'static TierDescriptor, event: &CacheTierEvent<'_>, span: &Span) {
+    /// Ends the span of a tier's call, and sends its event: inside that span, or else inside the operation's.
+    pub(crate) fn tier_event(
+        self,
+        descriptor: &'static TierDescriptor,
+        event: &CacheTierEvent<'_>,
+        span: &Span,
+        operation: &Span,
+    ) {
         let callsite = match event.outcome {
-            TierOutcome::Error => descriptor.warn,
+            _ if event.error.is_some() => descriptor.warn,
             TierOutcome::Expired | TierOutcome::Rejected | TierOutcome::Superseded | TierOutcome::Evicted => {
                 descriptor.info
             }
@@ -397,15 +404,14 @@ impl Logs {
         let hit = tier_hit(event.outcome);
         let age = event.age.map(millis);
         let error_type = event.error.as_ref().map(Error::error_type);
-        span.ended(
-            TIER_FIXED,
-            &[Some(&outcome), Some(&hit), Some(&age), Some(&error_type), status(event.error.as_ref())],
-        );
+        // An expired entry that could not be removed comes with an error; the lookup itself did not fail.
+        let failure = event.error.as_ref().filter(|_| event.outcome == TierOutcome::Error);
+        span.ended(TIER_FIXED, &[Some(&outcome), Some(&hit), Some(&age), Some(&error_type), status(failure)]);
         let Some(metadata) = enabled(callsite) else { return };
         let message = event.error.as_ref().map(|error| format!("{outcome}: {}", causes(error)));
         let request_id = event.request_id.map(id);
         let duration = event.duration.map(|duration| as_i64(duration.as_nanos()));
-        span.event(
+        span.or(operation).event(
             metadata,
             &[
                 Some(&format_args!("{} {}: {}", event.tier(), event.operation, message.as_deref().unwrap_or(outcome))),
@@ -733,7 +739,6 @@ impl Span {
     pub(crate) fn load_ended(&self, outcome: OperationOutcome, error: Option<&Error>) {
         let error_type =
             error.map(Error::error_type).or_else(|| (outcome == OperationOutcome::Panicked).then_some("panic"));
-        let outcome = if error.is_some() { OperationOutcome::Error } else { outcome };
         self.ended(4, &[Some(&outcome.as_str()), Some(&error_type)]);
     }
 }

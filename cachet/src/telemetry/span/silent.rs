@@ -31,6 +31,7 @@ macro_rules! __tier_descriptor {
 pub struct FieldRecorder<'a>(std::marker::PhantomData<&'a ()>);
 
 #[doc(hidden)]
+#[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
 impl FieldRecorder<'_> {
     pub(super) fn record<V: ?Sized>(&mut self, _name: &'static str, _value: &V) {}
     pub(super) fn record_display(&mut self, _name: &'static str, _value: &dyn fmt::Display) {}
@@ -98,7 +99,14 @@ impl Logs {
         Span
     }
 
-    pub(crate) fn tier_event(self, _descriptor: &'static TierDescriptor, _event: &CacheTierEvent<'_>, _span: &Span) {}
+    pub(crate) fn tier_event(
+        self,
+        _descriptor: &'static TierDescriptor,
+        _event: &CacheTierEvent<'_>,
+        _span: &Span,
+        _operation: &Span,
+    ) {
+    }
 
     pub(crate) fn operation_event(self, _event: &CacheOperationEvent<'_>, _span: &Span) {}
 
@@ -113,7 +121,7 @@ pub(crate) struct SpanLink;
 #[derive(Debug)]
 pub(crate) struct Span;
 
-#[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
+#[allow(clippy::unused_self, clippy::trivially_copy_pass_by_ref, reason = "the same functions as with the feature on")]
 impl Span {
     pub(crate) const fn none() -> Self {
         Self

@@ -1,0 +1,407 @@
+//! Random runs against a model that is simple enough to be right.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use cachet::telemetry::TierOperation;
+use cachet::testing::{Behaviour, RecordingHandler};
+use cachet::{
+    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, HasTier, InsertOutcome, InsertPolicy, Interest,
+    ManualClock, Tier,
+};
+use cachet_tests::step::pend;
+use cachet_tests::{Stepped, ready};
+use fastrand::Rng;
+
+use crate::{Ages, Mock, Watched, secs};
+
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+const TTL: [Duration; 2] = [secs(10), secs(30)];
+
+/// Values that the first tier's policy turns away.
+fn unwanted(value: u32) -> bool {
+    value.is_multiple_of(5)
+}
+
+#[derive(Clone, Copy)]
+struct Stored {
+    value: u32,
+    inserted: Duration,
+    deadline: Option<Duration>,
+}
+
+/// Two tiers as two maps, and what should be told of them.
+#[derive(Default)]
+struct Model {
+    now: Duration,
+    tiers: [HashMap<&'static str, Stored>; 2],
+    lines: Vec<String>,
+    /// What the second tier fails at in this step.
+    failing: Vec<TierOperation>,
+}
+
+const NAMES: [&str; 2] = ["l1", "l2"];
+
+impl Model {
+    fn fails(&self, tier: usize, operation: TierOperation) -> bool {
+        tier == 1 && self.failing.contains(&operation)
+    }
+
+    fn tell(&mut self, tier: usize, what: &str) {
+        let fallback =
+            if tier == 1 && (what.starts_with("get") || what.starts_with("contains")) { " (fallback)" } else { "" };
+        self.lines.push(format!("{} {what}{fallback}", NAMES[tier]));
+    }
+
+    /// S9, S10, S12, S13, S14
+    fn look(&mut self, key: &'static str, operation: TierOperation) -> Result<Option<(usize, Stored)>, ()> {
+        let mut failed = false;
+        for (tier, ttl) in TTL.into_iter().enumerate() {
+            if self.fails(tier, operation) {
+                self.tell(tier, &format!("{operation}: error"));
+                failed = true;
+                continue;
+            }
+            let Some(stored) = self.tiers[tier].get(key).copied() else {
+                self.tell(tier, &format!("{operation}: miss"));
+                continue;
+            };
+            let last = stored.deadline.unwrap_or(stored.inserted + ttl);
+            if self.now <= last {
+                self.tell(tier, &format!("{operation}: hit"));
+                return Ok(Some((tier, stored)));
+            }
+            self.tell(tier, &format!("{operation}: expired"));
+            if !self.fails(tier, TierOperation::Invalidate) {
+                self.tiers[tier].remove(key);
+            }
+        }
+        if failed { Err(()) } else { Ok(None) }
+    }
+
+    /// S15, S16, S17, S18
+    fn store(&mut self, tier: usize, key: &'static str, stored: Stored, promoted: bool) -> Result<InsertOutcome, ()> {
+        let outcome = if tier == 0 && unwanted(stored.value) {
+            self.tell(tier, "insert: rejected");
+            Ok(InsertOutcome::Rejected)
+        } else if self.fails(tier, TierOperation::Insert) {
+            self.tell(tier, "insert: error");
+            Err(())
+        } else {
+            self.tell(tier, "insert: inserted");
+            self.tiers[tier].insert(key, Stored { inserted: self.now, ..stored });
+            return Ok(InsertOutcome::Accepted);
+        };
+        if !promoted {
+            let _ = self.remove(tier, key);
+        }
+        outcome
+    }
+
+    fn remove(&mut self, tier: usize, key: &'static str) -> Result<(), ()> {
+        if self.fails(tier, TierOperation::Invalidate) {
+            self.tell(tier, "invalidate: error");
+            return Err(());
+        }
+        self.tell(tier, "invalidate: invalidated");
+        self.tiers[tier].remove(key);
+        Ok(())
+    }
+
+    fn new_entry(&self, value: u32, ttl: Option<Duration>) -> Stored {
+        Stored { value, inserted: self.now, deadline: ttl.map(|ttl| self.now + ttl) }
+    }
+
+    fn get(&mut self, key: &'static str) -> Result<Option<u32>, ()> {
+        let found = self.look(key, TierOperation::Get);
+        if let Ok(Some((1, stored))) = found {
+            let _ = self.store(0, key, stored, true);
+        }
+        self.lines.push(format!("get: {}", ended(&found, "miss")));
+        found.map(|found| found.map(|(_, stored)| stored.value))
+    }
+
+    fn contains(&mut self, key: &'static str) -> Result<bool, ()> {
+        let found = self.look(key, TierOperation::Contains);
+        self.lines.push(format!("contains: {}", ended(&found, "miss")));
+        found.map(|found| found.is_some())
+    }
+
+    fn get_or_insert(&mut self, key: &'static str, value: u32, ttl: Option<Duration>) -> u32 {
+        let found = self.look(key, TierOperation::Get);
+        if let Ok(Some((tier, stored))) = found {
+            if tier == 1 {
+                let _ = self.store(0, key, stored, true);
+            }
+            self.lines.push("get_or_insert: hit".to_owned());
+            return stored.value;
+        }
+        let entry = self.new_entry(value, ttl);
+        for tier in 0..2 {
+            let _ = self.store(tier, key, entry, false);
+        }
+        self.lines.push("get_or_insert: computed".to_owned());
+        value
+    }
+
+    fn insert(&mut self, key: &'static str, value: u32, ttl: Option<Duration>) -> Result<InsertOutcome, ()> {
+        let entry = self.new_entry(value, ttl);
+        let outcomes = [0, 1].map(|tier| self.store(tier, key, entry, false));
+        let outcome = match outcomes {
+            [Err(()), _] | [_, Err(())] => Err(()),
+            [Ok(InsertOutcome::Rejected), Ok(InsertOutcome::Rejected)] => Ok(InsertOutcome::Rejected),
+            _ => Ok(InsertOutcome::Accepted),
+        };
+        self.lines.push(match outcome {
+            Ok(InsertOutcome::Accepted) => "insert: inserted".to_owned(),
+            Ok(InsertOutcome::Rejected) => "insert: rejected".to_owned(),
+            Err(()) => "insert: error".to_owned(),
+        });
+        outcome
+    }
+
+    fn invalidate(&mut self, key: &'static str) -> Result<(), ()> {
+        let [first, second] = [0, 1].map(|tier| self.remove(tier, key));
+        let result = first.and(second);
+        self.lines.push(format!("invalidate: {}", if result.is_ok() { "invalidated" } else { "error" }));
+        result
+    }
+
+    fn clear(&mut self) -> Result<(), ()> {
+        let mut result = Ok(());
+        for tier in 0..2 {
+            if self.fails(tier, TierOperation::Clear) {
+                self.tell(tier, "clear: error");
+                result = Err(());
+            } else {
+                self.tell(tier, "clear: cleared");
+                self.tiers[tier].clear();
+            }
+        }
+        self.lines.push(format!("clear: {}", if result.is_ok() { "cleared" } else { "error" }));
+        result
+    }
+}
+
+fn ended<T>(found: &Result<Option<T>, ()>, nothing: &'static str) -> &'static str {
+    match found {
+        Ok(Some(_)) => "hit",
+        Ok(None) => nothing,
+        Err(()) => "error",
+    }
+}
+
+/// Who listens, which must make no difference to what callers get.
+#[derive(Clone, Copy, Debug)]
+enum Listening {
+    Nobody,
+    OnlyToOperations,
+    ToEverything,
+}
+
+impl Listening {
+    /// A cache that is listened to like this, and how to take what has been told.
+    fn build(self, builder: CacheBuilder<str, u32, HasTier>) -> (Ages, ManualClock, Box<dyn Fn() -> Vec<String>>) {
+        /// Passes on the ends of operations.
+        struct Operations(RecordingHandler);
+
+        impl CacheEventHandler for Operations {
+            fn interest(&self) -> Interest {
+                Interest::OPERATIONS
+            }
+
+            fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+                self.0.on_operation_event(event);
+            }
+        }
+
+        let seen = RecordingHandler::new();
+        match self {
+            Self::ToEverything => {
+                let Watched { cache, seen, clock, lawful } = Watched::new(builder);
+                (
+                    cache,
+                    clock,
+                    Box::new(move || {
+                        let _ = &lawful;
+                        seen.take_lines()
+                    }),
+                )
+            }
+            Self::Nobody | Self::OnlyToOperations => {
+                let clock = ManualClock::new();
+                let mut builder = builder.clock(clock.clone());
+                if matches!(self, Self::OnlyToOperations) {
+                    builder = builder.event_handler(Operations(seen.clone()));
+                }
+                (builder.build(), clock, Box::new(move || seen.take_lines()))
+            }
+        }
+    }
+
+    /// Which of the lines that the model tells are told.
+    fn hears(self, lines: &mut Vec<String>) {
+        match self {
+            Self::Nobody => lines.clear(),
+            Self::OnlyToOperations => lines.retain(|line| !NAMES.iter().any(|tier| line.starts_with(tier))),
+            Self::ToEverything => {}
+        }
+    }
+}
+
+/// One run: a cache and its model do the same, and have to tell the same.
+fn agree(seed: u64, listening: Listening) {
+    let mut random = Rng::with_seed(seed);
+    let below = Mock::new();
+    let policy = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| !unwanted(**entry));
+    let (cache, clock, lines) = listening.build(
+        Ages::builder("ages")
+            .tier(Tier::memory(1000).name("l1").ttl(TTL[0]).insert_policy(policy))
+            .tier(Tier::new(below.clone()).name("l2").ttl(TTL[1])),
+    );
+    let mut model = Model::default();
+    let failures = [
+        TierOperation::Get,
+        TierOperation::Contains,
+        TierOperation::Insert,
+        TierOperation::Invalidate,
+        TierOperation::Clear,
+    ];
+    for step in 0..random.u32(1..30) {
+        let context = format!("seed {seed}, step {step}, listening {listening:?}");
+        model.failing = failures.into_iter().filter(|_| random.u8(..8) == 0).collect();
+        for operation in failures {
+            let fails = model.failing.contains(&operation);
+            below.always(operation, if fails { Behaviour::Fail("at random") } else { Behaviour::Work });
+        }
+        let key = KEYS[random.usize(..KEYS.len())];
+        let value = random.u32(..1000);
+        let ttl = (random.u8(..3) == 0).then(|| secs(random.u64(..50)));
+        let entry = || CacheEntry::new(value).with_ttl(ttl);
+        match random.u8(..16) {
+            0..4 => {
+                let found = ready(cache.get(key)).map(|found| found.map(CacheEntry::into_value));
+                assert_eq!(found.map_err(drop), model.get(key), "get, {context}");
+            }
+            4..8 => {
+                let written = ready(cache.insert(key, entry()));
+                assert_eq!(written.map_err(drop), model.insert(key, value, ttl), "insert, {context}");
+            }
+            8..10 => {
+                let computed = ready(cache.get_or_insert(key, || async { entry() })).map(CacheEntry::into_value);
+                assert_eq!(computed.map_err(drop), Ok(model.get_or_insert(key, value, ttl)), "compute, {context}");
+            }
+            10 => {
+                let found = ready(cache.contains(key));
+                assert_eq!(found.map_err(drop), model.contains(key), "contains, {context}");
+            }
+            11 => assert_eq!(ready(cache.invalidate(key)).map_err(drop), model.invalidate(key), "{context}"),
+            12 => assert_eq!(ready(cache.clear()).map_err(drop), model.clear(), "{context}"),
+            _ => {
+                // Deadlines are met exactly, missed by a little, and missed by far.
+                let by = [secs(random.u64(..20)), secs(10), Duration::from_nanos(1)][random.usize(..3)];
+                clock.advance(by);
+                model.now += by;
+            }
+        }
+        let mut expected = std::mem::take(&mut model.lines);
+        listening.hears(&mut expected);
+        assert_eq!(lines(), expected, "{context}");
+    }
+}
+
+// S2–S22
+#[test]
+fn a_cache_of_two_tiers_does_what_its_model_does() {
+    for seed in 0..3000 {
+        agree(seed, Listening::ToEverything);
+    }
+}
+
+// S36: with its shortcuts for those who do not listen.
+#[test]
+fn who_listens_makes_no_difference() {
+    for seed in 0..1500 {
+        agree(seed, Listening::Nobody);
+        agree(seed, Listening::OnlyToOperations);
+    }
+}
+
+type Task<'c> = Stepped<Pin<Box<dyn Future<Output = ()> + 'c>>>;
+
+/// Polls, and gives back what is still pending.
+fn go_on(mut task: Task<'_>) -> Option<Task<'_>> {
+    task.poll().is_pending().then_some(task)
+}
+
+/// One run of several operations at once on one key. Writes wait for each other; reads and computes go on beside
+/// them. Values count up with time, so what is older is smaller.
+fn newer_beats_older(seed: u64, memory_first: bool) {
+    let mut random = Rng::with_seed(seed);
+    let tiers = [Mock::new(), Mock::new()];
+    let first = if memory_first { Tier::memory(10) } else { Tier::new(tiers[0].clone()) };
+    let watched =
+        Watched::new(Ages::builder("ages").tier(first.name("l1")).tier(Tier::new(tiers[1].clone()).name("l2")));
+    let cache = &watched.cache;
+    let time = AtomicU32::new(0);
+    let tick = || time.fetch_add(1, Ordering::Relaxed) + 1;
+    let (mut reads, mut write): (Vec<Task<'_>>, Option<Task<'_>>) = (Vec::new(), None);
+    let mut newest_write = 0;
+    for _ in 0..60 {
+        tiers[random.usize(..2)].next(TierOperation::ALL[random.usize(..4)], Behaviour::Pend(random.u32(..3)));
+        match random.u8(..8) {
+            0 if reads.len() < 4 => reads.push(Stepped::new(Box::pin(async { drop(cache.get("ada").await) }))),
+            1 if reads.len() < 4 => {
+                let polls = random.u32(..4);
+                reads.push(Stepped::new(Box::pin(async move {
+                    let compute = || async move {
+                        let value = tick();
+                        pend(polls).await;
+                        value
+                    };
+                    drop(cache.get_or_insert("ada", compute).await);
+                })));
+            }
+            2 if write.is_none() => {
+                newest_write = tick();
+                let value = newest_write;
+                write = Some(match random.u8(..4) {
+                    0 => Stepped::new(Box::pin(async { drop(cache.invalidate("ada").await) })),
+                    1 => Stepped::new(Box::pin(async { drop(cache.clear().await) })),
+                    _ => Stepped::new(Box::pin(async move { drop(cache.insert("ada", value).await) })),
+                });
+            }
+            // Now and then somebody gives up.
+            3 if reads.len() == 4 => drop(reads.swap_remove(random.usize(..4))),
+            4 => write = write.and_then(go_on),
+            _ if !reads.is_empty() => {
+                let chosen = random.usize(..reads.len());
+                if reads[chosen].poll().is_ready() {
+                    drop(reads.swap_remove(chosen));
+                }
+            }
+            _ => {}
+        }
+    }
+    // In turns, since a write may have to wait for a read that is storing what it found.
+    let mut tasks: Vec<_> = write.into_iter().chain(reads).collect();
+    for _ in 0..1000 {
+        tasks = tasks.into_iter().filter_map(go_on).collect();
+    }
+    assert!(tasks.is_empty(), "seed {seed}: {} operations wait for each other", tasks.len());
+    let found = Stepped::new(cache.get("ada")).finish().unwrap().map(CacheEntry::into_value);
+    assert!(
+        found.is_none_or(|value| value >= newest_write),
+        "seed {seed}: found {found:?} after the write at {newest_write}"
+    );
+}
+
+// S19: whatever the order, nothing older than the last write is left when all is quiet.
+#[test]
+fn no_late_value_ever_outlives_a_newer_write() {
+    for seed in 0..4000 {
+        newer_beats_older(seed, seed % 2 == 0);
+    }
+}
