@@ -168,9 +168,10 @@
 //! # Guarantees
 //!
 //! * **Newer beats older.** An insert, invalidate or clear that happens while a promotion or a computed insert of the same
-//!   key is under way wins: the late value is dropped, and reported as `superseded`. Within one process this is exact for
-//!   tiers that answer at once, such as memory. A tier that has to be waited for may hold a late value for as long as its
-//!   own write takes, until it is invalidated again; across processes, times to live are the only rule.
+//!   key is under way wins: the late value is not stored, and is reported as `superseded`. If the late value is being
+//!   stored at that very moment, in a tier that has to be waited for, the newer write waits for the end of that and then
+//!   follows. So a task must not hold on to a half-finished future of a cache without polling it while it awaits a write of
+//!   the same key: as with any lock, that would wait for itself. Across processes, times to live are the only rule.
 //! * **Every observed operation is reported exactly once**, whether it was answered, failed, panicked, or was dropped
 //!   half-way.
 //! * **A handler cannot hurt a cache**: its panics are caught and counted.

@@ -13,7 +13,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// `key` is anything that converts into the owned key: a `&str` for a `Cache<str, V>`. A number needs its type, as in
     /// `insert(7_u64, …)`. `entry` is a value, or a [`CacheEntry`] with a time to live of its own. A promotion or a computed insert of the
-    /// same key that is under way at this moment does not overwrite it.
+    /// same key that is under way at this moment does not overwrite it: what has not been stored yet is dropped, and what
+    /// is just being stored in a tier is waited for.
     ///
     /// Accepted if any tier accepted the entry. A tier that turns it away, or fails, drops the older value that it may
     /// hold for the key.
