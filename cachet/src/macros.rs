@@ -100,6 +100,61 @@
 /// # let _ = Cache::<u64, u32>::builder("ages").tier(Tier::new(Shelf::default())).build();
 /// ```
 ///
+/// ## `key` and `value`: on an inherent impl
+///
+/// For a store that has methods of its own. The impl stays as it is, and an `impl CacheTier<str, Vec<u8>>` is written
+/// beside it that calls them: any error type, async or not, values or entries. All other arguments work here too.
+///
+/// ```
+/// use cachet::{Cache, Tier, cache_tier};
+/// use std::path::PathBuf;
+/// use std::{fs, io};
+///
+/// struct Disk {
+///     root: PathBuf,
+/// }
+///
+/// #[cache_tier(key = str, value = Vec<u8>, fields(root = %self.root.display()))]
+/// impl Disk {
+///     async fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+///         match fs::read(self.root.join(key)) {
+///             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+///             read => read.map(Some),
+///         }
+///     }
+///
+///     async fn insert(&self, key: &str, value: Vec<u8>) -> io::Result<()> {
+///         fs::create_dir_all(&self.root)?;
+///         fs::write(self.root.join(key), value)
+///     }
+///
+///     async fn invalidate(&self, key: &str) -> io::Result<()> {
+///         match fs::remove_file(self.root.join(key)) {
+///             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+///             _ => Ok(()),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cachet::Error> {
+/// # let root = std::env::temp_dir().join(format!("cachet-inherent-{}", std::process::id()));
+/// # let remove = root.clone();
+/// let pages = Cache::<str, Vec<u8>>::builder("pages").tier(Tier::new(Disk { root })).build();
+/// pages.insert("home", b"<html>".to_vec()).await?;
+/// assert_eq!(pages.get("home").await?.unwrap().value(), b"<html>");
+///
+/// // What the store has no method for is an error that says so.
+/// assert_eq!(pages.clear().await.unwrap_err().error_type(), "unsupported");
+/// # let _ = fs::remove_dir_all(remove);
+/// # Ok(()) }
+/// ```
+///
+/// Plain values forget when they were inserted and how long they may live. So this `Disk` is given no entry that has a time
+/// to live of its own (such an insert is `rejected`), and cannot be used with [`Tier::ttl`](crate::Tier::ttl), where everything
+/// it has would count as expired. A store whose entries may expire takes and returns
+/// [`CacheEntry<V>`](crate::CacheEntry), and keeps the whole of it.
+///
 /// ## `crate`
 ///
 /// Where to find this crate, if it was renamed in `Cargo.toml`, or comes through another crate that re-exports it.

@@ -51,6 +51,7 @@ impl<K: ?Sized> RecordKeys<K> {
         Self(Some(Arc::new(text)))
     }
 
+    #[inline]
     pub(crate) fn text(&self, key: &K) -> Option<Arc<str>> {
         self.0.as_ref().map(|text| text(key).into())
     }

@@ -45,7 +45,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let begun = if inner.observed() {
             inner.begin_observed_read(CacheOperation::Contains, key, |tier, call| tier.contains(key, call))
         } else {
-            inner.begin_read(None, |tier, call| tier.contains(key, call))
+            match inner.tiers.ask_first(None, |tier, call| tier.contains(key, call)) {
+                First::Hit(entry, _) => Begun::Hit(entry),
+                First::Open { next, failure } => Begun::Open(Search { operation: None, next, failure }),
+            }
         };
         match begun {
             Begun::Hit(entry) => Step::Ready(Ok(Some(entry))),
@@ -194,29 +197,19 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         key: &K,
         ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
     ) -> Begun<'a, U> {
-        self.begin_read(Some(Operation::start(&self.telemetry, kind, self.record_keys.text(key))), ask)
-    }
-
-    /// Asks the first tier, if it answers at once, and is done if it has the entry.
-    #[inline]
-    fn begin_read<'a, U>(
-        &'a self,
-        mut operation: Option<Operation<'a>>,
-        ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> Begun<'a, U> {
-        match self.tiers.ask_first(operation.as_ref(), ask) {
+        // In place: it is moved only when the first tier does not answer.
+        let mut operation = Operation::start(&self.telemetry, kind, self.record_keys.text(key));
+        match self.tiers.ask_first(Some(&operation), ask) {
             First::Hit(entry, age) => {
-                if let Some(operation) = &mut operation {
-                    let hit_tier = Some(self.tiers.first_name());
-                    operation.complete(Completion { outcome: OperationOutcome::Hit, hit_tier, age, error: None });
-                }
+                let hit_tier = Some(self.tiers.first_name());
+                operation.complete(Completion { outcome: OperationOutcome::Hit, hit_tier, age, error: None });
                 Begun::Hit(entry)
             }
             First::Open { next, failure } => {
-                if let (Some(operation), 1..) = (&operation, next) {
+                if next > 0 {
                     operation.turns_slow();
                 }
-                Begun::Open(Search { operation, next, failure })
+                Begun::Open(Search { operation: Some(operation), next, failure })
             }
         }
     }

@@ -37,7 +37,6 @@ pub(crate) struct Operation<'a> {
     progress: Mutex<Progress<'a>>,
 }
 
-#[derive(Default)]
 struct Progress<'a> {
     trail: SmallVec<[CacheTierEvent<'a>; 4]>,
     /// When the last step ended: the end of the operation too, if nothing follows.
@@ -73,31 +72,28 @@ impl<'e> From<&'e Error> for Completion<'_, 'e> {
 }
 
 impl<'a> Operation<'a> {
+    #[inline]
     pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation, key: Option<Arc<str>>) -> Self {
-        let operation = Self {
+        let (id, parent) = (RequestId::next(), RequestId::current());
+        let started = telemetry.timed().then(|| telemetry.clock.now());
+        let span = OnceLock::new();
+        if telemetry.logs.spans_from_the_start() {
+            let _ = span.set(telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref()));
+        }
+        // Made where it is to be: it is too large to be moved about on the way of every hit.
+        Self {
             telemetry,
             kind,
-            id: RequestId::next(),
-            parent: RequestId::current(),
-            started: telemetry.timed().then(|| telemetry.clock.now()),
+            id,
+            parent,
+            started,
             key,
-            span: OnceLock::new(),
+            span,
             fallback: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
             completed: false,
-            progress: Mutex::default(),
-        };
-        if telemetry.logs.spans_from_the_start() {
-            operation.open_span();
+            progress: Mutex::new(Progress { trail: SmallVec::new(), last: None, load: None, leader: None }),
         }
-        operation
-    }
-
-    fn open_span(&self) {
-        self.span.get_or_init(|| {
-            let Self { telemetry, kind, id, parent, ref key, .. } = *self;
-            telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref())
-        });
     }
 
     fn span(&self) -> &Span {
@@ -107,7 +103,8 @@ impl<'a> Operation<'a> {
     /// The first tier did not answer, so this operation is one to look at.
     pub(crate) fn turns_slow(&self) {
         if self.telemetry.logs.spans_when_slow() {
-            self.open_span();
+            let Self { telemetry, kind, id, parent, ref key, .. } = *self;
+            self.span.get_or_init(|| telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref()));
         }
     }
 
