@@ -13,23 +13,25 @@ pub(crate) mod adapter;
 pub mod attributes;
 pub(crate) mod event;
 pub(crate) mod handler;
+pub(crate) mod histogram;
 pub(crate) mod metric;
 pub(crate) mod operation;
+pub(crate) mod outcome;
 pub(crate) mod request_id;
 pub(crate) mod span;
 pub(crate) mod stats;
 
 pub use self::adapter::{Buffered, BufferedEvents, Filtered, Sampled};
-pub use self::event::{
-    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, TierOperation, TierOutcome,
-};
+pub use self::event::{CacheOperationEvent, CacheTierEvent};
 pub use self::handler::{CacheEventHandler, Interest};
+pub use self::histogram::Histogram;
 pub use self::metric::{EventCounter, EventHistogram};
+pub use self::outcome::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
 pub use self::span::SpanPolicy;
 #[doc(hidden)]
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
-pub use self::stats::{Histogram, Stats, TierStats};
+pub use self::stats::{Stats, TierStats};
 
 pub(crate) use self::operation::{Attempt, Completion, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};

@@ -2,24 +2,24 @@
 
 use std::borrow::Borrow;
 use std::future::Future;
-use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
-
-use pin_project_lite::pin_project;
 
 use crate::clock::Tick;
 use crate::coherence::Ticket;
 use crate::entry::Age;
 use crate::policy::InsertPolicy;
 use crate::telemetry::{
-    Attempt, CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
+    CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
 use crate::tier::InstrumentedTier;
 use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, poll_once};
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
+
+mod observed;
+
+use self::observed::Observed;
 
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
@@ -259,91 +259,6 @@ enum Freshness {
 impl Freshness {
     fn is_expired(&self) -> bool {
         matches!(self, Self::Expired(_))
-    }
-}
-
-/// A call of a tier that is reported if somebody listens.
-struct Observed<'f, 'a> {
-    tier: &'a TierIdentity,
-    immediate: bool,
-    call: Option<TierCall<'f, 'a>>,
-}
-
-impl<'f> Observed<'f, '_> {
-    /// Awaits the tier; its errors get its name, and a tier that should not have to be awaited gets one.
-    async fn run<R>(&mut self, work: impl Future<Output = Result<R, Error>> + Send) -> Result<R, Error> {
-        let attempt = self.attempt(work).await;
-        self.settle(attempt)
-    }
-
-    /// The same for a write that comes too late (`None`) once a newer one of the same key has begun.
-    async fn run_in_order<R>(
-        &mut self,
-        origin: Origin<'f>,
-        work: impl Future<Output = Result<R, Error>> + Send,
-    ) -> Option<Result<R, Error>> {
-        let Some(ticket) = origin.ticket().filter(|_| self.immediate) else {
-            return Some(self.run(work).await);
-        };
-        // Nobody is told of anything while the lock is held.
-        let attempt = hold_back(|| ticket.redeem(|| poll_once(self.attempt(work))))?;
-        Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.settle(attempt)))
-    }
-
-    async fn attempt<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Attempt<Result<R, Error>> {
-        let work = AtOnce { work, immediate: self.immediate };
-        match &self.call {
-            Some(call) => call.attempt(work).await,
-            None => Ok(work.await),
-        }
-    }
-
-    fn settle<R>(&mut self, attempt: Attempt<Result<R, Error>>) -> Result<R, Error> {
-        let result = match (&mut self.call, attempt) {
-            (Some(call), attempt) => call.settle(attempt),
-            (None, Ok(result)) => result,
-            (None, Err(payload)) => resume_unwind(payload),
-        };
-        result.map_err(|error| error.in_tier(&self.tier.name))
-    }
-
-    fn answered(&mut self) -> Option<Tick> {
-        self.call.as_mut().and_then(TierCall::answered)
-    }
-
-    /// The tier was not called after all.
-    fn withdraw(self) {
-        if let Some(call) = self.call {
-            call.withdraw();
-        }
-    }
-
-    fn finish(self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
-        if let Some(call) = self.call {
-            call.finish(outcome, age, error);
-        }
-    }
-}
-
-pin_project! {
-    /// Holds a tier to its promise that it answers at once.
-    struct AtOnce<F> {
-        #[pin]
-        work: F,
-        immediate: bool,
-    }
-}
-
-impl<R, F: Future<Output = Result<R, Error>>> Future for AtOnce<F> {
-    type Output = Result<R, Error>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.work.poll(cx) {
-            Poll::Pending if *this.immediate => Poll::Ready(Err(Error::not_immediate())),
-            answer => answer,
-        }
     }
 }
 

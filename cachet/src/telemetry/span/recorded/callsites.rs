@@ -1,0 +1,219 @@
+//! The static callsites: one of each kind per tier, in the tier's own module, and one per operation and level here.
+//!
+//! A callsite is asked whether it is enabled only right before its span or event is made: asking without making one
+//! would let a layer with a filter of its own lose the user's next span.
+
+use std::fmt;
+
+use tracing::Metadata;
+use tracing::callsite::{Callsite, DefaultCallsite};
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+
+use crate::telemetry::CacheOperation;
+use crate::telemetry::span::SpanLevel;
+
+/// A static callsite: the kind, name, target, level and fields of a span or an event.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __callsite {
+    ($kind:ident, $name:expr, $target:expr, $level:ident, [$($field:expr),* $(,)?]) => {{
+        static METADATA: $crate::__private::tracing::Metadata<'static> = $crate::__private::tracing::Metadata::new(
+            $name,
+            $target,
+            $crate::__private::tracing::Level::$level,
+            ::core::option::Option::Some(::core::file!()),
+            ::core::option::Option::Some(::core::line!()),
+            ::core::option::Option::Some(::core::module_path!()),
+            $crate::__private::tracing::field::FieldSet::new(
+                &[$($field),*],
+                $crate::__private::tracing::callsite::Identifier(&CALLSITE),
+            ),
+            $crate::__private::tracing::metadata::Kind::$kind,
+        );
+        static CALLSITE: $crate::__private::tracing::callsite::DefaultCallsite =
+            $crate::__private::tracing::callsite::DefaultCallsite::new(&METADATA);
+        &CALLSITE
+    }};
+}
+
+/// The fields of `cache.tier`, in the order in which [`Logs::tier_span`] passes their values; a tier's own follow.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tier_span {
+    ($target:expr, $level:ident, [$($field:expr),*]) => {
+        $crate::__callsite!(SPAN, "cache.tier", $target, $level, [
+            "cache.name", "cache.tier", "cache.operation", "cache.request_id", "cache.fallback", "cache.key",
+            "otel.kind", "db.system.name", "server.address", "server.port",
+            "cache.outcome", "cache.hit", "cache.age_ms", "error.type", "otel.status_code"
+            $(, $field)*
+        ])
+    };
+}
+
+/// The fields of a tier's events, in the order in which [`Logs::tier_event`] passes their values.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tier_event {
+    ($target:expr, $level:ident) => {
+        $crate::__callsite!(
+            EVENT,
+            "cache.tier",
+            $target,
+            $level,
+            [
+                "message",
+                "cache.name",
+                "cache.tier",
+                "cache.operation",
+                "cache.outcome",
+                "cache.request_id",
+                "cache.fallback",
+                "cache.hit",
+                "cache.age_ms",
+                "cache.duration_ns",
+                "cache.key",
+                "error.type",
+            ]
+        )
+    };
+}
+
+/// The static description of one tier; used by the expansion of `#[cache_tier]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tier_descriptor {
+    (name = $name:literal, target = $target:expr, level = $level:ident, system = $system:expr, fields = [$($field:literal),* $(,)?] $(,)?) => {{
+        static DESCRIPTOR: $crate::__private::TierDescriptor = $crate::__private::TierDescriptor {
+            name: $name,
+            system: $system,
+            span: $crate::__tier_span!($target, $level, [$($field),*]),
+            warn: $crate::__tier_event!($target, WARN),
+            info: $crate::__tier_event!($target, INFO),
+            debug: $crate::__tier_event!($target, DEBUG),
+        };
+        &DESCRIPTOR
+    }};
+}
+
+/// What `#[cache_tier]` says of a tier: its default name, and its own callsites.
+#[doc(hidden)]
+pub struct TierDescriptor {
+    pub name: &'static str,
+    pub system: Option<&'static str>,
+    pub span: &'static DefaultCallsite,
+    pub warn: &'static DefaultCallsite,
+    pub info: &'static DefaultCallsite,
+    pub debug: &'static DefaultCallsite,
+}
+
+impl fmt::Debug for TierDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TierDescriptor").field("name", &self.name).field("system", &self.system).finish_non_exhaustive()
+    }
+}
+
+/// The metadata of a callsite, if somebody wants what it makes. Whoever asks must then make it.
+#[inline]
+pub(super) fn enabled(callsite: &'static DefaultCallsite) -> Option<&'static Metadata<'static>> {
+    let metadata = callsite.metadata();
+    if *metadata.level() > STATIC_MAX_LEVEL || *metadata.level() > LevelFilter::current() {
+        return None;
+    }
+    let interest = callsite.interest();
+    let enabled = !interest.is_never()
+        && (interest.is_always() || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
+    enabled.then_some(metadata)
+}
+
+macro_rules! operation_span {
+    ($name:expr, $level:ident) => {
+        __callsite!(
+            SPAN,
+            $name,
+            "cachet::op",
+            $level,
+            [
+                "cache.name",
+                "cache.operation",
+                "cache.request_id",
+                "cache.parent_request_id",
+                "cache.key",
+                "otel.kind",
+                "sentry.op",
+                "cache.outcome",
+                "cache.hit",
+                "cache.hit_tier",
+                "cache.age_ms",
+                "cache.fallback",
+                "cache.coalesced",
+                "cache.leader_request_id",
+                "error.type",
+                "otel.status_code",
+            ]
+        )
+    };
+}
+
+/// One callsite per operation and level: both are static in `tracing`.
+pub(super) fn operation_callsite(operation: CacheOperation, level: SpanLevel) -> &'static DefaultCallsite {
+    macro_rules! at_every_level {
+        ($($variant:ident = $name:expr,)*) => {
+            match (operation, level) {
+                $(
+                    (CacheOperation::$variant, SpanLevel::Trace) => operation_span!($name, TRACE),
+                    (CacheOperation::$variant, SpanLevel::Debug) => operation_span!($name, DEBUG),
+                    (CacheOperation::$variant, SpanLevel::Info) => operation_span!($name, INFO),
+                )*
+            }
+        };
+    }
+    at_every_level! {
+        Get = "cache.get",
+        Contains = "cache.contains",
+        Insert = "cache.insert",
+        Invalidate = "cache.invalidate",
+        Clear = "cache.clear",
+        Len = "cache.len",
+        GetOrInsert = "cache.get_or_insert",
+        TryGetOrInsert = "cache.try_get_or_insert",
+        OptionallyGetOrInsert = "cache.optionally_get_or_insert",
+        Refresh = "cache.refresh",
+    }
+}
+
+pub(super) struct OperationEvents {
+    pub(super) error: &'static DefaultCallsite,
+    pub(super) debug: &'static DefaultCallsite,
+}
+
+pub(super) fn operation_event_callsites() -> &'static OperationEvents {
+    macro_rules! operation_event {
+        ($level:ident) => {
+            __callsite!(
+                EVENT,
+                "cache.operation",
+                "cachet::event",
+                $level,
+                [
+                    "message",
+                    "cache.name",
+                    "cache.operation",
+                    "cache.outcome",
+                    "cache.request_id",
+                    "cache.parent_request_id",
+                    "cache.leader_request_id",
+                    "cache.hit",
+                    "cache.hit_tier",
+                    "cache.age_ms",
+                    "cache.fallback",
+                    "cache.coalesced",
+                    "cache.duration_ns",
+                    "cache.key",
+                    "error.type",
+                ]
+            )
+        };
+    }
+    static EVENTS: OperationEvents = OperationEvents { error: operation_event!(ERROR), debug: operation_event!(DEBUG) };
+    &EVENTS
+}

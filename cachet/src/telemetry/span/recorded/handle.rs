@@ -1,0 +1,116 @@
+//! A span, or none, and the future inside one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tracing::{Event, Metadata};
+
+use super::{MAX_TIER_FIELDS, Value, Values};
+use crate::Error;
+use crate::telemetry::OperationOutcome;
+
+pin_project! {
+    /// `tracing::instrument::Instrumented`, with a borrowed span: a clone would cost two calls of the subscriber.
+    pub(crate) struct Attached<'s, F> {
+        #[pin]
+        future: Option<F>,
+        span: &'s tracing::Span,
+    }
+
+    impl<F> PinnedDrop for Attached<'_, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _entered = this.span.enter();
+            this.future.set(None);
+        }
+    }
+}
+
+impl<F: Future> Future for Attached<'_, F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _entered = this.span.enter();
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            // Only `drop` empties it.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A span to follow from. It does not keep that span open; by then, a link to it may lead nowhere.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanLink(Option<tracing::Id>);
+
+/// A span, or none.
+#[derive(Debug)]
+pub(crate) struct Span(pub(super) tracing::Span);
+
+impl Span {
+    pub(crate) const fn none() -> Self {
+        Self(tracing::Span::none())
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_disabled()
+    }
+
+    /// This span, or the other one if this is none.
+    pub(crate) fn or<'s>(&'s self, other: &'s Self) -> &'s Self {
+        if self.is_none() { other } else { self }
+    }
+
+    /// Enters the span on every poll of the future, and while it is dropped.
+    pub(crate) fn attach<F: Future>(&self, future: F) -> Attached<'_, F> {
+        Attached { future: Some(future), span: &self.0 }
+    }
+
+    /// Opens a span below this one, or below the caller's current one if this is none.
+    pub(super) fn child(&self, metadata: &'static Metadata<'static>, values: &Values<'_>) -> tracing::Span {
+        let values = metadata.fields().value_set_all(values);
+        match self.0.id() {
+            Some(parent) => tracing::Span::child_of(parent, metadata, &values),
+            None => tracing::Span::new(metadata, &values),
+        }
+    }
+
+    /// Sends an event inside this span, or inside the caller's current one if this is none.
+    pub(super) fn event(&self, metadata: &'static Metadata<'static>, values: &Values<'_>) {
+        let values = metadata.fields().value_set_all(values);
+        match self.0.id() {
+            Some(parent) => Event::child_of(parent, metadata, &values),
+            None => Event::dispatch(metadata, &values),
+        }
+    }
+
+    /// Records what is known only at the end: the fields from position `fixed` on.
+    pub(super) fn ended(&self, fixed: usize, last: &Values<'_>) {
+        let Some(metadata) = self.0.metadata().filter(|_| !self.0.is_disabled()) else { return };
+        let mut values: [Option<&dyn Value>; MAX_TIER_FIELDS] = [None; MAX_TIER_FIELDS];
+        let length = metadata.fields().len().min(MAX_TIER_FIELDS);
+        for (slot, value) in values[..length].iter_mut().skip(fixed).zip(last) {
+            *slot = *value;
+        }
+        self.0.record_all(&metadata.fields().value_set_all(&values[..length]));
+    }
+
+    /// What another span needs to follow from this one.
+    pub(crate) fn link(&self) -> SpanLink {
+        SpanLink(self.0.id())
+    }
+
+    pub(crate) fn follows_from(&self, link: &SpanLink) {
+        self.0.follows_from(link.0.clone());
+    }
+
+    pub(crate) fn load_ended(&self, outcome: OperationOutcome, error: Option<&Error>) {
+        let error_type =
+            error.map(Error::error_type).or_else(|| (outcome == OperationOutcome::Panicked).then_some("panic"));
+        self.ended(4, &[Some(&outcome.as_str()), Some(&error_type)]);
+    }
+}
