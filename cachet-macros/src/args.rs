@@ -165,7 +165,10 @@ fn read_value(spec: &Spec, key: &Ident, cursor: &mut Cursor, diagnostics: &mut D
         wrong(diagnostics, &group);
         return None;
     }
-    if !cursor.at_punct('=') || is_joint(cursor.peek(), '=') && is_comparison(cursor) {
+    let takes_equals = matches!(spec.shape, Shape::Text | Shape::Value | Shape::Type);
+    if takes_equals && at_colon(cursor) {
+        diagnostics.report(cursor.peek(), format!("write `=` instead of `:`, for example `{}`", spec.example));
+    } else if !cursor.at_punct('=') || is_joint(cursor.peek(), '=') && is_comparison(cursor) {
         if spec.shape == Shape::Word {
             return Some(Value::Word);
         }
@@ -195,6 +198,11 @@ fn read_value(spec: &Spec, key: &Ident, cursor: &mut Cursor, diagnostics: &mut D
 
 fn is_comparison(cursor: &Cursor) -> bool {
     matches!(cursor.nth(1), Some(TokenTree::Punct(punct)) if matches!(punct.as_char(), '=' | '>'))
+}
+
+/// Whether a single colon comes next, as in the fields of a struct.
+pub(crate) fn at_colon(cursor: &Cursor) -> bool {
+    cursor.at_punct(':') && !is_joint(cursor.peek(), ':')
 }
 
 /// Takes the comma between two arguments; without one, goes on reading where it should have been.

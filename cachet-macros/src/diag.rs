@@ -30,6 +30,11 @@ impl Diagnostics {
         }
     }
 
+    /// Whether there is no error so far.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.error.is_none()
+    }
+
     /// Adds all that `others` has.
     pub(crate) fn append(&mut self, others: Self) {
         others.error.into_iter().for_each(|error| self.push(error));

@@ -17,17 +17,18 @@ mod tokens;
 
 use proc_macro::TokenStream;
 
-/// Makes an `impl CacheTier<K, V> for …` observable.
+/// Makes an `impl CacheTier<K, V> for …` observable, or makes a tier of an inherent impl.
 ///
 /// The impl stays as it was written, token for token. Beside it comes one small impl of a hidden trait that tells the
 /// runtime the tier's name, tracing target, level and fields; `Tier::new` accepts only types that have it.
 ///
 /// # Arguments
 ///
-/// All are optional and separated by commas.
+/// All are optional and separated by commas; only an inherent impl needs `key` and `value`.
 ///
 /// | argument | meaning | default |
 /// |---|---|---|
+/// | `key = str`, `value = Vec<u8>` | On an inherent impl only: the `K` and `V` of the [`CacheTier<K, V>`](#inherent-impls) that is written for it. | |
 /// | `name = "disk"` | The name in spans, events and metrics, unless the cache gives the tier another. | the type's name in snake case |
 /// | `level = "trace"` | The level of the tier's spans: `"trace"`, `"debug"`, `"info"`, `"warn"` or `"error"`. | `"debug"` |
 /// | `target = "app::disk"` | The tracing target of the tier's spans and events. | the module of the impl |
@@ -39,10 +40,34 @@ use proc_macro::TokenStream;
 /// The expressions in `fields` and `address` may use `self`, and are evaluated only while the span is enabled. Keys and
 /// values are never recorded by this attribute.
 ///
+/// # Inherent impls
+///
+/// `#[cache_tier(key = str, value = Vec<u8>)] impl Disk { … }` writes an `impl CacheTier<str, Vec<u8>> for Disk` that calls
+/// the methods of that impl block, which stays as it is. Methods of other names are nothing to it; what `CacheTier` has
+/// beside these five keeps its default.
+///
+/// | method | takes beside `&self` | returns | if there is none |
+/// |---|---|---|---|
+/// | `get` | `&K` | `Result<Option<V>, E>`, `Option<V>` | an error |
+/// | `insert` | the key as `&K` or `K::Owned`, and a `V` or a `CacheEntry<V>` | `Result<(), E>`, nothing | an error |
+/// | `invalidate` | `&K` | `Result<(), E>`, nothing | an error |
+/// | `clear` | | `Result<(), E>`, nothing | clearing the tier fails, with the error type `unsupported` |
+/// | `len` | | `Result<u64, E>`, `u64`, also of `usize` or of an `Option` | the tier cannot tell |
+///
+/// * **Errors:** `E` is whatever is `Into<Box<dyn Error + Send + Sync>>`: any error, a `String`, a `cachet::Error`.
+/// * **Waiting:** a method is awaited if it is an `async fn` or returns `impl Future`. Any other is called in place, and
+///   holds up the task that asked the cache for as long as it takes.
+/// * **Turning entries away:** `insert` may return an `InsertOutcome` in place of `()`.
+/// * **Values and entries:** `get` may return `CacheEntry<V>` in place of `V`. Only an entry knows when it was inserted and
+///   how long it may live, so with plain values the tier forgets both. An `insert` that takes a `V` is therefore never given an
+///   entry that has a time to live of its own: it is reported as `rejected`. And a `get` that returns a `V` cannot be
+///   used with a time to live of the tier, in which an entry of unknown age counts as expired. Where entries may expire, take and
+///   return `CacheEntry<V>`.
+///
 /// # Errors
 ///
 /// All faults are reported in one compile, each at the token that has to change. The attribute is refused on everything
-/// but an impl of `CacheTier`, when it is given twice, and together with `#[async_trait]`.
+/// but an impl, when it is given twice, and together with `#[async_trait]`.
 #[proc_macro_attribute]
 pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
     tier::expand(args.into(), item.into()).into()

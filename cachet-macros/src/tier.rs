@@ -13,13 +13,17 @@ use proc_macro2::{Span, TokenStream};
 
 use crate::diag::Diagnostics;
 
-/// Expands the attribute; faults become errors beside the item, which is always kept.
+/// Expands the attribute; faults become errors beside the item, which is kept, but for what `#[async_trait]` has to do
+/// with it.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
-    let mut output = item.clone();
-    if let Some(sibling) = sibling(args, item, &mut diagnostics) {
-        output.extend(sibling);
-    }
+    let sibling = sibling(args, item.clone(), &mut diagnostics);
+    let mut output = match &sibling {
+        _ if diagnostics.is_empty() => item,
+        Some(_) if parse::was_boxed(&item) => TokenStream::new(),
+        _ => parse::without_async_trait(item),
+    };
+    output.extend(sibling);
     output.extend(diagnostics.into_tokens());
     output
 }
@@ -27,13 +31,19 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 fn sibling(args: TokenStream, item: TokenStream, diagnostics: &mut Diagnostics) -> Option<TokenStream> {
     let attribute = attribute_span(&item);
     let mut in_item = Diagnostics::default();
+    let whole = item.clone();
     let header = parse::item(item, attribute, &mut in_item);
     let inherent_body = header.as_ref().and_then(|header| header.inherent_body.clone());
     let arguments = arguments::read(args, inherent_body.is_some(), diagnostics);
     diagnostics.append(in_item);
     let mut header = header?;
     let Some(body) = inherent_body else {
-        return Some(expand::sibling(&model::TierImpl::new(header, arguments, diagnostics)));
+        let model = model::TierImpl::new(header, arguments, diagnostics);
+        let mut siblings = expand::sibling(&model);
+        if !diagnostics.is_empty() && parse::was_boxed(&whole) {
+            siblings.extend(inherent::unwritten(&model));
+        }
+        return Some(siblings);
     };
     inherent::complete(&mut header, &arguments, diagnostics)?;
     let methods = inherent::methods(body, &header, diagnostics);

@@ -114,6 +114,27 @@ pub fn verdict(recorded: &[Recorded]) -> Result<(), String> {
         }
     }
     ensure!(open.is_empty(), "law 1: an operation without completion");
+    followers(&completions(recorded))
+}
+
+/// Law 3: those who waited for another's work ended as that one did, unless they gave up.
+fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
+    let by_id: HashMap<RequestId, _> = completions.iter().map(|event| (event.request_id(), event)).collect();
+    for follower in completions {
+        ensure!(
+            follower.coalesced() == follower.leader_request_id().is_some(),
+            "law 3: `coalesced` and the leader contradict each other"
+        );
+        let Some(leader) = follower.leader_request_id() else { continue };
+        let leader = by_id.get(&leader).ok_or("law 3: the leader of a follower was never heard of")?;
+        ensure!(!leader.coalesced(), "law 3: a leader that has followed another one");
+        ensure!(
+            [leader.outcome(), OperationOutcome::Cancelled].contains(&follower.outcome()),
+            "law 3: a follower ended `{}`, its leader `{}`",
+            follower.outcome(),
+            leader.outcome()
+        );
+    }
     Ok(())
 }
 
@@ -158,14 +179,27 @@ fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> 
         event.fallback() == calls.iter().any(|call| call.fallback()),
         "`fallback` of the operation is not that of its calls"
     );
+    // A panic is an error where it was caught, and none where it unwinds.
     ensure!(
-        (event.outcome() == OperationOutcome::Error) == event.error().is_some(),
+        (event.outcome() == OperationOutcome::Error) == event.error().is_some_and(|error| !error.is_panic()),
         "the outcome {} and the error contradict each other",
         event.outcome()
     );
-    if event.operation().is_read() {
+    if event.coalesced() {
+        follower(event, &calls)?;
+    } else if event.operation().is_read() {
         read(event, &calls)?;
     }
+    Ok(())
+}
+
+/// A follower has looked for the entry, and then done nothing of its own.
+fn follower(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
+    ensure!(
+        calls.iter().all(|call| call.operation() == TierOperation::Get && call.outcome() != TierOutcome::Hit),
+        "law 3: a follower has done more than to look and not to find"
+    );
+    ensure!(event.load_duration().is_none(), "law 3: a follower has run its closure");
     Ok(())
 }
 
@@ -198,9 +232,13 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
     let lookup =
         if event.operation() == CacheOperation::Contains { TierOperation::Contains } else { TierOperation::Get };
     let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == lookup).collect();
-    for (depth, call) in lookups.iter().enumerate() {
-        ensure!(call.fallback() == (depth > 0), "`fallback` of lookup {depth} is {}", call.fallback());
-        let last = depth + 1 == lookups.len();
+    // A compute looks once more, from the first tier on, if another one may have stored the entry meanwhile.
+    let rounds: Vec<_> = lookups.chunk_by(|_, next| next.fallback()).collect();
+    let may_look_again = !matches!(event.operation(), CacheOperation::Get | CacheOperation::Contains);
+    ensure!(rounds.len() <= if may_look_again { 2 } else { 1 }, "the tiers were asked {} times over", rounds.len());
+    for (index, call) in lookups.iter().enumerate() {
+        ensure!(index > 0 || !call.fallback(), "the first lookup is a fallback");
+        let last = index + 1 == lookups.len();
         ensure!(last || call.outcome() != TierOutcome::Hit, "another tier was asked after a hit");
     }
     let hit = lookups.iter().find(|call| call.outcome() == TierOutcome::Hit);
@@ -224,7 +262,8 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
         (Some(_), OperationOutcome::Hit | OperationOutcome::Stale, operation)
             if operation != CacheOperation::Contains =>
         {
-            ensure!(inserts == lookups.len() - 1, "law 4: {inserts} promotions after {} lookups", lookups.len());
+            let before = rounds.last().map_or(0, |round| round.len() - 1);
+            ensure!(inserts == before, "law 4: {inserts} promotions from tier {before}");
         }
         (_, _, CacheOperation::Contains) | (None, OperationOutcome::Miss | OperationOutcome::None, _) => {
             ensure!(inserts == 0, "law 4: an insert with nothing to insert");
@@ -289,6 +328,42 @@ mod tests {
             // An operation's end and the next one's beginning are the only ones that may change places.
             assert_eq!(verdict(&recorded).is_err(), first != 3, "{first}");
         }
+    }
+
+    /// One leads and one follows, once both have missed: two lookups, what came of the leader's value, two completions.
+    fn flight() -> Vec<Recorded> {
+        let seen = RecordingHandler::new();
+        let cache = Cache::<str, u32>::builder("laws")
+            .tier(Tier::memory(10).name("l1"))
+            .event_handler(seen.clone())
+            .stampede_protection()
+            .build();
+        let ask = || {
+            crate::Stepped::new(cache.get_or_insert("a", || async {
+                crate::step::pend(1).await;
+                1
+            }))
+        };
+        let (mut leader, mut follower) = (ask(), ask());
+        leader.pend(1);
+        follower.pend(1);
+        leader.ready().unwrap();
+        follower.ready().unwrap();
+        seen.take()
+    }
+
+    #[test]
+    fn a_follower_passes_and_is_not_one_without_its_leader() {
+        let mut recorded = flight();
+        assert_eq!(recorded.len(), 5);
+        assert_eq!(verdict(&recorded), Ok(()));
+        let leader = completions(&recorded).iter().find_map(|event| event.leader_request_id());
+        recorded.retain(|event| match event {
+            Recorded::Tier(event) => event.request_id() != leader,
+            Recorded::Operation(event) => Some(event.request_id()) != leader,
+        });
+        assert_eq!(recorded.len(), 2);
+        assert!(verdict(&recorded).is_err());
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct SpanSeen {
     pub fields: Fields,
     /// The fields that were recorded later.
     pub recorded: Fields,
+    /// The positions in [`Seen::spans`] of those it follows from, `None` for one that was closed by then.
+    pub follows: Vec<Option<usize>>,
     /// Whether it is closed.
     pub closed: bool,
 }
@@ -202,6 +204,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Recorder {
             parent,
             fields,
             recorded: Fields::new(),
+            follows: Vec::new(),
             closed: false,
         });
         state.seen.order.push(Node::Span(span));
@@ -217,6 +220,19 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Recorder {
         state.seen.journal.push(line);
         let span = state.ids[&id.into_u64()];
         state.seen.spans[span].recorded.append(&mut fields);
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, _ctx: Context<'_, S>) {
+        let mut state = self.state();
+        // Ids are used again: what is closed is not followed.
+        let followed = state.ids.get(&follows.into_u64()).copied();
+        let line = match followed {
+            Some(_) => format!("{} follows {}", state.name(id), state.name(follows)),
+            None => format!("{} follows what is closed", state.name(id)),
+        };
+        state.seen.journal.push(line);
+        let span = state.ids[&id.into_u64()];
+        state.seen.spans[span].follows.push(followed);
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {

@@ -139,7 +139,7 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
             parts.iter().map(|(part, access)| handle(part, access, scope, &method, krate)).collect()
         })
     });
-    let by_function = function.as_ref().map(call);
+    let by_function = function.as_ref().map(|function| call(function, &event_type, krate));
     quote_spanned! {here=>
         fn #method(&self, event: &#krate::__private::#event_type<'_>) {
             #by_fields
@@ -148,16 +148,11 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
     }
 }
 
-/// The call of the user's function, all of it at the place where it is named: rustc's errors about its signature are
-/// about nothing else.
-fn call(function: &TokenStream) -> TokenStream {
-    let here = Span::mixed_site();
-    let there = function.clone().into_iter().last().map_or(here, |token| token.span());
-    let call = quote_spanned!(there=> #function(handler, event););
-    let (handler, event) = (Ident::new("handler", there), Ident::new("event", there));
-    quote_spanned! {here=>
-        let (#handler, #event) = (self, event);
-        #call
+/// The call of the user's function. Its type stands beside it, so that rustc shows both where the signature is wrong.
+fn call(function: &TokenStream, event_type: &Ident, krate: &TokenStream) -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        let function: fn(&Self, &#krate::__private::#event_type<'_>) = #function;
+        function(self, event);
     }
 }
 

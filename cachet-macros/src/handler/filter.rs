@@ -86,8 +86,14 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn read_scope(role: &Ident, cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Scope> {
-    let stands_alone = cursor.nth(1).is_none() || is_punct(cursor.nth(1), ',');
-    let word = if stands_alone { cursor.take(as_ident) } else { None };
+    let is_filter = is_punct(cursor.nth(1), '=');
+    if let Some(text) = cursor.take(as_text) {
+        let word = text.value();
+        diagnostics.report(text, format!("`{role}` starts with `tier` or `operation`, without quotes"));
+        expect_comma(cursor, diagnostics);
+        return scope(&word);
+    }
+    let word = if is_filter { None } else { cursor.take(as_ident) };
     let Some(word) = word else {
         diagnostics.report(
             role,
@@ -98,17 +104,19 @@ fn read_scope(role: &Ident, cursor: &mut Cursor, diagnostics: &mut Diagnostics) 
         );
         return None;
     };
-    cursor.bump();
-    if word == "tier" {
-        return Some(Scope::Tier);
+    let known = scope(&word.to_string());
+    if known.is_none() {
+        let meant = did_you_mean(&word.to_string(), &["tier", "operation"]);
+        let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+        diagnostics.report(&word, format!("`{role}` starts with `tier` or `operation`, not with `{word}`{meant}"));
+        cursor.take_expression();
     }
-    if word == "operation" {
-        return Some(Scope::Operation);
-    }
-    let meant = did_you_mean(&word.to_string(), &["tier", "operation"]);
-    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-    diagnostics.report(&word, format!("`{role}` starts with `tier` or `operation`, not with `{word}`{meant}"));
-    None
+    expect_comma(cursor, diagnostics);
+    known
+}
+
+fn scope(word: &str) -> Option<Scope> {
+    [Scope::Tier, Scope::Operation].into_iter().find(|scope| scope.name() == word)
 }
 
 /// The values of a filter whose values are fixed.

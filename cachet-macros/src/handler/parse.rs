@@ -141,8 +141,13 @@ fn arguments(attributes: &[Attribute], table: &Table, diagnostics: &mut Diagnost
             }
             _ => {
                 let examples: Vec<_> = table.specs.iter().map(|spec| spec.example).collect();
-                let text =
-                    format!("`#[cache_event(…)]` is empty; it takes for example {}", alternatives(&examples, '`'));
+                let text = match &attribute.meta {
+                    Meta::NameValue(_) => format!(
+                        "`#[cache_event]` takes a list in parentheses, for example `#[cache_event({})]`",
+                        examples.first().unwrap_or(&"…")
+                    ),
+                    _ => format!("`#[cache_event(…)]` is empty; it takes for example {}", alternatives(&examples, '`')),
+                };
                 diagnostics.report(attribute, text);
             }
         }

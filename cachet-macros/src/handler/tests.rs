@@ -76,8 +76,8 @@ fn struct_counts_records_and_forwards() {
                     }
                 }
                 <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, event);
-                let (handler, event) = (self, event);
-                Self::log(handler, event);
+                let function: fn(&Self, &::cachet::__private::CacheOperationEvent<'_>) = Self::log;
+                function(self, event);
             }
         }
     };
@@ -177,6 +177,9 @@ fn faulty_fields_are_refused() {
         ("count()", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
         ("record(outcome = \"hit\")", "`record` needs to know of what: write `record(tier, …)` for the calls of tiers or `record(operation, …)` for the operations of the cache".into()),
         ("count(tiers)", "`count` starts with `tier` or `operation`, not with `tiers`; did you mean `tier`?".into()),
+        ("count(\"tier\")", "`count` starts with `tier` or `operation`, without quotes".into()),
+        ("count(tier outcome = \"hit\")", "expected `,` in front of `outcome`".into()),
+        ("count(Scope::Tier)", "`count` starts with `tier` or `operation`, not with `Scope`".into()),
         ("count(tier, outcome = \"hitt\")", format!("unknown outcome \"hitt\"; did you mean \"hit\"? (accepted: {TIER})")),
         ("count(tier, outcome = \"stale\")", format!("\"stale\" is an outcome of `operation` events; those of `tier` events are {TIER}")),
         ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\" or \"evict\"".into()),
@@ -216,6 +219,7 @@ fn faulty_types_are_refused() {
         ("struct S<#[cache_event(forward)] T>(T);", "`#[cache_event]` goes on a field or on the type, not on a generic parameter".into()),
         ("#[cache_event(forward)] struct S;", "unknown argument `forward`: it is a role of a field: put `#[cache_event(…)]` on the field".into()),
         ("#[cache_event] struct S;", "`#[cache_event(…)]` is empty; it takes for example `on_tier = Self::log_tier`, `on_operation = Self::log_operation` or `crate = ::cachet`".into()),
+        ("#[cache_event = \"count\"] struct S;", "`#[cache_event]` takes a list in parentheses, for example `#[cache_event(on_tier = Self::log_tier)]`".into()),
         ("#[cache_event(on_tier = \"log\")] struct S;", "`on_tier` takes the path of a function, for example `on_tier = Self::log` for `fn log(&self, event: …)`".into()),
         ("#[cache_event(on_tier = log, crate = rt)] struct S;", "`crate` takes a path that starts with `::`, `crate` or `$crate`, for example `crate = ::rt`".into()),
         ("struct S(#[cache_event(count(tier))] u64);", "`u64` cannot count events: handlers run through `&self`; use `AtomicU64`".into()),

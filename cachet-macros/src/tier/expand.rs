@@ -1,31 +1,45 @@
 //! Writes the sibling impl; cannot fail.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
-use super::model::{Field, Form, TierImpl};
+use super::model::{Field, Form, Places, TierImpl};
 
 /// The impl of the hidden trait that stands beside the user's.
 pub(super) fn sibling(model: &TierImpl) -> TokenStream {
     let here = Span::mixed_site();
     let header = &model.header;
-    let krate = &model.arguments.krate;
     let (attributes, generics, where_clause) = (&header.shared_attributes, &header.generics, &header.where_clause);
-    let (key, value, self_type) = (&header.key, &header.value, &header.self_type);
+    let self_type = &header.self_type;
     let immediate =
         model.arguments.immediate.then(|| quote_spanned!(here=> const IMMEDIATE: ::core::primitive::bool = true;));
     let descriptor = descriptor(model);
     let record_fields = record_fields(model);
+    let places = header.places.unwrap_or(Places { impl_token: here, trait_path: [here, here], body: here });
+    let impl_token = Ident::new("impl", places.impl_token);
+    let trait_path = trait_path(model, places);
+    let mut body = Group::new(Delimiter::Brace, quote_spanned!(here=> #immediate #descriptor #record_fields));
+    body.set_span(places.body);
     quote_spanned! {here=>
         #attributes
         #[automatically_derived]
         #[doc(hidden)]
-        impl #generics #krate::__private::InstrumentedTier<#key, #value> for #self_type #where_clause {
-            #immediate
-            #descriptor
-            #record_fields
-        }
+        #impl_token #generics #trait_path for #self_type #where_clause #body
     }
+}
+
+/// A path is where its first and its last token are, and its last name. That name is put at the closing bracket: where a
+/// name of the user is, an editor would take the one for the other.
+fn trait_path(model: &TierImpl, places: Places) -> TokenStream {
+    let here = Span::mixed_site();
+    let (krate, key, value) = (&model.arguments.krate, &model.header.key, &model.header.value);
+    let [first, last] = places.trait_path;
+    let mut krate: Vec<TokenTree> = krate.clone().into_iter().collect();
+    let colons = krate.iter_mut().take_while(|token| matches!(token, TokenTree::Punct(_)));
+    colons.for_each(|colon| colon.set_span(first));
+    let krate: TokenStream = krate.into_iter().collect();
+    let (start, end) = (quote_spanned!(last=> InstrumentedTier<), quote_spanned!(last=> >));
+    quote_spanned!(here=> #krate::__private::#start #key, #value #end)
 }
 
 fn descriptor(model: &TierImpl) -> TokenStream {
@@ -63,7 +77,7 @@ fn record_fields(model: &TierImpl) -> TokenStream {
     }
     let krate = &model.arguments.krate;
     let receiver = Ident::new("self", receiver_span(fields));
-    let records = fields.iter().map(record);
+    let records = fields.iter().map(|field| record(field, krate));
     quote_spanned! {here=>
         fn record_fields(&#receiver, recorder: &mut #krate::__private::FieldRecorder<'_>) {
             #(#records)*
@@ -71,18 +85,26 @@ fn record_fields(model: &TierImpl) -> TokenStream {
     }
 }
 
-/// A `match` rather than a `let`, so that temporaries of the user's expression live until the value is recorded, and
-/// by reference, so that `self.field` does not move.
-fn record(field: &Field) -> TokenStream {
+/// One call, so that temporaries of the user's expression live until the value is recorded, and by reference, so that
+/// `self.field` does not move. The argument is where the user's expression is: what rustc says of its type, it says there.
+fn record(field: &Field, krate: &TokenStream) -> TokenStream {
     let here = Span::mixed_site();
     let Field { name, value, .. } = field;
-    let call = match field.form {
-        Form::Value => quote_spanned!(here=> recorder.record(#name, value)),
-        Form::Display => quote_spanned!(here=> recorder.record_display(#name, value)),
-        Form::Debug => quote_spanned!(here=> recorder.record_debug(#name, value)),
-        Form::Address => quote_spanned!(here=> recorder.record_address(value)),
+    let mut spans = value.clone().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or(here);
+    let mut place = Group::new(Delimiter::Parenthesis, value.clone());
+    place.set_span(spans.last().unwrap_or(first));
+    let value = quote_spanned!(first=> & #place);
+    let form = match field.form {
+        Form::Value => "FieldValue",
+        Form::Display => "DisplayField",
+        Form::Debug => "DebugField",
+        Form::Address => {
+            return quote_spanned!(here=> #krate::__private::AddressField::record(#value, recorder););
+        }
     };
-    quote_spanned!(here=> match &(#value) { value => { #call; } })
+    let form = Ident::new(form, here);
+    quote_spanned!(here=> #krate::__private::#form::record(#value, #name, recorder);)
 }
 
 /// `self` is as hygienic as a local variable: the receiver has to come from where the user wrote `self`.

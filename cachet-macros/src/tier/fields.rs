@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::LitStr;
 
 use super::model::{Field, Form};
-use crate::args::{abbreviate, as_text, expect_comma};
+use crate::args::{abbreviate, as_text, at_colon, expect_comma};
 use crate::diag::Diagnostics;
 use crate::expression;
 use crate::tokens::{Cursor, as_ident, is_joint, is_punct, unraw};
@@ -53,7 +53,10 @@ fn read_one(cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Field>
         cursor.take_expression();
         return None;
     };
-    if !cursor.at_punct('=') || is_joint(cursor.peek(), '=') && is_punct(cursor.nth(1), '=') {
+    if at_colon(cursor) {
+        let shown = name.value();
+        diagnostics.report(cursor.peek(), format!("write `=` instead of `:`, for example `{shown} = self.{shown}`"));
+    } else if !cursor.at_punct('=') || is_joint(cursor.peek(), '=') && is_punct(cursor.nth(1), '=') {
         let rest = cursor.take_expression();
         let shown = name.value();
         if name.value().starts_with("self.") || !rest.is_empty() {
@@ -102,6 +105,9 @@ fn report_no_name(cursor: &Cursor, diagnostics: &mut Diagnostics) {
     match cursor.peek() {
         Some(comma) if cursor.at_punct(',') => {
             diagnostics.report(comma, "a field is missing in front of this comma");
+        }
+        Some(sigil) if cursor.at_punct('%') || cursor.at_punct('?') => {
+            diagnostics.report(sigil, format!("a field needs a name in front of its value: write `name = {sigil}…`"));
         }
         Some(token) => {
             let shown = abbreviate(token);

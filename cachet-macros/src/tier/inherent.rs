@@ -9,7 +9,7 @@ mod read;
 use proc_macro2::{Ident, TokenStream};
 
 use super::arguments::Arguments;
-use super::model::{Header, compact};
+use super::model::{Header, TierImpl, compact};
 use crate::diag::{Diagnostics, did_you_mean};
 
 pub(super) use self::expand::tier;
@@ -81,6 +81,8 @@ pub(super) struct Method {
     cfg: TokenStream,
     /// It is an `async fn`, or returns `impl Future`.
     is_awaited: bool,
+    /// `&self`, as it was written.
+    receiver: TokenStream,
     /// The types of what it takes beside `&self`; `None` if it cannot be called.
     parameters: Option<Vec<TokenStream>>,
     /// The type it returns, or its name if it returns nothing.
@@ -96,10 +98,16 @@ impl Method {
             name,
             cfg: TokenStream::new(),
             is_awaited: false,
+            receiver: TokenStream::new(),
             parameters: None,
             output: TokenStream::new(),
         }
     }
+}
+
+/// Stands for a trait impl that cannot be kept, so that no other error follows.
+pub(super) fn unwritten(model: &TierImpl) -> TokenStream {
+    tier(&Kind::ALL.map(Method::absent), model)
 }
 
 /// Gives the header the types that a trait impl would have in its trait; `None` if they are not known.
@@ -145,18 +153,19 @@ fn report_missing(kind: Kind, functions: &[read::Function], header: &Header, dia
     let name = kind.name();
     let self_type = compact(&header.self_type);
     let is_other = |function: &&read::Function| Kind::ALL.iter().all(|kind| function.name != kind.name());
-    let habit = functions.iter().filter(is_other).find(|function| {
+    let meant = functions.iter().filter(is_other).find(|function| {
         let given = function.name.to_string();
-        kind.habits().contains(&given.as_str()) || did_you_mean(&given, &[name]).is_some()
+        match Kind::ALL.iter().find(|kind| kind.habits().contains(&given.as_str())) {
+            Some(habit) => *habit == kind,
+            None => did_you_mean(&given, &[name]).is_some(),
+        }
     });
-    match habit {
-        Some(other) => {
-            diagnostics.report(&other.name, format!("`impl {self_type}` has no `{name}`; did you mean this one?"));
-        }
-        None => {
-            let signature = kind.signature(header);
-            diagnostics
-                .report(&header.self_type, format!("`impl {self_type}` has no `{name}`; write `{signature}`"));
-        }
+    if let Some(meant) = meant {
+        let given = &meant.name;
+        let message = format!("`impl {self_type}` has no `{name}`; did you mean `{name}` instead of `{given}`?");
+        diagnostics.report(given, message);
+    } else {
+        let signature = kind.signature(header);
+        diagnostics.report(&header.self_type, format!("`impl {self_type}` has no `{name}`; write `{signature}`"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the expansion of one `#[cache_tier]` is made from.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::LitStr;
 
@@ -17,8 +17,21 @@ pub(super) struct Header {
     pub(super) value: TokenStream,
     pub(super) self_type: TokenStream,
     pub(super) where_clause: TokenStream,
+    /// Where the parts of the user's trait impl are.
+    pub(super) places: Option<Places>,
     /// What stands in the braces of an inherent impl, which has no key and value type of its own.
     pub(super) inherent_body: Option<TokenStream>,
+}
+
+/// Where the header of the sibling is put, part by part: exactly where the user's is.
+///
+/// It makes what rustc says of the header's types the same for both impls, so that it says it once.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    pub(super) impl_token: Span,
+    /// The first and the last token.
+    pub(super) trait_path: [Span; 2],
+    pub(super) body: Span,
 }
 
 /// How one recorded value is turned into a field.
@@ -58,7 +71,7 @@ impl TierImpl {
                 }
                 name
             }
-            (None, Some(derived)) => LitStr::new(&derived, proc_macro2::Span::mixed_site()),
+            (None, Some(derived)) => LitStr::new(&derived, Span::mixed_site()),
             (None, None) => {
                 if !arguments.name_attempted {
                     let shown = compact(&header.self_type);
@@ -67,7 +80,7 @@ impl TierImpl {
                         format!("no tier name can be taken from `{shown}`; add `name = \"…\"`"),
                     );
                 }
-                LitStr::new("tier", proc_macro2::Span::mixed_site())
+                LitStr::new("tier", Span::mixed_site())
             }
         };
         Self { header, arguments, name }

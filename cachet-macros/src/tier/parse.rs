@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
 
-use super::model::{Header, compact};
+use super::model::{Header, Places, compact};
 use crate::diag::Diagnostics;
 use crate::tokens::{Cursor, as_group, as_ident, flatten, is_ident, is_joint, is_punct, split_types};
 
@@ -35,11 +35,8 @@ pub(super) fn item(item: TokenStream, attribute: Span, diagnostics: &mut Diagnos
     let body = cursor.take(|token| as_group(token, Delimiter::Brace));
 
     let self_type: TokenStream = self_type.into_iter().collect();
-    let arguments = if is_inherent {
-        Some(<_>::default())
-    } else {
-        trait_arguments(&trait_path, &self_type, diagnostics)
-    };
+    let arguments =
+        if is_inherent { Some(<_>::default()) } else { trait_arguments(&trait_path, &self_type, diagnostics) };
     let expanded_once = attributes.judge(attribute, body.as_ref().map(proc_macro2::Group::stream), diagnostics);
     let (key, value) = arguments?;
     if body.is_none() || self_type.is_empty() || !expanded_once {
@@ -47,12 +44,31 @@ pub(super) fn item(item: TokenStream, attribute: Span, diagnostics: &mut Diagnos
     }
     Some(Header {
         shared_attributes: attributes.shared,
+        places: places(&impl_token, &generics, &trait_path, body.as_ref()).filter(|_| !is_inherent),
         generics: if generics.is_empty() { no_generics(&impl_token) } else { generics.into_iter().collect() },
         key,
         value,
         self_type,
         where_clause: where_clause.into_iter().collect(),
         inherent_body: body.filter(|_| is_inherent).map(|body| body.stream()),
+    })
+}
+
+/// Not where lifetimes are declared: clippy has lints about them, and would say everything twice.
+fn places(
+    impl_token: &TokenTree,
+    generics: &[TokenTree],
+    trait_path: &[TokenTree],
+    body: Option<&proc_macro2::Group>,
+) -> Option<Places> {
+    if flatten(generics.iter().cloned()).iter().any(|token| is_punct(Some(token), '\'')) {
+        return None;
+    }
+    let path = flatten(trait_path.iter().cloned());
+    Some(Places {
+        impl_token: impl_token.span(),
+        trait_path: [path.first()?.span(), path.last()?.span()],
+        body: body?.span(),
     })
 }
 
@@ -105,14 +121,7 @@ impl Attributes {
 
     fn add(&mut self, hash: Option<&TokenTree>, group: &proc_macro2::Group) {
         let mut inner = Cursor::new(group.stream());
-        let mut name = None;
-        while let Some(ident) = inner.take(as_ident) {
-            name = Some(ident);
-            while inner.at_punct(':') {
-                inner.bump();
-            }
-        }
-        let Some(name) = name else { return };
+        let Some(name) = last_segment(&mut inner) else { return };
         let whole = || hash.cloned().into_iter().chain([TokenTree::from(group.clone())]).collect::<TokenStream>();
         if name == "cache_tier" {
             self.again.get_or_insert_with(whole);
@@ -133,7 +142,7 @@ impl Attributes {
                               and boxing changes their signatures";
         if let Some(async_trait) = &self.async_trait {
             diagnostics.report(async_trait, REMOVE);
-        } else if body.is_some_and(was_boxed) {
+        } else if body.is_some_and(has_boxed_methods) {
             diagnostics.report_at(attribute, REMOVE);
         }
         if let Some(again) = &self.again {
@@ -143,8 +152,41 @@ impl Attributes {
     }
 }
 
-/// Whether an `#[async_trait]` above us has already rewritten the methods.
-fn was_boxed(body: TokenStream) -> bool {
+/// The name of an attribute, without the path in front of it.
+fn last_segment(attribute: &mut Cursor) -> Option<Ident> {
+    let mut name = None;
+    while let Some(ident) = attribute.take(as_ident) {
+        name = Some(ident);
+        while attribute.at_punct(':') {
+            attribute.bump();
+        }
+    }
+    name
+}
+
+/// The item without the `#[async_trait]` below us, which is refused already and has only errors to add.
+pub(super) fn without_async_trait(item: TokenStream) -> TokenStream {
+    let mut cursor = Cursor::new(item);
+    let mut kept = Vec::new();
+    while cursor.at_punct('#')
+        && let Some(group) = cursor.nth(1).and_then(|token| as_group(token, Delimiter::Bracket))
+    {
+        let attribute = [cursor.bump(), cursor.bump()];
+        if last_segment(&mut Cursor::new(group.stream())).is_none_or(|name| name != "async_trait") {
+            kept.extend(attribute.into_iter().flatten());
+        }
+    }
+    kept.extend(std::iter::from_fn(|| cursor.bump()));
+    kept.into_iter().collect()
+}
+
+/// Whether an `#[async_trait]` above us has already rewritten the methods of the impl.
+pub(super) fn was_boxed(item: &TokenStream) -> bool {
+    let last = item.clone().into_iter().last();
+    last.and_then(|token| as_group(&token, Delimiter::Brace)).is_some_and(|body| has_boxed_methods(body.stream()))
+}
+
+fn has_boxed_methods(body: TokenStream) -> bool {
     let mut previous = None;
     body.into_iter().any(|token| {
         let found = is_joint(previous.as_ref(), '\'') && is_ident(Some(&token), "async_trait");
@@ -188,10 +230,15 @@ fn take_modifiers(cursor: &mut Cursor) -> Vec<Ident> {
 
 fn report_not_an_impl(cursor: &mut Cursor, modifiers: Vec<Ident>, attribute: Span, diagnostics: &mut Diagnostics) {
     let Some(keyword) = cursor.take(as_ident) else {
+        if let Some(keyword) = modifiers.iter().find(|modifier| *modifier == "extern") {
+            diagnostics.report(keyword, format!("{GOES_ON} …`, not on an `extern` block"));
+            return;
+        }
         let place = cursor.peek().map_or(attribute, TokenTree::span);
         diagnostics.report_at(place, format!("{GOES_ON} …`; there is no impl here"));
         return;
     };
+    let is_call = cursor.at_punct('!');
     let name = cursor.take(as_ident);
     let kind = match keyword.to_string().as_str() {
         "struct" | "enum" | "union" | "type" => {
@@ -206,6 +253,9 @@ fn report_not_an_impl(cursor: &mut Cursor, modifiers: Vec<Ident>, attribute: Spa
         "mod" => "a module",
         "static" | "const" => "a constant",
         "use" | "crate" => "an import",
+        "macro" => "a macro",
+        "macro_rules" if is_call => "a macro",
+        _ if is_call => "the call of a macro",
         _ => "something else",
     };
     let first = modifiers.into_iter().find(|modifier| modifier == "async" || modifier == "unsafe");
@@ -244,9 +294,8 @@ fn trait_arguments(
         }
         (None, _) => format!("{GOES_ON} {}`; the trait is missing here", compact(self_type)),
         (Some(_), _) if is_negative => "a negative impl has no methods that `#[cache_tier]` could observe".to_owned(),
-        (Some(last), _) if last == "CacheTier" => {
-            format!("`CacheTier` takes the key and the value type: write `CacheTier<K, V> for {}`", compact(self_type))
-        }
+        // rustc says what is missing.
+        (Some(last), _) if last == "CacheTier" => return None,
         (Some(other), _) => {
             format!("{GOES_ON} {}`; this is an impl of `{other}`", compact(self_type))
         }

@@ -1,3 +1,5 @@
+mod inherent;
+
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
 
@@ -87,10 +89,10 @@ fn all_arguments_arrive() {
                 }
             }
             fn record_fields(&self, recorder: &mut crate::rt::__private::FieldRecorder<'_>) {
-                match &(self.addr()) { value => { recorder.record_address(value); } }
-                match &(self.shard()) { value => { recorder.record("shard", value); } }
-                match &(f::<A, B>(|x, y| x)) { value => { recorder.record_display("a.b", value); } }
-                match &(self.d) { value => { recorder.record_debug("c d", value); } }
+                crate::rt::__private::AddressField::record(&(self.addr()), recorder);
+                crate::rt::__private::FieldValue::record(&(self.shard()), "shard", recorder);
+                crate::rt::__private::DisplayField::record(&(f::<A, B>(|x, y| x)), "a.b", recorder);
+                crate::rt::__private::DebugField::record(&(self.d), "c d", recorder);
             }
         }
     };
@@ -170,20 +172,15 @@ fn wrong_items_are_refused_and_kept() {
         ("mod m {}", format!("{ON} …`, not on a module")),
         ("const A: u8 = 1;", format!("{ON} …`, not on a constant")),
         ("use a::b;", format!("{ON} …`, not on an import")),
-        ("impl Disk<T> { fn f() {} }", format!("{ON} Disk<T>`; this is an inherent impl")),
         ("impl Clone for Disk {}", format!("{ON} Disk`; this is an impl of `Clone`")),
         ("impl a::From<u8> for Disk {}", format!("{ON} Disk`; this is an impl of `From`")),
         ("impl A<'a, V> for Disk {}", format!("{ON} Disk`; this is an impl of `A`")),
         ("impl A<K, Item = V> for Disk {}", format!("{ON} Disk`; this is an impl of `A`")),
         ("impl for Disk {}", format!("{ON} Disk`; the trait is missing here")),
-        (
-            "impl CacheTier for Disk {}",
-            "`CacheTier` takes the key and the value type: write `CacheTier<K, V> for Disk`".into(),
-        ),
-        (
-            "impl CacheTier<K> for Disk {}",
-            "`CacheTier` takes the key and the value type: write `CacheTier<K, V> for Disk`".into(),
-        ),
+        ("unsafe extern \"C\" {}", format!("{ON} …`, not on an `extern` block")),
+        ("pub macro m() {}", format!("{ON} …`, not on a macro")),
+        ("macro_rules! m { () => {} }", format!("{ON} …`, not on a macro")),
+        ("m!();", format!("{ON} …`, not on the call of a macro")),
         (
             "impl !CacheTier<K, V> for Disk {}",
             "a negative impl has no methods that `#[cache_tier]` could observe".into(),
@@ -217,6 +214,11 @@ fn async_trait_is_refused_on_either_side() {
     assert_eq!(message("", &below), text);
     let rewritten = "impl CacheTier<str, u8> for D { fn get<'life0, 'async_trait>() where Self: 'async_trait {} }";
     assert_eq!(message("", rewritten), text);
+    // What it has to do with the impl is not kept: rustc would have more to say about it.
+    let output = |item: &str| expand(TokenStream::new(), tokens(item)).to_string();
+    assert!(!output(&below).contains("async_trait ::"), "{}", output(&below));
+    assert!(output(&below).contains("async fn get"));
+    assert!(!output(rewritten).contains("life0"), "{}", output(rewritten));
 }
 
 #[test]
@@ -253,7 +255,9 @@ fn faulty_arguments_are_refused() {
         ("fields()", "`fields` is empty; write `fields(name = value)` or remove it".into()),
         ("fields(x)", "the field `x` needs a value: write `x = self.x`".into()),
         ("fields(self.x)", "a field needs a name and a value: write `name = value`".into()),
-        ("fields(%self.x)", "expected a field, for example `shard = self.shard()`, found `%`".into()),
+        ("fields(%self.x)", "a field needs a name in front of its value: write `name = %…`".into()),
+        ("fields(x: self.x)", "write `=` instead of `:`, for example `x = self.x`".into()),
+        ("name: \"disk\"", "write `=` instead of `:`, for example `name = \"disk\"`".into()),
         ("fields(x =)", "the field `x` needs a value behind this".into()),
         ("fields(x = ?)", "the field `x` needs a value behind this".into()),
         ("fields(x = self.)", "an expression cannot end with `.`".into()),
@@ -310,7 +314,7 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
         let item = if round % 3 == 1 { noise.stream(3) } else { noise.mutate(item.clone()) };
         let output = expand(args, item.clone());
         // Comparing texts costs more than expanding.
-        if round % 16 == 0 {
+        if round % 16 == 0 && !item.to_string().contains("async_trait") {
             assert!(starts_with(&output, &item), "{item}");
         }
         assert!(output.into_iter().count() >= item.clone().into_iter().count(), "{item}");

@@ -11,6 +11,7 @@ mod memory;
 mod model;
 mod names;
 mod panics;
+mod stampede;
 mod stats;
 mod telemetry;
 mod tiers;

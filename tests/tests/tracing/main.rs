@@ -4,6 +4,7 @@ mod events;
 mod filters;
 mod policies;
 mod spans;
+mod stampede;
 mod users;
 
 use std::time::Duration;

@@ -1,139 +1,279 @@
 //! Writes the `impl CacheTier` that calls the methods of an inherent impl; cannot fail.
+//!
+//! That the types of a method do not fit is said by rustc, and where the tokens are that do not fit together. So each
+//! conversion stands at the type that it is about, as if the user had written it there.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::quote_spanned;
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 
 use super::read::is_reference;
 use super::{Kind, Method};
+use crate::krate;
 use crate::tier::model::{Header, TierImpl};
 
 /// The impl of `CacheTier`.
 pub(in crate::tier) fn tier(methods: &[Method], model: &TierImpl) -> TokenStream {
     let here = Span::mixed_site();
     let Header { shared_attributes, generics, key, value, self_type, where_clause, .. } = &model.header;
-    let krate = &model.arguments.krate;
-    let callers = methods.iter().map(|method| caller(method, model));
-    let has_clear = methods.iter().any(|method| method.kind == Kind::Clear);
-    let no_clear = (!has_clear).then(|| {
-        quote_spanned! {here=>
-            async fn clear(&self) -> #krate::__private::adapt::Answer<()> {
-                #krate::__private::adapt::no_clear()
-            }
-        }
-    });
+    let runtime = Runtime::of(&model.arguments.krate);
+    let callers = methods.iter().map(|method| Caller { method, header: &model.header, runtime: &runtime }.write());
+    let no_clear = (!methods.iter().any(|method| method.kind == Kind::Clear)).then(|| no_clear(&runtime.krate));
+    let place = Place::of(&quote!(#key #value), None);
+    let tier = runtime.path(place, "CacheTier");
+    let (opening, closing) = (place.end(quote!(<)), place.end(quote!(>)));
     quote_spanned! {here=>
         #shared_attributes
         #[automatically_derived]
-        #[doc(hidden)]
-        impl #generics #krate::__private::adapt::CacheTier<#key, #value> for #self_type #where_clause {
+        impl #generics #tier #opening #key, #value #closing for #self_type #where_clause {
             #(#callers)*
             #no_clear
         }
     }
 }
 
-/// The method of `CacheTier` that calls one of the user's.
-fn caller(method: &Method, model: &TierImpl) -> TokenStream {
-    let here = Span::mixed_site();
-    let krate = &model.arguments.krate;
-    let Header { key, value, .. } = &model.header;
-    let Method { kind, cfg, name, .. } = method;
-    let name = Ident::new(kind.name(), located(name.span()));
-    let (parameters, answer) = match kind {
-        Kind::Get => (
-            quote_spanned!(here=> , key: &#key),
-            quote_spanned!(here=> ::core::option::Option<#krate::__private::adapt::CacheEntry<#value>>),
-        ),
-        Kind::Insert => (
-            quote_spanned! {here=>
-                , key: <#key as #krate::__private::adapt::ToOwned>::Owned,
-                entry: #krate::__private::adapt::CacheEntry<#value>
-            },
-            quote_spanned!(here=> #krate::__private::adapt::InsertOutcome),
-        ),
-        Kind::Invalidate => (quote_spanned!(here=> , key: &#key), quote_spanned!(here=> ())),
-        Kind::Clear => (TokenStream::new(), quote_spanned!(here=> ())),
-        Kind::Len => {
-            (TokenStream::new(), quote_spanned!(here=> ::core::option::Option<::core::primitive::u64>))
-        }
-    };
-    let body = match &method.parameters {
-        Some(types) => call(method, types, model),
-        None => quote_spanned!(here=> ::core::unimplemented!()),
-    };
-    quote_spanned! {here=>
-        #cfg
-        async fn #name(&self #parameters) -> #krate::__private::adapt::Answer<#answer> {
-            #body
+/// Does not hold `self`, so that it is `Send` whatever the type is: others have errors to say about that.
+fn no_clear(krate: &TokenStream) -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        fn clear(
+            &self,
+        ) -> impl ::core::future::Future<Output = #krate::__private::adapt::Answer<()>> + ::core::marker::Send {
+            ::core::future::ready(#krate::__private::adapt::no_clear())
         }
     }
 }
 
-fn call(method: &Method, types: &[TokenStream], model: &TierImpl) -> TokenStream {
-    let here = Span::mixed_site();
-    let krate = &model.arguments.krate;
-    let Header { key, value, .. } = &model.header;
-    let name = Ident::new(method.kind.name(), located(method.name.span()));
-    let awaited = method.is_awaited.then(|| quote_spanned!(here=> .await));
-    let borrowed = |ty: &TokenStream, from: TokenStream| {
-        spread(quote_spanned!(here=> #krate::__private::adapt::BorrowedKey::<#key>::of(#from)), ty)
-    };
-    let arguments = match (method.kind, types) {
-        (Kind::Get | Kind::Invalidate, [ty]) => borrowed(ty, quote_spanned!(here=> key)),
-        (Kind::Insert, [ty, _]) => {
-            let key = if is_reference(ty) {
-                let from = quote_spanned!(here=> #krate::__private::adapt::Borrow::<#key>::borrow(&key));
-                borrowed(ty, from)
-            } else {
-                spread(quote_spanned!(here=> #krate::__private::adapt::OwnedKey::of(key)), ty)
-            };
-            quote_spanned!(here=> #key, entry)
-        }
-        _ => TokenStream::new(),
-    };
-    let conversion = match method.kind {
-        Kind::Get => quote_spanned!(here=> Found::<#value>::found),
-        Kind::Insert => quote_spanned!(here=> Inserted::inserted),
-        Kind::Invalidate => quote_spanned!(here=> Invalidated::invalidated),
-        Kind::Clear => quote_spanned!(here=> Cleared::cleared),
-        Kind::Len => quote_spanned!(here=> Counted::counted),
-    };
-    let arguments = if arguments.is_empty() { arguments } else { quote_spanned!(here=> , #arguments) };
-    let call = spread(quote_spanned!(here=> Self::#name(self #arguments) #awaited), &method.output);
-    let converted = spread(quote_spanned!(here=> #krate::__private::adapt::#conversion(#call)), &method.output);
-    let failure = spread(quote_spanned!(here=> #krate::__private::adapt::Failure::failure), &method.output);
-    let answer = quote_spanned!(here=> ::core::result::Result::map_err(#converted, #failure));
-    if let (Kind::Insert, [_, entry]) = (method.kind, types) {
-        let stored = spread(quote_spanned!(here=> #krate::__private::adapt::Stored::<#value>::of(entry)), entry);
-        return quote_spanned! {here=>
-            match #stored {
-                ::core::option::Option::Some(entry) => #answer,
-                ::core::option::Option::None => #krate::__private::adapt::cannot_keep(),
-            }
+/// A method of `CacheTier` that calls one of the user's.
+struct Caller<'a> {
+    method: &'a Method,
+    header: &'a Header,
+    runtime: &'a Runtime,
+}
+
+impl Caller<'_> {
+    fn write(&self) -> TokenStream {
+        let here = Span::mixed_site();
+        let Method { kind, cfg, name, receiver, parameters, .. } = self.method;
+        let Header { value, .. } = self.header;
+        let krate = &self.runtime.krate;
+        let receiver = self.place(receiver).put(quote!(&self));
+        let taken = self.taken();
+        let answer = match kind {
+            Kind::Get => quote_spanned!(here=> ::core::option::Option<#krate::__private::adapt::CacheEntry<#value>>),
+            Kind::Insert => quote_spanned!(here=> #krate::__private::adapt::InsertOutcome),
+            Kind::Invalidate | Kind::Clear => quote_spanned!(here=> ()),
+            Kind::Len => quote_spanned!(here=> ::core::option::Option<::core::primitive::u64>),
         };
+        let place = self.output();
+        let returned = self.runtime.path(place, "Answer");
+        let (opening, closing) = (place.end(quote!(<)), place.end(quote!(>)));
+        let body = parameters
+            .as_ref()
+            .map_or_else(|| quote_spanned!(here=> ::core::unimplemented!()), |types| self.body(types));
+        quote_spanned! {here=>
+            #cfg
+            async fn #name(#receiver #taken) -> #returned #opening #answer #closing {
+                #body
+            }
+        }
     }
-    answer
+
+    /// The parameters as the trait has them.
+    fn taken(&self) -> TokenStream {
+        let here = Span::mixed_site();
+        let Header { key: key_type, value, .. } = self.header;
+        let krate = &self.runtime.krate;
+        let (key, entry) = (self.local("key"), self.local("entry"));
+        match self.method.kind {
+            Kind::Get | Kind::Invalidate => quote_spanned!(here=> , #key: &#key_type),
+            Kind::Insert => {
+                let types = self.method.parameters.as_deref().unwrap_or_default();
+                let place = self.place(types.first().unwrap_or(&TokenStream::new()));
+                let (opening, owned) = (place.put(quote!(<)), self.runtime.path(place, "ToOwned"));
+                let closing = place.end(quote!(>::Owned));
+                quote_spanned! {here=>
+                    , #key: #opening #key_type as #owned #closing, #entry: #krate::__private::adapt::CacheEntry<#value>
+                }
+            }
+            Kind::Clear | Kind::Len => TokenStream::new(),
+        }
+    }
+
+    fn body(&self, types: &[TokenStream]) -> TokenStream {
+        let here = Span::mixed_site();
+        let Header { value, .. } = self.header;
+        match (self.method.kind, types) {
+            (Kind::Get, [key]) => {
+                let told = self.told("Lookup", &self.borrowed(key, &TokenStream::new()));
+                let (place, found) = (self.output(), self.local("found"));
+                let convert = place.end(quote!(>::into_entry));
+                let mut entry = self.runtime.path(place, "Stored");
+                entry.extend(quote_spanned!(here=> ::<#value #convert));
+                entry.extend([place.parenthesise(place.whole(quote!(#found)))]);
+                self.answer(
+                    &told,
+                    &quote_spanned! {here=>
+                        match #found {
+                            ::core::option::Option::Some(#found) => ::core::option::Option::Some(#entry),
+                            ::core::option::Option::None => ::core::option::Option::None,
+                        }
+                    },
+                )
+            }
+            (Kind::Insert, [key, entry]) => {
+                let key = if is_reference(key) {
+                    self.borrowed(key, &quote!(&))
+                } else {
+                    let place = self.place(key);
+                    let owned = self.local("key");
+                    self.call(place, "OwnedKey::of", place.whole(quote!(#owned)))
+                };
+                let place = self.place(entry);
+                let entry = self.local("entry");
+                let stored = self.call(place, "Stored::of", place.whole(quote!(#entry)));
+                let told = self.told("Insertion", &quote_spanned!(here=> #key, #entry));
+                let answer = self.answer(&told, &self.local("found").to_token_stream());
+                let krate = &self.runtime.krate;
+                quote_spanned! {here=>
+                    match #stored {
+                        ::core::option::Option::Some(#entry) => #answer,
+                        ::core::option::Option::None => #krate::__private::adapt::UNKEPT,
+                    }
+                }
+            }
+            (kind, types) => {
+                let arguments = types.first().map(|key| self.borrowed(key, &TokenStream::new())).unwrap_or_default();
+                let told = self.told(if kind == Kind::Len { "EntryCount" } else { "Removal" }, &arguments);
+                self.answer(&told, &self.local("found").to_token_stream())
+            }
+        }
+    }
+
+    /// Calls the user's method, and `told` of the trait that understands what it returns.
+    fn told(&self, understood_by: &str, arguments: &TokenStream) -> TokenStream {
+        let place = self.output();
+        let name = &self.method.name;
+        let receiver = place.end(quote!(self));
+        let arguments = if arguments.is_empty() { receiver } else { quote!(#receiver, #arguments) };
+        let mut returned = place.put(quote!(Self::#name));
+        returned.extend([place.parenthesise(arguments)]);
+        if self.method.is_awaited {
+            returned.extend(place.end(quote!(.await)));
+        }
+        self.call(place, &format!("{understood_by}::told"), returned)
+    }
+
+    /// What the method told, with its error as one of the cache's.
+    fn answer(&self, told: &TokenStream, found: &TokenStream) -> TokenStream {
+        let place = self.output();
+        let (success, error) = (self.local("found"), self.local("error"));
+        let failure = self.call(place, "Failure::into_error", place.whole(quote!(#error)));
+        quote_spanned! {Span::mixed_site()=>
+            match #told {
+                ::core::result::Result::Ok(#success) => ::core::result::Result::Ok(#found),
+                ::core::result::Result::Err(#error) => ::core::result::Result::Err(#failure),
+            }
+        }
+    }
+
+    /// The key for a method that takes it by reference.
+    fn borrowed(&self, key_type: &TokenStream, reference: &TokenStream) -> TokenStream {
+        let place = self.place(key_type);
+        let (key, tier_key) = (self.local("key"), &self.header.key);
+        let mut borrow = self.runtime.path(place, "Borrow");
+        let (opening, closing) = (place.end(quote!(::<)), place.end(quote!(>::borrow)));
+        borrow.extend(quote!(#opening #tier_key #closing));
+        borrow.extend([place.parenthesise(place.end(quote!(#reference #key)))]);
+        self.call(place, "BorrowedKey::of", borrow)
+    }
+
+    /// The call of a function of the runtime.
+    fn call(&self, place: Place, function: &str, arguments: TokenStream) -> TokenStream {
+        let mut call = self.runtime.path(place, function);
+        call.extend([place.parenthesise(arguments)]);
+        call
+    }
+
+    /// A variable. All of a method's share its hygiene, wherever they stand.
+    fn local(&self, name: &str) -> Ident {
+        Ident::new(name, self.method.name.span())
+    }
+
+    fn place(&self, written: &TokenStream) -> Place {
+        Place::of(written, Some(self.method.name.span()))
+    }
+
+    /// Where the method says what it returns.
+    fn output(&self) -> Place {
+        self.place(&self.method.output)
+    }
 }
 
-fn located(user: Span) -> Span {
-    Span::mixed_site().located_at(user)
+/// Where the user wrote something, from its first token to its last.
+#[derive(Clone, Copy)]
+struct Place {
+    first: Span,
+    last: Span,
 }
 
-/// Puts an expression where `place` is: the first token where it begins, all others where it ends.
-fn spread(tokens: TokenStream, place: &TokenStream) -> TokenStream {
-    let mut ends = place.clone().into_iter();
-    let Some(first) = ends.next() else { return tokens };
-    let last = ends.last().map_or_else(|| first.span(), |last| last.span());
-    tokens
-        .into_iter()
-        .enumerate()
-        .map(|(at, mut token)| {
-            let user = if at == 0 { first.span() } else { last };
-            token.set_span(token.span().located_at(user));
+impl Place {
+    /// `hygiene` is what locals of the same method have, and stands in for what was not written at all.
+    fn of(written: &TokenStream, hygiene: Option<Span>) -> Self {
+        let mut spans = written.clone().into_iter().map(|token| token.span());
+        let first = spans.next().or(hygiene).unwrap_or_else(Span::mixed_site);
+        let last = spans.last().unwrap_or(first);
+        let hygiene = hygiene.unwrap_or(first);
+        Self { first: first.resolved_at(hygiene), last: last.resolved_at(hygiene) }
+    }
+
+    /// Tokens that go from the first to the last place.
+    fn put(self, tokens: TokenStream) -> TokenStream {
+        let mut place = self.first;
+        let put = |mut token: TokenTree| {
+            token.set_span(std::mem::replace(&mut place, self.last));
             token
-        })
-        .collect()
+        };
+        tokens.into_iter().map(put).collect()
+    }
+
+    /// Tokens behind such ones.
+    fn end(self, tokens: TokenStream) -> TokenStream {
+        Self { first: self.last, ..self }.put(tokens)
+    }
+
+    fn parenthesise(self, inside: TokenStream) -> TokenTree {
+        let mut group = Group::new(Delimiter::Parenthesis, inside);
+        group.set_span(self.last);
+        group.into()
+    }
+
+    /// A single token as an expression that is as wide as the place.
+    fn whole(self, token: TokenStream) -> TokenStream {
+        let mut whole = self.put(quote!(::core::convert::identity));
+        whole.extend([self.parenthesise(self.end(token))]);
+        whole
+    }
 }
 
-#[allow(dead_code)]
-fn unused(_: TokenTree) {}
+/// Where the runtime is found.
+struct Runtime {
+    krate: TokenStream,
+    is_default: bool,
+}
+
+impl Runtime {
+    fn of(krate: &TokenStream) -> Self {
+        Self { krate: krate.clone(), is_default: krate.to_string() == krate::default_path().to_string() }
+    }
+
+    /// The path of something in `adapt`. A path that the user gave keeps its hygiene: it may begin with `$crate`.
+    fn path(&self, place: Place, names: &str) -> TokenStream {
+        let names = names.split("::").map(|name| Ident::new(name, place.last));
+        let own = place.end(quote!(::__private::adapt #(::#names)*));
+        let krate = self.krate.clone().into_iter().enumerate().map(|(at, mut token)| {
+            let user = if at == 0 { place.first } else { place.last };
+            token.set_span(if self.is_default { user } else { token.span().located_at(user) });
+            token
+        });
+        krate.chain(own).collect()
+    }
+}

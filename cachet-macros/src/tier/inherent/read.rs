@@ -13,6 +13,7 @@ pub(super) struct Function {
     pub(super) name: Ident,
     pub(super) cfg: TokenStream,
     modifiers: Vec<Ident>,
+    generics: Vec<TokenTree>,
     parameters: Group,
     output: TokenStream,
 }
@@ -32,7 +33,7 @@ pub(super) fn functions(body: TokenStream) -> Vec<Function> {
             TokenTree::Ident(modifier) => modifiers.push(modifier.clone()),
             TokenTree::Punct(hash) if hash.as_char() == '#' => {
                 let attribute = cursor.take(|token| as_group(token, Delimiter::Bracket));
-                if let Some(attribute) = attribute.filter(|attribute| is_cfg(attribute)) {
+                if let Some(attribute) = attribute.filter(is_cfg) {
                     cfg.extend(quote!(#hash #attribute));
                 }
             }
@@ -54,7 +55,7 @@ fn is_cfg(attribute: &Group) -> bool {
 
 fn function(cursor: &mut Cursor, cfg: TokenStream, modifiers: Vec<Ident>) -> Option<Function> {
     let name = cursor.take(as_ident)?;
-    cursor.take_generics();
+    let generics = cursor.take_generics();
     let parameters = cursor.take(|token| as_group(token, Delimiter::Parenthesis))?;
     let ends = |token: &TokenTree| {
         is_ident(Some(token), "where") || is_punct(Some(token), ';') || as_group(token, Delimiter::Brace).is_some()
@@ -67,96 +68,119 @@ fn function(cursor: &mut Cursor, cfg: TokenStream, modifiers: Vec<Ident>) -> Opt
     }
     cursor.take_type_until(|token| as_group(token, Delimiter::Brace).is_some() || is_punct(Some(token), ';'));
     cursor.bump();
-    Some(Function { name, cfg, modifiers, parameters, output })
+    Some(Function { name, cfg, modifiers, generics, parameters, output })
 }
 
 impl Function {
-    fn is(&self, modifier: &str) -> bool {
-        self.modifiers.iter().any(|given| given == modifier)
-    }
-
-    /// The function as one of the tier's methods. What its types are is not judged here.
+    /// The function as one of the tier's methods. Whether its types fit is not judged here.
     pub(super) fn judge(&self, kind: Kind, header: &Header, diagnostics: &mut Diagnostics) -> Method {
         let returns_future = is_ident(self.output.clone().into_iter().next().as_ref(), "impl");
+        let mut parameters = split_types(flatten(self.parameters.stream())).into_iter();
+        let receiver = parameters.next().unwrap_or_default();
+        let types: Vec<_> = parameters.map(type_of).collect();
+        let fault = self.fault(kind, &receiver, &types, header);
+        let is_sound = fault.is_none();
+        if let Some((place, message)) = fault {
+            diagnostics.report(place, message);
+        }
         Method {
             kind,
             name: self.name.clone(),
             cfg: self.cfg.clone(),
             is_awaited: self.is("async") || returns_future,
-            parameters: self.judge_parameters(kind, header, diagnostics),
+            receiver: receiver.into_iter().collect(),
+            parameters: is_sound.then_some(types),
             output: if self.output.is_empty() { self.name.to_token_stream() } else { self.output.clone() },
         }
     }
 
-    fn judge_parameters(&self, kind: Kind, header: &Header, diagnostics: &mut Diagnostics) -> Option<Vec<TokenStream>> {
+    fn is(&self, modifier: &str) -> bool {
+        self.modifiers.iter().any(|given| given == modifier)
+    }
+
+    /// Why the cache could not call it, and where that is.
+    fn fault(
+        &self,
+        kind: Kind,
+        receiver: &[TokenTree],
+        types: &[TokenStream],
+        header: &Header,
+    ) -> Option<(TokenStream, String)> {
         let name = kind.name();
         let write = || format!("write `{}`", kind.signature(header));
         if let Some(modifier) = self.modifiers.iter().find(|modifier| *modifier == "unsafe") {
-            diagnostics.report(modifier, format!("`{name}` cannot be `unsafe`: the cache calls it; {}", write()));
-            return None;
+            let message = format!("`{name}` cannot be `unsafe`: the cache calls it; {}", write());
+            return Some((modifier.to_token_stream(), message));
         }
-        let mut parameters = split_types(self.parameters.stream().into_iter().collect()).into_iter();
-        match parameters.next() {
-            Some(receiver) if is_shared_receiver(&receiver) => {}
-            Some(receiver) if mentions_self(&receiver) => {
-                let shown: TokenStream = receiver.into_iter().collect();
-                let advice = "the cache calls it from many tasks at once; write `&self`";
-                diagnostics.report(&shown, format!("`{name}` cannot take `{}`: {advice}", compact(&shown)));
-                return None;
-            }
-            _ => {
-                diagnostics.report(&self.name, format!("`{name}` has no `&self`; {}", write()));
-                return None;
-            }
+        if has_type_parameters(&self.generics) {
+            let message = format!("`{name}` cannot have type parameters: the cache would not know what they are");
+            return Some((self.generics.iter().cloned().collect(), message));
         }
-        let types: Vec<_> = parameters.map(type_of).collect();
-        if types.len() != kind.parameters().len() {
-            let expected = expected(kind);
-            let place = types.get(kind.parameters().len()).unwrap_or(&self.name.to_token_stream()).clone();
-            diagnostics.report(place, format!("`{name}` takes {expected}; {}", write()));
-            return None;
+        if !is_receiver(receiver) {
+            return Some((self.name.to_token_stream(), format!("`{name}` has no `&self`; {}", write())));
         }
-        if matches!(kind, Kind::Get | Kind::Invalidate) && types.first().is_some_and(|key| !is_reference(key)) {
-            diagnostics.report(types.first(), format!("`{name}` takes the key by reference: write `&{}`", compact(&header.key)));
-            return None;
+        if !is_shared(receiver) {
+            let shown: TokenStream = receiver.iter().cloned().collect();
+            let found = compact(&shown);
+            let message = format!("`{name}` cannot take `{found}`: the cache is shared by many tasks; write `&self`");
+            return Some((shown, message));
         }
-        Some(types)
+        let expected = kind.parameters();
+        if types.len() != expected.len() {
+            let place = types.get(expected.len()).cloned().unwrap_or_else(|| self.name.to_token_stream());
+            return Some((place, format!("`{name}` takes {}; {}", taken(expected), write())));
+        }
+        let [key, ..] = types else { return None };
+        if kind != Kind::Insert && !is_reference(key) {
+            let message = format!("`{name}` takes the key by reference: write `&{}`", compact(&header.key));
+            return Some((key.clone(), message));
+        }
+        None
     }
 }
 
+fn has_type_parameters(generics: &[TokenTree]) -> bool {
+    let [_, parameters @ .., _] = generics else { return false };
+    split_types(parameters.to_vec()).iter().any(|parameter| !is_punct(parameter.first(), '\''))
+}
+
 /// `` `&self`, the key and the value ``.
-fn expected(kind: Kind) -> String {
-    match kind.parameters() {
+fn taken(parameters: &[&str]) -> String {
+    match parameters {
         [] => "nothing but `&self`".to_owned(),
-        [one] => format!("`&self` and {one}"),
-        [first, second, ..] => format!("`&self`, {first} and {second}"),
+        [rest @ .., last] => format!("{} and {last}", [&["`&self`"], rest].concat().join(", ")),
     }
 }
 
 /// Whether a type is written as `&…`, and not as `&mut …`.
 pub(super) fn is_reference(ty: &TokenStream) -> bool {
-    let flat = flatten(ty.clone());
-    is_punct(flat.first(), '&') && !flat.iter().take(4).any(|token| is_ident(Some(token), "mut"))
+    is_shared(&flatten(ty.clone()))
 }
 
-/// `&self`, `&'a self`, `self: &Self`.
-fn is_shared_receiver(parameter: &[TokenTree]) -> bool {
-    let tokens: TokenStream = parameter.iter().cloned().collect();
-    mentions_self(parameter)
-        && (is_reference(&tokens) || is_ident(parameter.first(), "self") && is_reference(&type_of(parameter.to_vec())))
+/// `&…`, `&'a …`, also behind the name of a parameter.
+fn is_shared(tokens: &[TokenTree]) -> bool {
+    let ty = match tokens {
+        [TokenTree::Ident(_), TokenTree::Punct(colon), ty @ ..] if colon.as_char() == ':' => ty,
+        ty => ty,
+    };
+    match ty {
+        [and, quote, _, next, ..] if is_punct(Some(and), '&') && is_punct(Some(quote), '\'') => {
+            !is_ident(Some(next), "mut")
+        }
+        [and, next, ..] => is_punct(Some(and), '&') && !is_ident(Some(next), "mut"),
+        _ => false,
+    }
 }
 
-/// Whether it is a receiver of any kind.
-fn mentions_self(parameter: &[TokenTree]) -> bool {
-    let before_type = parameter.iter().take_while(|token| !is_punct(Some(token), ':'));
-    before_type.into_iter().any(|token| is_ident(Some(token), "self"))
+/// Whether it is `self` in any form.
+fn is_receiver(parameter: &[TokenTree]) -> bool {
+    parameter.iter().take_while(|token| !is_punct(Some(token), ':')).any(|token| is_ident(Some(token), "self"))
 }
 
 /// What stands behind the first single colon.
 fn type_of(parameter: Vec<TokenTree>) -> TokenStream {
-    let colon = (0..parameter.len()).find(|at| {
-        let is_colon = |at: usize| is_punct(parameter.get(at), ':');
-        is_colon(*at) && !is_colon(*at + 1) && !at.checked_sub(1).is_some_and(is_colon)
-    });
-    parameter.into_iter().skip(colon.map_or(0, |colon| colon + 1)).collect()
+    let is_colon = |at: usize| is_punct(parameter.get(at), ':');
+    let is_single = |at: &usize| is_colon(*at) && !is_colon(at + 1) && (*at == 0 || !is_colon(at - 1));
+    let behind = (0..parameter.len()).find(is_single).map_or(0, |colon| colon + 1);
+    parameter.into_iter().skip(behind).collect()
 }

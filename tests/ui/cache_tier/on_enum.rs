@@ -1,0 +1,9 @@
+use cachet::cache_tier;
+
+#[cache_tier]
+enum Store {
+    Memory,
+    Disk,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use cachet::cache_tier;
+
+#[cache_tier]
+unsafe extern "C" {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use cachet::cache_tier;
+
+macro_rules! store {
+    () => {};
+}
+
+#[cache_tier]
+store! {}
+
+fn main() {}

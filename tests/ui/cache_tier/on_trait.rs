@@ -1,0 +1,6 @@
+use cachet::cache_tier;
+
+#[cache_tier]
+pub trait Store {}
+
+fn main() {}

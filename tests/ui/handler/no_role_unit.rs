@@ -1,0 +1,6 @@
+use cachet::CacheEventHandler;
+
+#[derive(CacheEventHandler)]
+struct Metrics;
+
+fn main() {}

@@ -1,0 +1,15 @@
+use std::sync::atomic::AtomicU64;
+
+use cachet::CacheEventHandler;
+
+#[derive(CacheEventHandler)]
+struct Metrics {
+    #[cache_event(count(operation, tier = "l1"))]
+    hits: AtomicU64,
+}
+
+fn handler(_: impl CacheEventHandler) {}
+
+fn main() {
+    handler(None::<Metrics>);
+}

@@ -1,0 +1,16 @@
+use std::sync::atomic::AtomicU64;
+
+use cachet::CacheEventHandler;
+
+#[derive(CacheEventHandler)]
+struct Metrics {
+    #[cache_event(count(tier))]
+    #[cache_event(count(operation))]
+    hits: AtomicU64,
+}
+
+fn handler(_: impl CacheEventHandler) {}
+
+fn main() {
+    handler(None::<Metrics>);
+}

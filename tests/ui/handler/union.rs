@@ -1,0 +1,8 @@
+use cachet::CacheEventHandler;
+
+#[derive(CacheEventHandler)]
+union Metrics {
+    _word: u64,
+}
+
+fn main() {}

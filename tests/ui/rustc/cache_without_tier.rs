@@ -1,0 +1,5 @@
+use cachet::Cache;
+
+fn main() {
+    let _ = Cache::<str, u32>::builder("pages").build();
+}

@@ -1,0 +1,11 @@
+use cachet::{CacheEventHandler, CacheOperationEvent};
+
+#[derive(CacheEventHandler)]
+#[cache_event(on_operation = sinks::log)]
+struct Sink;
+
+impl Sink {
+    fn _log(&self, _: &CacheOperationEvent<'_>) {}
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use cachet::{CacheEventHandler, CacheOperationEvent};
+
+#[derive(CacheEventHandler)]
+#[cache_event(on_operation = log)]
+struct Sink;
+
+impl Sink {
+    fn log(&self, _: CacheOperationEvent<'_>) {}
+}
+
+fn main() {}

@@ -1,0 +1,5 @@
+
+#[derive(cachet::CacheEventHandler)]
+fn log() {}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use cachet::CacheEventHandler;
+
+struct Counters;
+
+#[derive(CacheEventHandler)]
+struct Metrics {
+    #[cache_event(forward)]
+    hits: Option<Counters>,
+}
+
+fn handler(_: impl CacheEventHandler) {}
+
+fn main() {
+    handler(None::<Metrics>);
+}
