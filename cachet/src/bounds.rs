@@ -2,6 +2,8 @@
 
 use std::hash::Hash;
 
+use crate::CacheEntry;
+
 /// What a cache can be keyed by, in the form in which keys are *looked up*.
 ///
 /// `K` is `str` rather than `String`, `[u8]` rather than `Vec<u8>`: a lookup then borrows, and allocates nothing.
@@ -48,3 +50,65 @@ pub trait Value: Clone + Send + Sync {}
 
 #[diagnostic::do_not_recommend]
 impl<V: Clone + Send + Sync> Value for V {}
+
+/// What can be stored in a cache of `V`: a `V`, or a [`CacheEntry<V>`](CacheEntry) that has a time to live of its own.
+///
+/// Implemented for everything that is `Into<CacheEntry<V>>`; never implemented by hand.
+///
+/// ```
+/// use cachet::{CacheEntry, IntoEntry};
+/// use std::time::Duration;
+///
+/// fn takes<E: IntoEntry<u32>>(entry: E) -> CacheEntry<u32> {
+///     entry.into_entry()
+/// }
+/// takes(36);
+/// takes(CacheEntry::expires_after(36, Duration::from_secs(5)));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a value of this cache, which holds `{V}`",
+    label = "expected `{V}` or `CacheEntry<{V}>`",
+    note = "a closure that returns a `Result` goes to `try_get_or_insert`, one that returns an `Option` to `optionally_get_or_insert`"
+)]
+pub trait IntoEntry<V> {
+    /// The entry.
+    fn into_entry(self) -> CacheEntry<V>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V, T: Into<CacheEntry<V>>> IntoEntry<V> for T {
+    fn into_entry(self) -> CacheEntry<V> {
+        self.into()
+    }
+}
+
+/// What an entry can be inserted under in a cache with keys `K`: anything that converts into the owned form of `K`, as
+/// `&str` does for `str`.
+///
+/// Implemented for everything that is `Into<K::Owned>`; never implemented by hand.
+///
+/// ```
+/// use cachet::IntoKey;
+///
+/// fn takes<Q: IntoKey<str>>(key: Q) -> String {
+///     key.into_key()
+/// }
+/// takes("ada");
+/// takes(String::from("ada"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key of this cache: its keys are `{K}`",
+    label = "expected something that converts into an owned `{K}`",
+    note = "a number needs its type, as in `insert(7_u64, …)`; of other keys, pass an owned or a cloned one"
+)]
+pub trait IntoKey<K: ToOwned + ?Sized> {
+    /// The key in its owned form.
+    fn into_key(self) -> K::Owned;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: ToOwned + ?Sized, T: Into<K::Owned>> IntoKey<K> for T {
+    fn into_key(self) -> K::Owned {
+        self.into()
+    }
+}

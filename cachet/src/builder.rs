@@ -189,9 +189,22 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     }
 }
 
-impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V, HasTier> {
-    /// Builds the cache.
-    pub fn build(self) -> Cache<K, V> {
+/// A builder that has all it needs; see [`CacheBuilder::build`].
+#[diagnostic::on_unimplemented(
+    message = "a cache needs at least one tier",
+    label = "no tier has been added",
+    note = "call `.tier(…)` before `.build()`, for example `.tier(Tier::memory(10_000))`"
+)]
+pub trait Complete {}
+
+impl Complete for HasTier {}
+
+impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
+    /// Builds the cache; possible once it has a [tier](Self::tier).
+    pub fn build(self) -> Cache<K, V>
+    where
+        S: Complete,
+    {
         let logs = if self.logs { Logs::new(self.span_policy, self.span_level) } else { Logs::off() };
         let telemetry = Arc::new(CacheTelemetry::new(self.name, self.clock, logs, self.handlers));
         let mut names = Vec::new();

@@ -130,8 +130,9 @@ impl<V> CacheEntry<V> {
 
     /// When the entry was inserted into the tier it came from, by the wall clock.
     ///
-    /// `None` on a fresh entry, and on entries of tiers that live in this process: those are judged by monotonic
-    /// time, which has no date.
+    /// Always there when the cache hands an entry to the [`insert`](crate::CacheTier::insert) of a tier, unless that tier is
+    /// declared `immediate`. `None` on a fresh entry, and on one that comes from the memory tier or from an `immediate`
+    /// one: those are judged by monotonic time, which has no date.
     pub fn inserted_at(&self) -> Option<SystemTime> {
         self.wall.get().map(|nanos| Wall(nanos).into())
     }
@@ -187,6 +188,12 @@ pub(crate) struct InProcessEntry<V> {
 
 #[cfg(feature = "memory")]
 impl<V> InProcessEntry<V> {
+    #[inline]
+    pub(crate) fn into_entry(self) -> CacheEntry<V> {
+        let Self { value, ttl, tick } = self;
+        CacheEntry { value, ttl, tick, wall: OptionalNanos::NONE }
+    }
+
     pub(crate) const fn metadata(&self) -> CacheEntry<()> {
         CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: OptionalNanos::NONE }
     }
@@ -202,14 +209,6 @@ impl<V> InProcessEntry<V> {
 impl<V> From<CacheEntry<V>> for InProcessEntry<V> {
     fn from(CacheEntry { value, ttl, tick, wall: _ }: CacheEntry<V>) -> Self {
         Self { value, ttl, tick }
-    }
-}
-
-#[cfg(feature = "memory")]
-impl<V> From<InProcessEntry<V>> for CacheEntry<V> {
-    #[inline]
-    fn from(InProcessEntry { value, ttl, tick }: InProcessEntry<V>) -> Self {
-        Self { value, ttl, tick, wall: OptionalNanos::NONE }
     }
 }
 

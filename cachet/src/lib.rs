@@ -212,15 +212,16 @@ pub use self::macros::{CacheEventHandler, cache_tier};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-pub use self::bounds::{Key, Value};
+pub use self::bounds::{IntoEntry, IntoKey, Key, Value};
 pub use self::builder::keys::RecordKeys;
-pub use self::builder::{CacheBuilder, HasTier, NoTier, Tier};
+pub use self::builder::{CacheBuilder, Complete, HasTier, NoTier, Tier};
 pub use self::cache::{Cache, Get};
 pub use self::clock::{Clock, ManualClock, Stopwatch};
 pub use self::entry::CacheEntry;
 pub use self::error::Error;
 pub use self::policy::InsertPolicy;
 pub use self::telemetry::span::SpanLevel;
+#[doc(inline)]
 pub use self::telemetry::{
     CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
     EvictionReporter, Interest, OperationOutcome, RequestId, RequestIdExt, SpanPolicy, TierOperation, TierOutcome,
@@ -240,6 +241,8 @@ pub use self::tier::{InstrumentedTier, ObservableTier};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__tier_descriptor as tier_descriptor;
+    #[cfg(feature = "logs")]
+    pub use crate::telemetry::span::Place;
     pub use crate::telemetry::span::{
         AddressField, DebugField, DisplayField, FieldRecorder, FieldValue, TierDescriptor,
     };

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
     ttl: Option<Duration>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
+    /// That the tier forgets when entries were inserted is worth saying once.
+    warned: AtomicBool,
 }
 
 impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
@@ -45,7 +48,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         telemetry: &Arc<CacheTelemetry>,
     ) -> Self {
         tier.attach(EvictionReporter::new(telemetry, &identity));
-        Self { tier, identity, ttl: config.ttl, policy: config.policy, telemetry: Arc::clone(telemetry) }
+        let telemetry = Arc::clone(telemetry);
+        Self { tier, identity, ttl: config.ttl, policy: config.policy, telemetry, warned: AtomicBool::new(false) }
     }
 
     /// Begins a call of the tier, which is reported if somebody listens.
@@ -124,6 +128,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
             return Freshness::Fresh(None);
         }
         let age = entry.age(&self.telemetry.clock, now);
+        if ttl.is_some() && age == Age::Unknown && !self.warned.swap(true, Ordering::Relaxed) {
+            self.telemetry.logs.age_unknown(&self.telemetry.name, &self.identity);
+        }
         let expired = ttl.is_some_and(|ttl| match age {
             Age::Known(age) => age > ttl,
             Age::Future | Age::Unknown => true,
@@ -176,7 +183,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
         let written = if accepted {
-            let insert = self.tier.insert(key, self.stamped(entry));
+            let insert = self.tier.insert(key, self.stamped(entry, origin));
             observed.run_in_order(origin, insert).await
         } else {
             Some(Ok(InsertOutcome::Rejected))
@@ -216,8 +223,10 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
 
     /// Stamps an entry that is about to be inserted, if its age will ever matter here.
     #[inline]
-    fn stamped(&self, mut entry: CacheEntry<V>) -> CacheEntry<V> {
-        if !T::IMMEDIATE || entry.is_stamped() || !self.is_eternal(&entry) {
+    fn stamped(&self, mut entry: CacheEntry<V>, origin: Origin<'_>) -> CacheEntry<V> {
+        // An entry with a deadline of its own was stamped when its insert began, for all tiers alike.
+        let has_begun = entry.has_ttl() && !matches!(origin, Origin::Promoted(_));
+        if !has_begun && (!T::IMMEDIATE || entry.is_stamped() || self.ttl.is_some()) {
             entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
         }
         entry
@@ -321,7 +330,7 @@ where
         }
         // The hot path: nothing to wait for, nobody to tell, nothing to undo.
         let _scope = call.operation.map(Operation::enter);
-        let store = || match poll_once(self.tier.insert(key, self.stamped(entry))) {
+        let store = || match poll_once(self.tier.insert(key, self.stamped(entry, origin))) {
             Some(Ok(outcome)) => Ok(outcome),
             Some(Err(error)) => Err(error.in_tier(&self.identity.name)),
             None => Err(self.not_immediate()),

@@ -14,7 +14,7 @@ use crate::fallback::Found;
 use crate::flight::{Flights, Joined};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{Origin, Step, settle};
-use crate::{CacheEntry, Error, Key, Value};
+use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up, and computes and stores it if there is none.
@@ -55,14 +55,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn get_or_insert<F, Fut, E>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
     where
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = E> + Send,
-        E: Into<CacheEntry<V>>,
+        E: IntoEntry<V>,
     {
-        let load = async move { Ok(Some(compute().await.into())) };
+        let load = async move { Ok(Some(compute().await.into_entry())) };
         settle!(self.start_compute(CacheOperation::GetOrInsert, key, load))?.ok_or_else(nothing)
     }
 
@@ -99,17 +98,16 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn try_get_or_insert<F, Fut, E, X>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
     where
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<E, X>> + Send,
-        E: Into<CacheEntry<V>>,
+        E: IntoEntry<V>,
         X: Into<Box<dyn StdError + Send + Sync>>,
     {
         let load = async move {
             match compute().await {
-                Ok(entry) => Ok(Some(entry.into())),
+                Ok(entry) => Ok(Some(entry.into_entry())),
                 Err(error) => Err(Error::load(error.into())),
             }
         };
@@ -143,14 +141,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn optionally_get_or_insert<F, Fut, E>(&self, key: &K, compute: F) -> Result<Option<CacheEntry<V>>, Error>
     where
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Option<E>> + Send,
-        E: Into<CacheEntry<V>>,
+        E: IntoEntry<V>,
     {
-        let load = async move { Ok(compute().await.map(Into::into)) };
+        let load = async move { Ok(compute().await.map(IntoEntry::into_entry)) };
         settle!(self.start_compute(CacheOperation::OptionallyGetOrInsert, key, load))
     }
 

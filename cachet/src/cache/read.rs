@@ -34,7 +34,6 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn contains(&self, key: &K) -> Result<bool, Error> {
         let found = settle!(self.start_contains(key));
         found.map(|entry| entry.is_some())

@@ -6,7 +6,7 @@ use std::future::Future;
 use super::{Cache, Ending, Inner, conclude};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
 use crate::tier::erased::{ErasedTier, Origin, Step, settle};
-use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers, at once, in place of whatever was there.
@@ -39,13 +39,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
-    #[must_use = "futures do nothing unless awaited"]
     pub fn insert<Q, E>(&self, key: Q, entry: E) -> impl Future<Output = Result<InsertOutcome, Error>> + Send
     where
-        Q: Into<K::Owned>,
-        E: Into<CacheEntry<V>>,
+        Q: IntoKey<K>,
+        E: IntoEntry<V>,
     {
-        let (key, entry) = (key.into(), entry.into());
+        let (key, entry) = (key.into_key(), entry.into_entry());
         async move { settle!(self.start_insert(key, entry)) }
     }
 
@@ -68,7 +67,6 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If some tier failed, its error, which names it; every tier has been tried.
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn invalidate(&self, key: &K) -> Result<(), Error> {
         settle!(self.start_invalidate(key))
     }
@@ -93,7 +91,6 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If some tier failed, its error, which names it; every tier has been tried.
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn clear(&self) -> Result<(), Error> {
         settle!(self.start_clear())
     }
@@ -115,7 +112,6 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If the first tier failed.
-    #[must_use = "futures do nothing unless awaited"]
     pub async fn len(&self) -> Result<Option<u64>, Error> {
         settle!(self.start_len())
     }

@@ -16,6 +16,8 @@ use self::silent as imp;
 use super::{RequestId, TierOperation};
 
 pub use self::field::{AddressField, DebugField, DisplayField, FieldValue};
+#[cfg(feature = "logs")]
+pub use self::imp::Place;
 pub use self::imp::{FieldRecorder, TierDescriptor};
 pub(crate) use self::imp::{Logs, Span, SpanLink};
 

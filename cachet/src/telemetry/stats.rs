@@ -107,7 +107,12 @@ impl Stats {
         self.0.tiers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tier(&self, cache: &str, tier: &str) -> TierStats {
+    /// The numbers of one tier, by the names of its cache and its own; `None` if nothing has been heard of it yet.
+    pub fn tier(&self, cache: &str, tier: &str) -> Option<TierStats> {
+        self.tiers().into_iter().find(|known| known.is(cache, tier))
+    }
+
+    fn tier_or_new(&self, cache: &str, tier: &str) -> TierStats {
         let find = |tiers: &[TierStats]| tiers.iter().find(|known| known.is(cache, tier)).cloned();
         if let Some(known) = find(&self.0.tiers.read().unwrap_or_else(PoisonError::into_inner)) {
             return known;
@@ -127,7 +132,7 @@ impl CacheEventHandler for Stats {
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
-        let tier = self.tier(event.cache(), event.tier());
+        let tier = self.tier_or_new(event.cache(), event.tier());
         tier.0.calls.count(event.operation() as usize, event.outcome() as usize);
         if let Some(duration) = event.duration() {
             tier.0.durations[event.operation() as usize].record(duration);

@@ -111,7 +111,7 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
 #[cache_tier(name = "memory", target = "cachet::tier", immediate, crate = crate)]
 impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTier<K, V, C> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
-        Ok(self.entries.get(key).map(|stored| stored.entry.into()))
+        Ok(self.entries.get(key).map(|stored| stored.entry.into_entry()))
     }
 
     async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {

@@ -13,14 +13,16 @@ mod callsites;
 mod fields;
 mod handle;
 
-pub use self::callsites::TierDescriptor;
+pub use self::callsites::{Place, TierDescriptor};
 use self::callsites::{enabled, operation_callsite, operation_event_callsites};
 pub use self::fields::FieldRecorder;
 use self::fields::as_i64;
 pub(crate) use self::handle::{Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierOutcome};
+use crate::telemetry::{
+    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierIdentity, TierOutcome,
+};
 
 /// What an event says of a failure, beside the fields that already say where it happened.
 fn causes(error: &Error) -> String {
@@ -141,7 +143,7 @@ impl Logs {
         if !open {
             return Span::none();
         }
-        let Some(metadata) = enabled(tier.descriptor.span) else { return Span::none() };
+        let Some(metadata) = enabled(tier.descriptor.span()) else { return Span::none() };
         let request_id = id(tier.request_id);
         let kind = if tier.descriptor.system.is_some() { "client" } else { "internal" };
         let operation = tier.operation.as_str();
@@ -173,11 +175,11 @@ impl Logs {
         operation: &Span,
     ) {
         let callsite = match event.outcome {
-            _ if event.error.is_some() => descriptor.warn,
+            _ if event.error.is_some() => descriptor.warn(),
             TierOutcome::Expired | TierOutcome::Rejected | TierOutcome::Superseded | TierOutcome::Evicted => {
-                descriptor.info
+                descriptor.info()
             }
-            _ => descriptor.debug,
+            _ => descriptor.debug(),
         };
         if !self.listening() {
             return;
@@ -266,6 +268,28 @@ impl Logs {
                 Some(&duration),
                 Some(&event.key()),
                 Some(&error_type),
+            ],
+        );
+    }
+
+    /// A tier with a time to live gave back an entry of which nobody knows when it was inserted.
+    pub(crate) fn age_unknown(self, cache: &Arc<str>, tier: &TierIdentity) {
+        let callsite =
+            crate::__callsite!(EVENT, "cache.tier", "cachet::event", WARN, ["message", "cache.name", "cache.tier"]);
+        if !self.listening() {
+            return;
+        }
+        let Some(metadata) = enabled(callsite) else { return };
+        let name = &*tier.name;
+        Span::none().event(
+            metadata,
+            &[
+                Some(&format_args!(
+                    "tier `{name}` gave an entry back without the time of its insertion, so its time to live counts it as \
+                     expired; keep the whole `CacheEntry`, or restore it with `with_inserted_at` (said once per tier)"
+                )),
+                Some(&&**cache),
+                Some(&name),
             ],
         );
     }

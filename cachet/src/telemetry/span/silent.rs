@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId};
+use crate::telemetry::{
+    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierIdentity,
+};
 
 /// What `#[cache_tier]` says of a tier.
 #[doc(hidden)]
@@ -109,6 +111,8 @@ impl Logs {
     }
 
     pub(crate) fn operation_event(self, _event: &CacheOperationEvent<'_>, _span: &Span) {}
+
+    pub(crate) fn age_unknown(self, _cache: &Arc<str>, _tier: &TierIdentity) {}
 
     pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _payload: &(dyn Any + Send)) {}
 }

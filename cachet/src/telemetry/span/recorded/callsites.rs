@@ -5,9 +5,11 @@
 
 use std::fmt;
 
-use tracing::Metadata;
-use tracing::callsite::{Callsite, DefaultCallsite};
+use tracing::callsite::{Callsite, DefaultCallsite, Identifier};
+use tracing::field::FieldSet;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing::metadata::Kind;
+use tracing::{Level, Metadata};
 
 use crate::telemetry::CacheOperation;
 use crate::telemetry::span::SpanLevel;
@@ -36,74 +38,127 @@ macro_rules! __callsite {
     }};
 }
 
-/// The fields of `cache.tier`, in the order in which [`Logs::tier_span`] passes their values; a tier's own follow.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __tier_span {
-    ($target:expr, $level:ident, [$($field:expr),*]) => {
-        $crate::__callsite!(SPAN, "cache.tier", $target, $level, [
-            "cache.name", "cache.tier", "cache.operation", "cache.request_id", "cache.fallback", "cache.key",
-            "otel.kind", "db.system.name", "server.address", "server.port",
-            "cache.outcome", "cache.hit", "cache.age_ms", "error.type", "otel.status_code"
-            $(, $field)*
-        ])
-    };
-}
-
-/// The fields of a tier's events, in the order in which [`Logs::tier_event`] passes their values.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __tier_event {
-    ($target:expr, $level:ident) => {
-        $crate::__callsite!(
-            EVENT,
-            "cache.tier",
-            $target,
-            $level,
-            [
-                "message",
-                "cache.name",
-                "cache.tier",
-                "cache.operation",
-                "cache.outcome",
-                "cache.request_id",
-                "cache.fallback",
-                "cache.hit",
-                "cache.age_ms",
-                "cache.duration_ns",
-                "cache.key",
-                "error.type",
-            ]
-        )
-    };
-}
-
 /// The static description of one tier; used by the expansion of `#[cache_tier]`.
+///
+/// One static, and one call that fills it: what every tier needs again costs compile time in every user's crate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tier_descriptor {
     (name = $name:literal, target = $target:expr, level = $level:ident, system = $system:expr, fields = [$($field:literal),* $(,)?] $(,)?) => {{
-        static DESCRIPTOR: $crate::__private::TierDescriptor = $crate::__private::TierDescriptor {
-            name: $name,
-            system: $system,
-            span: $crate::__tier_span!($target, $level, [$($field),*]),
-            warn: $crate::__tier_event!($target, WARN),
-            info: $crate::__tier_event!($target, INFO),
-            debug: $crate::__tier_event!($target, DEBUG),
-        };
+        static DESCRIPTOR: $crate::__private::TierDescriptor = $crate::__private::TierDescriptor::new(
+            &DESCRIPTOR,
+            $name,
+            $system,
+            &[
+                "cache.name", "cache.tier", "cache.operation", "cache.request_id", "cache.fallback", "cache.key",
+                "otel.kind", "db.system.name", "server.address", "server.port",
+                "cache.outcome", "cache.hit", "cache.age_ms", "error.type", "otel.status_code"
+                $(, $field)*
+            ],
+            $crate::__private::tracing::Level::$level,
+            $crate::__private::Place {
+                target: $target,
+                file: ::core::file!(),
+                line: ::core::line!(),
+                module: ::core::module_path!(),
+            },
+        );
         &DESCRIPTOR
     }};
 }
+
+/// The fields of a tier's events, in the order in which [`Logs::tier_event`] passes their values.
+const EVENT_FIELDS: &[&str] = &[
+    "message",
+    "cache.name",
+    "cache.tier",
+    "cache.operation",
+    "cache.outcome",
+    "cache.request_id",
+    "cache.fallback",
+    "cache.hit",
+    "cache.age_ms",
+    "cache.duration_ns",
+    "cache.key",
+    "error.type",
+];
 
 /// What `#[cache_tier]` says of a tier: its default name, and its own callsites.
 #[doc(hidden)]
 pub struct TierDescriptor {
     pub name: &'static str,
     pub system: Option<&'static str>,
-    pub span: &'static DefaultCallsite,
-    pub warn: &'static DefaultCallsite,
-    pub info: &'static DefaultCallsite,
-    pub debug: &'static DefaultCallsite,
+    span: Site,
+    warn: Site,
+    info: Site,
+    debug: Site,
+}
+
+/// Where a tier is, for its callsites.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub target: &'static str,
+    pub file: &'static str,
+    pub line: u32,
+    pub module: &'static str,
+}
+
+/// A callsite and its metadata, which refer to each other.
+struct Site {
+    callsite: DefaultCallsite,
+    metadata: Metadata<'static>,
+}
+
+impl Site {
+    /// `this` is the static that it will be.
+    const fn new(this: &'static Self, place: Place, level: Level, fields: &'static [&'static str], kind: Kind) -> Self {
+        let Place { target, file, line, module } = place;
+        let fields = FieldSet::new(fields, Identifier(&this.callsite));
+        Self {
+            callsite: DefaultCallsite::new(&this.metadata),
+            metadata: Metadata::new("cache.tier", target, level, Some(file), Some(line), Some(module), fields, kind),
+        }
+    }
+}
+
+#[doc(hidden)]
+impl TierDescriptor {
+    /// `this` is the static that it will be. The fields are those of `cache.tier`, in the order in which
+    /// [`Logs::tier_span`] passes their values, and the tier's own behind them.
+    pub const fn new(
+        this: &'static Self,
+        name: &'static str,
+        system: Option<&'static str>,
+        fields: &'static [&'static str],
+        level: Level,
+        place: Place,
+    ) -> Self {
+        Self {
+            name,
+            system,
+            span: Site::new(&this.span, place, level, fields, Kind::SPAN),
+            warn: Site::new(&this.warn, place, Level::WARN, EVENT_FIELDS, Kind::EVENT),
+            info: Site::new(&this.info, place, Level::INFO, EVENT_FIELDS, Kind::EVENT),
+            debug: Site::new(&this.debug, place, Level::DEBUG, EVENT_FIELDS, Kind::EVENT),
+        }
+    }
+
+    pub(super) const fn span(&'static self) -> &'static DefaultCallsite {
+        &self.span.callsite
+    }
+
+    pub(super) const fn warn(&'static self) -> &'static DefaultCallsite {
+        &self.warn.callsite
+    }
+
+    pub(super) const fn info(&'static self) -> &'static DefaultCallsite {
+        &self.info.callsite
+    }
+
+    pub(super) const fn debug(&'static self) -> &'static DefaultCallsite {
+        &self.debug.callsite
+    }
 }
 
 impl fmt::Debug for TierDescriptor {
