@@ -46,7 +46,7 @@ impl Default for Seconds {
 /// What this team wants to know of its caches.
 #[derive(Default, CacheEventHandler)]
 struct CacheMetrics {
-    #[cache_event(count(operation, outcome = any("hit", "stale")))]
+    #[cache_event(count(operation, outcome = "hit"))]
     hits: Count,
     #[cache_event(count(operation, outcome = any("miss", "computed", "none")))]
     misses: Count,
@@ -59,7 +59,7 @@ struct CacheMetrics {
 }
 
 impl CacheMetrics {
-    /// Metered instruments are shared, so the registry and the handler see the same numbers.
+    /// Clones of an instrument share its numbers, so the registry and the handler see the same numbers.
     fn register(&self, registry: &mut Registry) {
         let caches = registry.sub_registry_with_prefix("pages");
         caches.register("hits", "Lookups that found an entry", self.hits.0.clone());

@@ -5,7 +5,7 @@
 //! answers of the first on disk; `--fresh` starts over.
 //!
 //! ```text
-//! cargo run -p cachet-examples --example quickstart [-- [--fresh] [DIRECTORY]]
+//! cargo run --release -p cachet-examples --example quickstart [-- [--fresh] [DIRECTORY]]
 //! ```
 //!
 //! | file | what it shows |

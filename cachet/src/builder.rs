@@ -176,6 +176,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
+    #[doc(alias = "single_flight")]
+    #[doc(alias = "coalesce")]
     pub fn stampede_protection(mut self) -> Self {
         self.stampede_protection = true;
         self
@@ -308,7 +310,9 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// has moved".
     ///
     /// A tier that gives entries back without the stamp they were inserted with cannot tell their age: they count as
-    /// expired.
+    /// expired, and the first of them is a warning in the logs.
+    #[doc(alias = "expire")]
+    #[doc(alias = "time_to_live")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.config.ttl = Some(ttl);
         self

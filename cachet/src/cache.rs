@@ -27,7 +27,11 @@ pub use self::read::Get;
 /// # Cancel safety
 ///
 /// The future of every method may be dropped at any point. Nothing is lost or left half-done in memory; what a tier has
-/// begun to write by then is that tier's business. An observed operation then reports `cancelled`.
+/// begun to write by then is that tier's business. An operation that somebody listens to then reports `cancelled`.
+///
+/// A write waits for an older value of the same key that is just being stored in a tier. So a task must not hold on to a
+/// half-finished future of a cache, without polling it, while it awaits a write of the same key: as with any lock, it
+/// would wait for itself.
 ///
 /// # Panics
 ///

@@ -13,7 +13,8 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// ([`is_tier`](Self::is_tier), [`is_load`](Self::is_load), …) say which side failed,
 /// [`tier_name`](Self::tier_name) which tier it was, and [`source_as`](Self::source_as) gives the cause back with its type.
 ///
-/// `{}` prints one line; `{:#}` prints the causes behind it too.
+/// `{}` says which side failed; `{:#}` adds the causes behind it, which is what a log wants. An error is of one kind: at
+/// most one of the predicates is true.
 ///
 /// ```
 /// use cachet::Error;
@@ -28,7 +29,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 ///
 /// # In a tier of your own
 ///
-/// `?` converts [`std::io::Error`]; everything else goes through [`Error::new`] or [`Error::msg`]:
+/// `?` converts [`std::io::Error`] and boxed errors; everything else goes through [`Error::new`] or [`Error::msg`]:
 ///
 /// ```
 /// fn parse(bytes: &[u8]) -> Result<u32, cachet::Error> {
@@ -144,8 +145,9 @@ impl Error {
         self.with(|inner| inner.tier = Some(Arc::clone(tier)))
     }
 
-    /// The class of the error, as telemetry reports it: one of a few fixed words, or what
-    /// [`with_type`](Self::with_type) said.
+    /// The class of the error, as telemetry reports it: what [`with_type`](Self::with_type) said, or else `tier`, `load`
+    /// (the closure of a compute method returned it), `panic`, `reentrant`, `not_immediate` (a tier that is declared
+    /// `immediate` had to wait) or `unsupported` (a tier has no such method).
     pub fn error_type(&self) -> &'static str {
         self.0.error_type
     }

@@ -14,6 +14,8 @@
 //! The same facts arrive as typed events at a [`CacheEventHandler`], with or without a tracing subscriber. When nobody
 //! listens, they are not even gathered.
 //!
+//! It runs on any executor: it spawns nothing and needs no timer. The examples use tokio.
+//!
 //! # A first cache
 //!
 //! ```
@@ -93,9 +95,10 @@
 //! # Reading the telemetry
 //!
 //! With [`enable_logs`](CacheBuilder::enable_logs) a cache opens a span per operation, with a child span per tier, and
-//! sends events through `tracing`; every event is complete in itself. Names and fields are constants in
-//! [`telemetry::attributes`]. Spans and events of a tier have the module of its `#[cache_tier]` as their target, so
-//! `RUST_LOG=my_app::shelf=trace` picks out one tier. How much is traced is set by [`SpanPolicy`].
+//! sends events through `tracing`; every event is complete in itself. Spans and events of a tier have the module of its
+//! `#[cache_tier]` as their target, so with a subscriber that reads `RUST_LOG`, `RUST_LOG=my_app::shelf=debug` picks out
+//! the tier in that module. [`telemetry`] tells how to see the logs, what their levels mean and how they are called; how much
+//! is traced is set by [`SpanPolicy`].
 //!
 //! Without any subscriber, [`Stats`](telemetry::Stats) counts everything and prints a table:
 //!
@@ -161,8 +164,8 @@
 //! # What it costs
 //!
 //! A hit of a memory tier allocates nothing, whoever listens. With nobody listening it is a lookup in
-//! [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody listens: no clock is read, no id
-//! taken, no span opened. A handler pays for what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this
+//! [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody listens: no id is
+//! taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this
 //! side by side.
 //!
 //! # Guarantees
@@ -172,7 +175,7 @@
 //!   stored at that very moment, in a tier that has to be waited for, the newer write waits for the end of that and then
 //!   follows. So a task must not hold on to a half-finished future of a cache without polling it while it awaits a write of
 //!   the same key: as with any lock, that would wait for itself. Across processes, times to live are the only rule.
-//! * **Every observed operation is reported exactly once**, whether it was answered, failed, panicked, or was dropped
+//! * **Every operation that somebody listens to is reported exactly once**, whether it was answered, failed, panicked, or was dropped
 //!   half-way.
 //! * **A handler cannot hurt a cache**: its panics are caught and counted.
 //!

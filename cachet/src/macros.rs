@@ -1,5 +1,7 @@
 //! The two macros, re-exported with examples for each of their arguments.
 
+/// Makes a tier observable: goes on its `impl CacheTier`, or on an inherent `impl` with the same methods.
+///
 /// # Examples
 ///
 /// Every example below uses this shelf, whose methods are left out; [`CacheTier`](crate::CacheTier) shows one in full.
@@ -102,7 +104,7 @@
 ///
 /// ## `key` and `value`: on an inherent impl
 ///
-/// For a store that has methods of its own. The impl stays as it is, and an `impl CacheTier<str, Vec<u8>>` is written
+/// For a store that has methods of its own. The impl stays as it is, and an `impl CacheTier<u64, Vec<u8>>` is written
 /// beside it that calls them: any error type, async or not, values or entries. All other arguments work here too.
 ///
 /// ```
@@ -114,22 +116,33 @@
 ///     root: PathBuf,
 /// }
 ///
-/// #[cache_tier(key = str, value = Vec<u8>, fields(root = %self.root.display()))]
 /// impl Disk {
-///     async fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
-///         match fs::read(self.root.join(key)) {
+///     // A number makes a harmless file name. A text would not: `../` leads out of the directory.
+///     fn path(&self, key: u64) -> PathBuf {
+///         self.root.join(format!("{key:016x}"))
+///     }
+/// }
+///
+/// #[cache_tier(key = u64, value = Vec<u8>, fields(root = %self.root.display()))]
+/// impl Disk {
+///     // Small local files only: a method that blocks for long holds up everything else on its thread.
+///     fn get(&self, key: &u64) -> io::Result<Option<Vec<u8>>> {
+///         match fs::read(self.path(*key)) {
 ///             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
 ///             read => read.map(Some),
 ///         }
 ///     }
 ///
-///     async fn insert(&self, key: &str, value: Vec<u8>) -> io::Result<()> {
+///     fn insert(&self, key: u64, value: Vec<u8>) -> io::Result<()> {
 ///         fs::create_dir_all(&self.root)?;
-///         fs::write(self.root.join(key), value)
+///         let (path, half) = (self.path(key), self.path(key).with_extension("half"));
+///         // All of it or nothing, whatever happens in between.
+///         fs::write(&half, value)?;
+///         fs::rename(half, path)
 ///     }
 ///
-///     async fn invalidate(&self, key: &str) -> io::Result<()> {
-///         match fs::remove_file(self.root.join(key)) {
+///     fn invalidate(&self, key: &u64) -> io::Result<()> {
+///         match fs::remove_file(self.path(*key)) {
 ///             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
 ///             _ => Ok(()),
 ///         }
@@ -140,9 +153,9 @@
 /// # async fn main() -> Result<(), cachet::Error> {
 /// # let root = std::env::temp_dir().join(format!("cachet-inherent-{}", std::process::id()));
 /// # let remove = root.clone();
-/// let pages = Cache::<str, Vec<u8>>::builder("pages").tier(Tier::new(Disk { root })).build();
-/// pages.insert("home", b"<html>".to_vec()).await?;
-/// assert_eq!(pages.get("home").await?.unwrap().value(), b"<html>");
+/// let pages = Cache::<u64, Vec<u8>>::builder("pages").tier(Tier::new(Disk { root })).build();
+/// pages.insert(7_u64, b"<html>".to_vec()).await?;
+/// assert_eq!(pages.get(&7).await?.unwrap().value(), b"<html>");
 ///
 /// // What the store has no method for is an error that says so.
 /// assert_eq!(pages.clear().await.unwrap_err().error_type(), "unsupported");
@@ -150,9 +163,9 @@
 /// # Ok(()) }
 /// ```
 ///
-/// Plain values forget when they were inserted and how long they may live. So this `Disk` is given no entry that has a time
-/// to live of its own (such an insert is `rejected`), and cannot be used with [`Tier::ttl`](crate::Tier::ttl), where everything
-/// it has would count as expired. A store whose entries may expire takes and returns
+/// Plain values forget when they were inserted and how long they may live. So this `Disk` is given no entry that has a
+/// time to live of its own (such an insert is `rejected`), and cannot be used with [`Tier::ttl`](crate::Tier::ttl), where
+/// everything it has would count as expired. A store whose entries may expire takes and returns
 /// [`CacheEntry<V>`](crate::CacheEntry), and keeps the whole of it.
 ///
 /// ## `crate`
@@ -178,6 +191,8 @@
 /// ```
 pub use cachet_macros::cache_tier;
 
+/// Makes a handler of a struct or an enum, from what each of its fields counts, records or hands on.
+///
 /// # Examples
 ///
 /// ## `count` and `record`
@@ -196,7 +211,7 @@ pub use cachet_macros::cache_tier;
 ///
 /// #[derive(Default, CacheEventHandler)]
 /// struct Metrics {
-///     #[cache_event(count(operation, outcome = any("hit", "stale")))]
+///     #[cache_event(count(operation, outcome = "hit"))]
 ///     hits: AtomicU64,
 ///     #[cache_event(count(operation, cache = "pages", operation = "get", outcome = "miss"))]
 ///     misses: AtomicU64,

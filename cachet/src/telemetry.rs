@@ -1,4 +1,42 @@
-//! Everything a cache reports goes through one door: `CacheTelemetry`.
+//! How a cache tells what it does: as spans and events of `tracing`, and as typed events at handlers.
+//!
+//! # Two ways to listen
+//!
+//! * **Handlers**: anything that implements [`CacheEventHandler`], registered with
+//!   [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler). They are told of every call of a tier
+//!   ([`CacheTierEvent`]) and of the end of every operation ([`CacheOperationEvent`]), need no subscriber, and pay for what
+//!   their [`Interest`] names. [`Stats`] is a ready one; [`Filtered`], [`Sampled`] and [`Buffered`] wrap others.
+//! * **Logs**: spans and events through `tracing`, with [`CacheBuilder::enable_logs`](crate::CacheBuilder::enable_logs) and
+//!   the crate's feature `logs`.
+//!
+//! Either works without the other, and with neither nothing is found out.
+//!
+//! # Seeing the logs
+//!
+//! With `tracing-subscriber` and its feature `env-filter`:
+//!
+//! ```
+//! use tracing_subscriber::EnvFilter;
+//!
+//! tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
+//! ```
+//!
+//! | `RUST_LOG` | what it shows |
+//! |---|---|
+//! | `cachet=debug,my_app=debug` | everything: a tier of your own has the module of its `#[cache_tier]` as its target |
+//! | `cachet::event=debug` | one line per operation |
+//! | `cachet=warn,my_app=warn` | what went wrong |
+//! | `my_app::disk=debug` | the tier in that module |
+//!
+//! | level | events |
+//! |---|---|
+//! | ERROR | an operation returned an error, or panicked |
+//! | WARN | a tier failed and the operation did not; a handler panicked (said once); a tier forgets the age of its entries (said once) |
+//! | INFO | expired, rejected, superseded, evicted |
+//! | DEBUG | everything else |
+//!
+//! Spans are at DEBUG, unless [`span_level`](crate::CacheBuilder::span_level) or `#[cache_tier(level = "…")]` say otherwise.
+//! Names and fields are in [`attributes`].
 
 use std::any::Any;
 use std::cell::RefCell;

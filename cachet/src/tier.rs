@@ -19,6 +19,12 @@ pub(crate) mod memory;
 /// A tier only stores. Expiry, promotion, policies, statistics and tracing are the cache's business; so is coalescing:
 /// a tier may be called for the same key by several tasks at once.
 ///
+/// It must not block the thread: a tier that does blocking work hands it to a thread made for that, for example with
+/// `tokio::task::spawn_blocking`. Otherwise no particular runtime is needed; cachet itself spawns nothing.
+///
+/// Keys are whatever the program looks up, often text from outside. Never use one as a file name, or as part of a query,
+/// unescaped.
+///
 /// # What a tier has to keep
 ///
 /// The whole [`CacheEntry`], not only its value, since expiry is judged by the entry's stamp. See there for tiers that

@@ -55,6 +55,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
+    #[doc(alias = "get_with")]
+    #[doc(alias = "get_or_set")]
     pub async fn get_or_insert<F, Fut, E>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
     where
         F: FnOnce() -> Fut + Send,
@@ -98,6 +100,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
+    #[doc(alias = "try_get_with")]
     pub async fn try_get_or_insert<F, Fut, E, X>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
     where
         F: FnOnce() -> Fut + Send,

@@ -24,6 +24,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// When no tier has the entry and some tier failed: the error of the first that did. A failing tier is otherwise
     /// passed over, and reported.
+    #[doc(alias = "lookup")]
+    #[doc(alias = "fetch")]
     #[inline]
     pub fn get<'a>(&'a self, key: &'a K) -> Get<'a, K, V> {
         Get(Getting::Start(&self.0, key))
@@ -34,6 +36,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    #[doc(alias = "contains_key")]
     pub async fn contains(&self, key: &K) -> Result<bool, Error> {
         let found = settle!(self.start_contains(key));
         found.map(|entry| entry.is_some())

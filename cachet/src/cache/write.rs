@@ -39,6 +39,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
+    #[doc(alias = "put")]
+    #[doc(alias = "set")]
     pub fn insert<Q, E>(&self, key: Q, entry: E) -> impl Future<Output = Result<InsertOutcome, Error>> + Send
     where
         Q: IntoKey<K>,
@@ -67,6 +69,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If some tier failed, its error, which names it; every tier has been tried.
+    #[doc(alias = "remove")]
+    #[doc(alias = "delete")]
     pub async fn invalidate(&self, key: &K) -> Result<(), Error> {
         settle!(self.start_invalidate(key))
     }
@@ -91,6 +95,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If some tier failed, its error, which names it; every tier has been tried.
+    #[doc(alias = "flush")]
+    #[doc(alias = "invalidate_all")]
     pub async fn clear(&self) -> Result<(), Error> {
         settle!(self.start_clear())
     }

@@ -3,6 +3,9 @@
 //! They are part of this crate's public contract: a name changes only with a new major version. A pipeline that reads
 //! spans, events or metrics should name these constants rather than repeat their text.
 //!
+//! The names of metrics are for those who export them: cachet sends no metrics itself, and a handler that does should use
+//! them.
+//!
 //! OpenTelemetry has no convention for caches yet; `sentry.op` and `cache.hit` are what
 //! [Sentry's Caches module](https://docs.sentry.io/product/insights/backend/caches/) reads, and the `error.*`,
 //! `otel.*`, `db.*` and `server.*` names are OpenTelemetry's own.
@@ -51,7 +54,7 @@ names! {
     SPAN_TRY_GET_OR_INSERT = "cache.try_get_or_insert";
     /// Span of `Cache::optionally_get_or_insert`.
     SPAN_OPTIONALLY_GET_OR_INSERT = "cache.optionally_get_or_insert";
-    /// Span of a refresh in the background.
+    /// Span of a refresh in the background. Reserved: not opened by this version.
     SPAN_REFRESH = "cache.refresh";
 
     /// The name of the cache; a string.

@@ -103,7 +103,7 @@ named! {
         TryGetOrInsert = "try_get_or_insert",
         /// [`Cache::optionally_get_or_insert`](crate::Cache::optionally_get_or_insert)
         OptionallyGetOrInsert = "optionally_get_or_insert",
-        /// A refresh in the background.
+        /// A refresh in the background. Reserved: not reported by this version.
         Refresh = "refresh",
     }
 }
@@ -125,7 +125,7 @@ named! {
     pub enum OperationOutcome {
         /// A tier had a fresh entry.
         Hit = "hit",
-        /// An entry was served while a refresh was started, or because every other source failed.
+        /// An entry was served although it was due for a refresh. Reserved: not reported by this version.
         Stale = "stale",
         /// No tier had an entry.
         Miss = "miss",
@@ -149,11 +149,11 @@ named! {
         Panicked = "panicked",
         /// The operation's future was dropped before it had finished.
         Cancelled = "cancelled",
-        /// A refresh stored a new entry.
+        /// A refresh stored a new entry. Reserved: not reported by this version.
         Refreshed = "refreshed",
-        /// A refresh was not tried, since the last one failed a short while ago.
+        /// A refresh was not tried, since the last one failed a short while ago. Reserved: not reported by this version.
         Suppressed = "suppressed",
-        /// A refresh lost against a newer write.
+        /// A refresh lost against a newer write. Reserved: not reported by this version.
         Superseded = "superseded",
     }
 }
