@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cachet::telemetry::Stats;
 use cachet::{Cache, CacheEventHandler, CacheOperationEvent, Interest, RequestId, RequestIdExt, SpanPolicy, Tier};
-use cachet_benches::{ALLOCATOR, CountingAllocator, Effort, Suite, Table, ready};
+use cachet_benches::{ALLOCATOR, CountingAllocator, Effort, Suite, Table, awaited, ready};
 
 #[global_allocator]
 static GLOBAL: &CountingAllocator = ALLOCATOR;
@@ -90,44 +90,44 @@ fn main() {
         let _ = ready(plain_str.insert(text.as_str(), 1_u64));
     }
     suite.add("raw quick_cache: hit u64", move |n| raw.get(&(n % ENTRIES)));
-    suite.compare_async("hit u64", "raw quick_cache: hit u64", async move |n| plain.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64", "raw quick_cache: hit u64", awaited!(|n| plain.get(&(n % ENTRIES))));
     suite.add("raw quick_cache: hit str", move |n| raw_str.get(text(n)));
-    suite.compare_async("hit str", "raw quick_cache: hit str", async move |n| plain_str.get(text(n)).await);
+    suite.compare_loop("hit str", "raw quick_cache: hit str", awaited!(|n| plain_str.get(text(n))));
     suite.add("raw quick_cache: miss u64", move |n| raw.get(&(ENTRIES + n)));
-    suite.compare_async("miss u64", "raw quick_cache: miss u64", async move |n| plain.get(&(ENTRIES + n)).await);
+    suite.compare_loop("miss u64", "raw quick_cache: miss u64", awaited!(|n| plain.get(&(ENTRIES + n))));
     suite.add("raw quick_cache: insert over u64", move |n| raw.insert(n % ENTRIES, n));
-    suite.compare_async("insert over u64", "raw quick_cache: insert over u64", async move |n| {
-        plain.insert(n % ENTRIES, n).await
-    });
-    suite.compare_async("contains u64", "hit u64", async move |n| plain.contains(&(n % ENTRIES)).await);
+    suite.compare_loop(
+        "insert over u64",
+        "raw quick_cache: insert over u64",
+        awaited!(|n| plain.insert(n % ENTRIES, n)),
+    );
+    suite.compare_loop("contains u64", "hit u64", awaited!(|n| plain.contains(&(n % ENTRIES))));
 
     let ttl = filled_u64(Cache::builder("ttl").tier(memory(CAPACITY).ttl(Duration::from_hours(1))).build());
-    suite.compare_async("hit u64, tier has a ttl", "hit u64", async move |n| ttl.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64, tier has a ttl", "hit u64", awaited!(|n| ttl.get(&(n % ENTRIES))));
 
     let counting = Arc::new(Counting::default());
     let counted = filled_u64(Cache::builder("counted").tier(memory(CAPACITY)).event_handler(counting).build());
-    suite.compare_async("hit u64, counting handler", "hit u64", async move |n| counted.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64, counting handler", "hit u64", awaited!(|n| counted.get(&(n % ENTRIES))));
     let timing = Arc::new(Timing::default());
     let timed = filled_u64(Cache::builder("timed").tier(memory(CAPACITY)).event_handler(timing).build());
-    suite.compare_async("hit u64, timing handler", "hit u64", async move |n| timed.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64, timing handler", "hit u64", awaited!(|n| timed.get(&(n % ENTRIES))));
     let stats = filled_u64(Cache::builder("stats").tier(memory(CAPACITY)).event_handler(Stats::new()).build());
-    suite.compare_async("hit u64, Stats", "hit u64", async move |n| stats.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64, Stats", "hit u64", awaited!(|n| stats.get(&(n % ENTRIES))));
     let everything = filled_u64(Cache::builder("all").tier(memory(CAPACITY)).event_handler(Everything).build());
-    suite.compare_async("hit u64, handler that wants all", "hit u64", async move |n| {
-        everything.get(&(n % ENTRIES)).await
-    });
+    suite.compare_loop("hit u64, handler that wants all", "hit u64", awaited!(|n| everything.get(&(n % ENTRIES))));
 
     let logged = filled_u64(Cache::builder("logged").tier(memory(CAPACITY)).enable_logs().build());
-    suite.compare_async("hit u64, logs on, no subscriber", "hit u64", async move |n| logged.get(&(n % ENTRIES)).await);
+    suite.compare_loop("hit u64, logs on, no subscriber", "hit u64", awaited!(|n| logged.get(&(n % ENTRIES))));
     let slow_path = Cache::builder("slow").tier(memory(CAPACITY)).enable_logs().span_policy(SpanPolicy::SlowPath);
     let slow_path = filled_u64(slow_path.build());
-    suite.compare_async("hit u64, SlowPath, no subscriber", "hit u64", async move |n| {
-        slow_path.get(&(n % ENTRIES)).await
-    });
+    suite.compare_loop("hit u64, SlowPath, no subscriber", "hit u64", awaited!(|n| slow_path.get(&(n % ENTRIES))));
 
-    suite.compare_async("get_or_insert hit u64", "hit u64", async move |n| {
-        plain.get_or_insert(&(n % ENTRIES), || async { 0_u64 }).await
-    });
+    suite.compare_loop(
+        "get_or_insert hit u64",
+        "hit u64",
+        awaited!(|n| plain.get_or_insert(&(n % ENTRIES), || async { 0_u64 })),
+    );
     let raw_runtime = keep(quick_cache::sync::Cache::<u64, u64>::new(CAPACITY));
     let mut next = 0;
     suite.add("raw quick_cache: get_or_insert_async miss", move |_| {
@@ -135,22 +135,19 @@ fn main() {
         ready(raw_runtime.get_or_insert_async(&next, async { Ok::<_, ()>(1) }))
     });
     let computing = keep(Cache::<u64, u64>::builder("computing").tier(memory(CAPACITY)).build());
-    let mut key = 0;
-    suite.compare_async("get_or_insert miss u64", "raw quick_cache: get_or_insert_async miss", async move |_| {
-        key += 1;
-        computing.get_or_insert(&key, || async { 1_u64 }).await
-    });
+    let next_key = keep(AtomicU64::new(1));
+    suite.compare_loop(
+        "get_or_insert miss u64",
+        "raw quick_cache: get_or_insert_async miss",
+        awaited!(|_number| computing.get_or_insert(&next_key.fetch_add(1, Ordering::Relaxed), || async { 1_u64 })),
+    );
 
     let two = Cache::<u64, u64>::builder("two").tier(memory(0)).tier(memory(CAPACITY).name("l2")).build();
     let two = filled_u64(two);
-    suite.compare_async("second-tier hit, promotion turned away", "hit u64", async move |n| {
-        two.get(&(n % ENTRIES)).await
-    });
+    suite.compare_loop("second-tier hit, promotion turned away", "hit u64", awaited!(|n| two.get(&(n % ENTRIES))));
     // The first tier holds fewer entries than are asked for in turn, so that every lookup is promoted.
     let small = filled_u64(Cache::builder("small").tier(memory(64)).tier(memory(CAPACITY).name("l2")).build());
-    suite.compare_async("second-tier hit with promotion", "hit u64", async move |n| {
-        small.get(&(n * 64 % ENTRIES)).await
-    });
+    suite.compare_loop("second-tier hit with promotion", "hit u64", awaited!(|n| small.get(&(n * 64 % ENTRIES))));
 
     suite.add("a ready future", move |n| ready(std::future::ready(n)));
     suite.compare("a ready future, WithRequestId", "a ready future", |n| {

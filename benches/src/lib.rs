@@ -63,26 +63,9 @@ impl<'a> Suite<'a> {
         self.push(name, Some(reference), operation);
     }
 
-    /// Like [`compare`](Self::compare), for an operation that is awaited, as users do, and is ready at once.
-    ///
-    /// # Panics
-    ///
-    /// When the operation has to wait.
-    pub fn compare_async<T>(
-        &mut self,
-        name: &'static str,
-        reference: &'static str,
-        mut operation: impl AsyncFnMut(u64) -> T + 'a,
-    ) {
-        let run = Box::new(move |operations: u64| {
-            let rounds = async {
-                for number in 0..operations {
-                    black_box(&operation(black_box(number)).await);
-                }
-            };
-            assert!(ready(rounds).is_some(), "{name} had to wait");
-        });
-        self.scenarios.push(Scenario { name, reference: Some(reference), run });
+    /// Adds a scenario that brings its own loop, which runs as many rounds as it is told; see [`awaited!`].
+    pub fn compare_loop(&mut self, name: &'static str, reference: &'static str, run: impl FnMut(u64) + 'a) {
+        self.scenarios.push(Scenario { name, reference: Some(reference), run: Box::new(run) });
     }
 
     fn push<T>(
@@ -220,4 +203,25 @@ pub fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
     }
+}
+
+/// A loop for [`Suite::compare_loop`] that awaits an operation right where it is, as its user would: a closure around it
+/// would be one more future, and one more copy of the result.
+///
+/// # Panics
+///
+/// The loop panics when the operation has to wait.
+#[macro_export]
+macro_rules! awaited {
+    (|$number:ident| $operation:expr) => {
+        move |operations: u64| {
+            let rounds = async {
+                for number in 0..operations {
+                    let $number = ::std::hint::black_box(number);
+                    ::std::hint::black_box(&$operation.await);
+                }
+            };
+            assert!($crate::ready(rounds).is_some(), "the operation had to wait");
+        }
+    };
 }
