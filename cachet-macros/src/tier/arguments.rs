@@ -32,8 +32,9 @@ const LEVELS: [(&str, &str); 5] =
     [("trace", "TRACE"), ("debug", "DEBUG"), ("info", "INFO"), ("warn", "WARN"), ("error", "ERROR")];
 
 const NAME: &str = "the tier's name is set with `name = \"…\"`";
-const ON_TIER: &str = "it is set on `Tier` when the cache is built: `Tier::new(…)` has a method for it";
-const ON_CACHE: &str = "it is set on the cache when it is built: `Cache::builder(…)` has a method for it";
+const TTL: &str = "it is set when the cache is built: `Tier::new(…).ttl(…)`";
+const CAPACITY: &str = "how much a tier of your own holds is its own business; `Tier::memory(…)` takes a capacity";
+const HANDLER: &str = "it is set when the cache is built: `Cache::builder(…).event_handler(…)`";
 const IN_HEADER: &str = "the key and the value type are those of `impl CacheTier<K, V>`";
 const LEVEL: &str = "the level of the tier's spans is set with `level = \"…\"`";
 const FIELDS: &str = "fields of your own go into `fields(name = value)`";
@@ -62,18 +63,15 @@ const HABITS: &[(&str, &str)] = &[
     ("tier", NAME),
     ("tier_name", NAME),
     ("id", NAME),
-    ("ttl", ON_TIER),
-    ("time_to_live", ON_TIER),
-    ("capacity", ON_TIER),
-    ("max_capacity", ON_TIER),
-    ("policy", ON_TIER),
-    ("codec", ON_TIER),
-    ("refresh", ON_TIER),
-    ("refresh_after", ON_TIER),
-    ("handler", ON_CACHE),
-    ("event_handler", ON_CACHE),
-    ("clock", ON_CACHE),
-    ("stampede_protection", ON_CACHE),
+    ("ttl", TTL),
+    ("time_to_live", TTL),
+    ("capacity", CAPACITY),
+    ("max_capacity", CAPACITY),
+    ("policy", "it is set when the cache is built: `Tier::new(…).insert_policy(…)`"),
+    ("handler", HANDLER),
+    ("event_handler", HANDLER),
+    ("clock", "it is set when the cache is built: `Cache::builder(…).clock(…)`"),
+    ("stampede_protection", "it is set when the cache is built: `Cache::builder(…).stampede_protection()`"),
     ("key", IN_HEADER),
     ("value", IN_HEADER),
     ("parent", "the parent of a tier's span is always the operation it belongs to"),

@@ -270,7 +270,7 @@ fn faulty_arguments_are_refused() {
         ("fields(db.system.name = 1)", "the field `db.system.name` is recorded by the library itself; it is set with `remote(system = \"…\")`".into()),
         ("fields(\"\" = 1)", "the name of a field must not be empty".into()),
         ("skip_all", "unknown argument `skip_all`: `#[cache_tier]` never records keys or values, so there is nothing to skip".into()),
-        ("ttl = 3, name = \"a\"", "unknown argument `ttl`: it is set on `Tier` when the cache is built: `Tier::new(…)` has a method for it".into()),
+        ("ttl = 3, name = \"a\"", "unknown argument `ttl`: it is set when the cache is built: `Tier::new(…).ttl(…)`".into()),
     ] {
         assert_eq!(message(args, DISK), text, "{args}");
         assert!(added(args, DISK).contains("InstrumentedTier"), "{args}");

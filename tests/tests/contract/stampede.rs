@@ -12,7 +12,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
@@ -29,12 +29,9 @@ fn protected() -> Two {
     protected_with(|builder| builder)
 }
 
-fn protected_with(
-    configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>,
-) -> Two {
+fn protected_with(configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>) -> Two {
     let (l1, l2) = (Mock::new(), Mock::new());
-    let builder =
-        Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1")).tier(Tier::new(l2.clone()).name("l2"));
+    let builder = Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1")).tier(Tier::new(l2.clone()).name("l2"));
     let Watched { cache, seen, clock, lawful } = Watched::new(configure(builder.stampede_protection()));
     Two { cache, l1, l2, seen, clock, lawful }
 }
@@ -79,6 +76,14 @@ impl Method {
 
 fn ask<'c>(cache: &'c Ages, key: &'c str, load: impl Future<Output = u32> + Send + 'c) -> Asking<'c> {
     Method::Plain.ask(cache, key, load)
+}
+
+/// Polls each once, and finds it pending.
+#[track_caller]
+fn pend_all<'s, F: Future + 's>(asking: impl IntoIterator<Item = &'s mut Stepped<F>>) {
+    for asking in asking {
+        asking.pend(1);
+    }
 }
 
 /// A closure that gives this after so many polls.
@@ -209,6 +214,25 @@ fn whoever_is_alone_sees_no_difference() {
     assert_eq!(run(&protected()), run(&Two::new()));
 }
 
+// S24, S6
+#[test]
+fn a_hit_allocates_nothing_whether_or_not_its_key_is_in_flight() {
+    let cache = Ages::builder("ages").tier(Tier::memory(10)).stampede_protection().build();
+    let mut leader = ask(&cache, "ada", after(1, 1));
+    leader.pend(1);
+    ready(cache.insert("ada", 2)).unwrap();
+    // Polled by hand, since a box would be counted.
+    let hit = || {
+        let mut hit = pin!(cache.get_or_insert("ada", never));
+        let Poll::Ready(entry) = hit.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { unasked() };
+        assert_eq!(*entry.unwrap(), 2);
+    };
+    hit();
+    assert_eq!(allocation_counter::measure(hit).count_total, 0);
+    leader.ready().unwrap();
+    assert_eq!(allocation_counter::measure(hit).count_total, 0);
+}
+
 // S25
 #[test]
 fn many_concurrent_computes_run_one_closure() {
@@ -217,10 +241,10 @@ fn many_concurrent_computes_run_one_closure() {
     let mut leader = ask(&two.cache, "ada", after(2, 1));
     leader.pend(1);
     let mut followers: Vec<_> = (0..5).map(|_| ask(&two.cache, "ada", never())).collect();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     leader.pend(1);
     // Whoever is polled without being woken goes on waiting.
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     assert!(followers.iter().all(|follower| follower.wakes() == 0));
     assert_eq!(leader.ready().unwrap(), Some(1));
     for follower in followers {
@@ -246,7 +270,7 @@ fn many_concurrent_computes_over_memory_run_one_closure() {
     let mut leader = ask(&watched.cache, "ada", after(1, 1));
     leader.pend(1);
     let mut followers: Vec<_> = (0..3).map(|_| ask(&watched.cache, "ada", never())).collect();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     leader.ready().unwrap();
     for follower in followers {
         assert_eq!(follower.finish().unwrap(), Some(1));
@@ -288,7 +312,7 @@ fn an_error_reaches_all_with_its_type_and_is_not_kept() {
     let mut leader = Stepped::new(compute());
     leader.pend(1);
     let mut followers = [Stepped::new(compute()), Stepped::new(compute())];
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     // One that cannot fail by itself fails with its leader.
     let mut plain = ask(&two.cache, "ada", never());
     plain.pend(1);
@@ -321,7 +345,7 @@ fn different_keys_never_wait_for_each_other() {
     leader.pend(1);
     let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
     let mut flights: Vec<_> = keys.iter().zip(0..).map(|(key, n)| ask(&watched.cache, key, after(1, n))).collect();
-    flights.iter_mut().for_each(|flight| flight.pend(1));
+    pend_all(&mut flights);
     for (flight, n) in flights.into_iter().zip(0..) {
         assert_eq!(flight.ready().unwrap(), Some(n));
     }
@@ -336,7 +360,7 @@ fn all_three_methods_share_one_table() {
         let mut leader = leading.ask(&two.cache, "ada", after(1, 1));
         leader.pend(1);
         let mut followers = Method::ALL.map(|method| method.ask(&two.cache, "ada", never()));
-        followers.iter_mut().for_each(|follower| follower.pend(1));
+        pend_all(&mut followers);
         assert_eq!(leader.ready().unwrap(), Some(1));
         for follower in followers {
             assert_eq!(follower.finish().unwrap(), Some(1), "{leading:?}");
@@ -375,7 +399,9 @@ fn nothing_is_enough_for_who_may_do_with_nothing_and_the_others_compute_for_them
         assert_eq!(
             by_operation(&two.events()),
             [
-                ["l1 get: miss", "l2 get: miss (fallback)", "optionally_get_or_insert: none"].map(str::to_owned).to_vec(),
+                ["l1 get: miss", "l2 get: miss (fallback)", "optionally_get_or_insert: none"]
+                    .map(str::to_owned)
+                    .to_vec(),
                 ["l1 get: miss", "l2 get: miss (fallback)", "optionally_get_or_insert: none (coalesced)"]
                     .map(str::to_owned)
                     .to_vec(),
@@ -401,9 +427,9 @@ fn those_for_whom_nothing_is_not_enough_run_one_closure() {
             })
         })
         .collect();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     leader.ready().unwrap();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    pend_all(&mut followers);
     for follower in followers {
         assert_eq!(follower.finish().unwrap(), Some(1));
     }
@@ -493,7 +519,7 @@ fn a_closure_that_asks_for_its_own_key_gets_an_error() {
                 pend(polls).await;
                 l1.next(Get, Pend(polls));
                 let error = match method {
-                    Method::Plain => cache.get_or_insert("ada", || never()).await.unwrap_err(),
+                    Method::Plain => cache.get_or_insert("ada", never).await.unwrap_err(),
                     Method::Try => {
                         let inner = cache.try_get_or_insert("ada", || async { io::Result::Ok(never().await) });
                         inner.await.unwrap_err()
@@ -529,7 +555,7 @@ fn an_error_of_reentrance_that_is_passed_on_reaches_the_followers_too() {
     let compute = || {
         Stepped::new(cache.try_get_or_insert("ada", || async {
             pend(1).await;
-            cache.get_or_insert("ada", || never()).await.map(CacheEntry::into_value)
+            cache.get_or_insert("ada", never).await.map(CacheEntry::into_value)
         }))
     };
     let (mut leader, mut follower) = (compute(), compute());
@@ -554,7 +580,7 @@ fn a_closure_is_recognized_behind_the_closures_of_other_keys() {
     let error = Stepped::new(cache.try_get_or_insert("a", || async {
         cache
             .try_get_or_insert("b", || async {
-                cache.try_get_or_insert("c", || async { cache.get_or_insert("a", || never()).await }).await
+                cache.try_get_or_insert("c", || async { cache.get_or_insert("a", never).await }).await
             })
             .await
     }))
@@ -581,7 +607,7 @@ fn a_closure_may_compute_other_keys() {
     let outer = ask(cache, "a", async {
         let b = cache.get_or_insert("b", || async { *cache.get_or_insert("c", || after(1, 3)).await.unwrap() + 1 });
         // The other key is looked up anew once it is there.
-        *b.await.unwrap() + *cache.get_or_insert("c", || never()).await.unwrap()
+        *b.await.unwrap() + *cache.get_or_insert("c", never).await.unwrap()
     });
     assert_eq!(outer.finish().unwrap(), Some(7));
     assert_eq!(["a", "b", "c"].map(|key| stored(&two.l1, key)), [Some(7), Some(4), Some(3)]);
@@ -594,7 +620,7 @@ fn a_closure_may_follow_the_flight_of_another_key() {
     let cache = &two.cache;
     let mut other = ask(cache, "b", after(1, 2));
     other.pend(1);
-    let mut outer = ask(cache, "a", async { *cache.get_or_insert("b", || never()).await.unwrap() + 1 });
+    let mut outer = ask(cache, "a", async { *cache.get_or_insert("b", never).await.unwrap() + 1 });
     outer.pend(1);
     assert_eq!(other.ready().unwrap(), Some(2));
     assert_eq!(outer.finish().unwrap(), Some(3));
@@ -604,9 +630,8 @@ fn a_closure_may_follow_the_flight_of_another_key() {
 #[test]
 fn a_closure_may_ask_another_cache_for_the_same_key() {
     let (outer, inner) = (protected(), protected());
-    let asking = ask(&outer.cache, "ada", async {
-        *inner.cache.get_or_insert("ada", || after(1, 1)).await.unwrap() + 1
-    });
+    let asking =
+        ask(&outer.cache, "ada", async { *inner.cache.get_or_insert("ada", || after(1, 1)).await.unwrap() + 1 });
     assert_eq!(asking.finish().unwrap(), Some(2));
 }
 
@@ -618,7 +643,7 @@ fn a_closure_may_write_its_own_key() {
     let outer = ask(cache, "ada", async {
         cache.insert("ada", 2).await.unwrap();
         // There is no need to compute what is there.
-        assert_eq!(*cache.get_or_insert("ada", || never()).await.unwrap(), 2);
+        assert_eq!(*cache.get_or_insert("ada", never).await.unwrap(), 2);
         1
     });
     assert_eq!(outer.ready().unwrap(), Some(1));
@@ -656,7 +681,7 @@ async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 fn one_task_may_ask_twice_at_the_same_time() {
     let two = protected();
     let cache = &two.cache;
-    let both = || join(cache.get_or_insert("ada", || after(1, 1)), cache.get_or_insert("ada", || never()));
+    let both = || join(cache.get_or_insert("ada", || after(1, 1)), cache.get_or_insert("ada", never));
     let (led, followed) = Stepped::new(both()).finish();
     assert_eq!((*led.unwrap(), *followed.unwrap()), (1, 1));
     ready(cache.invalidate("ada")).unwrap();
@@ -675,7 +700,7 @@ fn reentrance_is_noticed_on_whatever_thread() {
     let mut outer = Box::pin(cache.try_get_or_insert("ada", || async {
         pend(1).await;
         two.l1.next(Get, Pend(1));
-        cache.get_or_insert("ada", || never()).await
+        cache.get_or_insert("ada", never).await
     }));
     let mut result = None;
     for _ in 0..3 {
@@ -693,7 +718,7 @@ fn reentrance_is_noticed_on_whatever_thread() {
 
 /// A key and a value that can be counted.
 #[derive(Clone)]
-struct Counted(u32, Arc<()>);
+struct Counted(u32, #[expect(dead_code, reason = "counted by its clones")] Arc<()>);
 
 impl PartialEq for Counted {
     fn eq(&self, other: &Self) -> bool {
@@ -727,7 +752,7 @@ fn no_key_and_no_value_is_kept_when_nobody_waits() {
         // Any of them may be given up, in the order in which they came or in the other.
         for backwards in [true, false] {
             let mut asking: Vec<_> = std::iter::repeat_with(ask).take(4).collect();
-            asking.iter_mut().flatten().for_each(|asking| asking.pend(1));
+            pend_all(asking.iter_mut().flatten());
             assert_eq!(Arc::strong_count(&keys), 3, "the table has one key");
             assert_eq!(Arc::strong_count(&values), 2, "and one closure is running");
             let mut order: Vec<_> = (0..4).collect();
@@ -826,9 +851,7 @@ fn flights_work_when_nobody_listens() {
         assert_eq!(heir.ready().unwrap(), Some(2));
         assert_eq!(follower.ready().unwrap(), Some(2));
         ready(cache.invalidate("ada")).unwrap();
-        let nested = Stepped::new(
-            cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", || never()).await }),
-        );
+        let nested = Stepped::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", never).await }));
         assert!(nested.ready().unwrap_err().source_as::<Error>().unwrap().is_reentrant());
     }
     assert!(!seen.take().is_empty());

@@ -1,0 +1,385 @@
+//! What lands, or is written, between a lookup and the flight that it leads to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+
+use cachet::telemetry::TierOperation::{Get, Insert};
+use cachet::testing::Behaviour::{Fail, Pend};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
+use cachet_tests::step::pend;
+use cachet_tests::{Stepped, laws, ready};
+
+use super::{after, ask, by_operation, never, protected, protected_memory, told};
+use crate::{Ages, Mock, Watched, secs, stored, value};
+
+/// Reads at once, and is slow to tell: what it tells may be old by then.
+struct SlowToTell(Mock);
+
+#[cache_tier(name = "slow")]
+impl CacheTier<str, u32> for SlowToTell {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        let entry = self.0.get(key).await;
+        pend(1).await;
+        entry
+    }
+
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        self.0.insert(key, entry).await
+    }
+
+    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        self.0.invalidate(key).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.0.clear().await
+    }
+}
+
+/// `l1`, if there is one, over `slow`, with protection.
+fn over_slow(l1: Option<Tier<str, u32>>) -> (Watched, Mock) {
+    let below = Mock::new();
+    let slow = Tier::new(SlowToTell(below.clone()));
+    let builder = Ages::builder("ages");
+    let builder = match l1 {
+        Some(l1) => builder.tier(l1.name("l1")).tier(slow),
+        None => builder.tier(slow),
+    };
+    (Watched::new(builder.stampede_protection()), below)
+}
+
+// S25: the lookup is over when the other one lands, the flight is over when this one would join it.
+#[test]
+fn what_landed_between_lookup_and_flight_is_found_in_memory() {
+    let (watched, _) = over_slow(Some(Tier::memory(10)));
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", never());
+    first.pend(1);
+    second.pend(1);
+    assert_eq!(first.ready().unwrap(), Some(1));
+    assert_eq!(second.ready().unwrap(), Some(1));
+    assert_eq!(
+        by_operation(&watched.events()),
+        [
+            &[
+                "l1 get: miss",
+                "slow get: miss (fallback)",
+                "l1 insert: inserted",
+                "slow insert: inserted",
+                "get_or_insert: computed"
+            ][..],
+            &["l1 get: miss", "slow get: miss (fallback)", "l1 get: hit", "get_or_insert: hit"]
+        ]
+    );
+}
+
+// S25: the same where the first tier has to be waited for.
+#[test]
+fn what_landed_between_lookup_and_flight_is_found_in_a_tier_that_is_waited_for() {
+    let (watched, _) = over_slow(None);
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", never());
+    first.pend(1);
+    second.pend(1);
+    assert_eq!(first.ready().unwrap(), Some(1));
+    second.pend(1);
+    assert_eq!(second.ready().unwrap(), Some(1));
+    assert_eq!(
+        by_operation(&watched.events()),
+        [
+            &["slow get: miss", "slow insert: inserted", "get_or_insert: computed"][..],
+            &["slow get: miss", "slow get: hit", "get_or_insert: hit"]
+        ]
+    );
+}
+
+// S25, law 3: what a leader finds is a hit for its followers too.
+#[test]
+fn whoever_follows_one_that_looks_again_ends_as_that_one_does() {
+    let (watched, _) = over_slow(None);
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", never());
+    let mut third = ask(&watched.cache, "ada", never());
+    for asking in [&mut first, &mut second, &mut third] {
+        asking.pend(1);
+    }
+    assert_eq!(first.ready().unwrap(), Some(1));
+    second.pend(1);
+    third.pend(1);
+    assert_eq!(second.ready().unwrap(), Some(1));
+    assert_eq!(third.ready().unwrap(), Some(1));
+    let recorded = watched.events();
+    let [_, second, third] = laws::completions(&recorded)[..] else { panic!("three operations") };
+    assert_eq!(third.leader_request_id(), Some(second.request_id()));
+    assert_eq!(third.outcome(), second.outcome());
+}
+
+// S25, S26
+#[test]
+fn whoever_gives_up_looking_again_leaves_it_to_its_follower() {
+    let (watched, _) = over_slow(None);
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", never());
+    let mut third = ask(&watched.cache, "ada", never());
+    for asking in [&mut first, &mut second, &mut third] {
+        asking.pend(1);
+    }
+    first.ready().unwrap();
+    second.pend(1);
+    third.pend(1);
+    drop(second);
+    assert_eq!(third.finish().unwrap(), Some(1));
+    assert_eq!(
+        by_operation(&watched.events())[1..],
+        [
+            &["slow get: miss", "slow get: cancelled", "get_or_insert: cancelled"][..],
+            &["slow get: miss", "slow get: hit", "get_or_insert: hit"]
+        ]
+    );
+}
+
+/// A first tier that wants nothing, so that the second alone has what landed.
+fn unwilling() -> [Tier<str, u32>; 2] {
+    [Tier::memory(10), Tier::new(Mock::new())].map(|tier| tier.insert_policy(InsertPolicy::never()))
+}
+
+// S25
+#[test]
+fn what_landed_is_found_also_where_the_first_tier_did_not_take_it() {
+    for (name, l1) in ["memory", "mock"].into_iter().zip(unwilling()) {
+        let (watched, below) = over_slow(Some(l1));
+        let mut first = ask(&watched.cache, "ada", after(0, 1));
+        let mut second = ask(&watched.cache, "ada", after(0, 2));
+        first.pend(1);
+        second.pend(1);
+        assert_eq!(first.ready().unwrap(), Some(1));
+        assert_eq!(stored(&below, "ada"), Some(1));
+        assert_eq!(second.finish().unwrap(), Some(1), "{name}: a second closure has run");
+    }
+}
+
+// S13, law 4: what is found in a later tier is promoted, whenever it is found.
+#[test]
+fn what_is_found_below_when_looking_again_is_promoted() {
+    let l1 = Mock::new();
+    let (watched, _) = over_slow(Some(Tier::new(l1.clone())));
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", never());
+    first.pend(1);
+    second.pend(1);
+    l1.next(Insert, Fail("busy"));
+    assert_eq!(first.ready().unwrap(), Some(1));
+    assert_eq!(second.finish().unwrap(), Some(1));
+    assert_eq!(
+        by_operation(&watched.events())[1],
+        [
+            "l1 get: miss",
+            "slow get: miss (fallback)",
+            "l1 get: miss",
+            "slow get: hit (fallback)",
+            "l1 insert: inserted",
+            "get_or_insert: hit"
+        ]
+    );
+    assert_eq!(stored(&l1, "ada"), Some(1));
+}
+
+// S25, S19
+#[test]
+fn what_landed_and_is_gone_again_is_computed() {
+    for memory in [true, false] {
+        let (watched, _) = over_slow(memory.then(|| Tier::memory(10)));
+        let mut first = ask(&watched.cache, "ada", after(0, 1));
+        let mut second = ask(&watched.cache, "ada", after(0, 2));
+        first.pend(1);
+        second.pend(1);
+        first.ready().unwrap();
+        ready(watched.cache.invalidate("ada")).unwrap();
+        assert_eq!(second.finish().unwrap(), Some(2));
+    }
+}
+
+// S25, S14
+#[test]
+fn a_second_look_that_fails_is_followed_by_a_closure_as_the_first_one_is() {
+    let (watched, below) = over_slow(None);
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", after(0, 2));
+    first.pend(1);
+    second.pend(1);
+    first.ready().unwrap();
+    below.next(Get, Fail("unplugged"));
+    assert_eq!(second.finish().unwrap(), Some(2));
+    assert_eq!(
+        by_operation(&watched.events())[1],
+        ["slow get: miss", "slow get: error", "slow insert: inserted", "get_or_insert: computed"]
+    );
+}
+
+/// Has nothing, and panics when it is asked a second time.
+#[derive(Default)]
+struct Moody(AtomicU32);
+
+#[cache_tier(name = "moody", immediate)]
+impl CacheTier<str, u32> for Moody {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        assert_ne!(self.0.fetch_add(1, Ordering::SeqCst), 2, "boom");
+        Ok(None)
+    }
+
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        Ok(InsertOutcome::Accepted)
+    }
+
+    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+// S25, law 1: a tier that panics when it is asked again is reported as it is when it is asked at first.
+#[test]
+fn a_tier_that_panics_when_it_is_asked_again_is_reported() {
+    let (watched, _) = over_slow(Some(Tier::new(Moody::default())));
+    let mut first = ask(&watched.cache, "ada", after(0, 1));
+    let mut second = ask(&watched.cache, "ada", after(0, 2));
+    first.pend(1);
+    second.pend(1);
+    first.ready().unwrap();
+    watched.events();
+    assert!(catch_unwind(AssertUnwindSafe(|| second.poll())).is_err());
+    drop(second);
+    assert_eq!(told(&watched.events()), ["slow get: miss (fallback)", "l1 get: error", "get_or_insert: panicked"]);
+    assert_eq!(ask(&watched.cache, "ada", never()).finish().unwrap(), Some(1));
+}
+
+// S25: landings of other keys make nobody miss anything.
+#[test]
+fn landings_of_other_keys_change_nothing() {
+    let (watched, _) = over_slow(Some(Tier::memory(10)));
+    let mut asking = ask(&watched.cache, "ada", after(0, 1));
+    asking.pend(1);
+    ask(&watched.cache, "bob", after(0, 2)).finish().unwrap();
+    assert_eq!(asking.finish().unwrap(), Some(1));
+    assert_eq!(watched.lines().last().unwrap(), "get_or_insert: computed");
+    assert_eq!(value(&watched.cache, "bob"), Some(2));
+}
+
+/// A newer write, and what it leaves behind.
+#[derive(Clone, Copy, Debug)]
+enum Newer {
+    Insert,
+    Invalidate,
+    Clear,
+}
+
+impl Newer {
+    const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
+
+    async fn write(self, cache: &Ages) {
+        match self {
+            Self::Insert => assert_eq!(cache.insert("ada", 2).await.unwrap(), InsertOutcome::Accepted),
+            Self::Invalidate => cache.invalidate("ada").await.unwrap(),
+            Self::Clear => cache.clear().await.unwrap(),
+        }
+    }
+
+    fn leaves(self) -> Option<u32> {
+        matches!(self, Self::Insert).then_some(2)
+    }
+}
+
+// S19, S25
+#[test]
+fn what_a_newer_write_overtook_is_returned_to_all_and_stored_nowhere() {
+    for newer in Newer::ALL {
+        let (two, memory) = (protected(), protected_memory());
+        for (cache, seen, tiers) in [(&two.cache, &two.seen, &["l1", "l2"][..]), (&memory.cache, &memory.seen, &["l1"])]
+        {
+            let mut leader = ask(cache, "ada", after(1, 1));
+            let mut follower = ask(cache, "ada", never());
+            leader.pend(1);
+            follower.pend(1);
+            ready(newer.write(cache));
+            seen.take();
+            assert_eq!(leader.ready().unwrap(), Some(1), "{newer:?}");
+            assert_eq!(follower.ready().unwrap(), Some(1), "{newer:?}");
+            let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
+            expected.extend(["get_or_insert: computed", "get_or_insert: computed (coalesced)"].map(str::to_owned));
+            assert_eq!(told(&seen.take()), expected, "{newer:?}");
+            assert_eq!(value(cache, "ada"), newer.leaves(), "{newer:?}");
+        }
+    }
+}
+
+// S19: an invalidation says that what was true before is so no more. Whoever asks after it must not get what was computed
+// before it, as little from a flight as from a tier.
+#[test]
+fn whoever_asks_after_a_newer_write_does_not_get_what_was_computed_before_it() {
+    for newer in [Newer::Invalidate, Newer::Clear] {
+        let watched = protected_memory();
+        let mut leader = ask(&watched.cache, "ada", after(1, 1));
+        leader.pend(1);
+        ready(newer.write(&watched.cache));
+        let mut late = ask(&watched.cache, "ada", after(0, 2));
+        let early = late.poll();
+        assert_eq!(leader.finish().unwrap(), Some(1));
+        let got = match early {
+            Poll::Ready(got) => got,
+            Poll::Pending => late.finish(),
+        };
+        assert_eq!(got.unwrap(), Some(2), "{newer:?}");
+    }
+}
+
+// S19: a write that comes while the leader stores waits for it, and wins.
+#[test]
+fn a_write_while_the_leader_stores_comes_last() {
+    for newer in Newer::ALL {
+        let two = protected();
+        two.l1.next(Insert, Pend(1));
+        two.l2.next(Insert, Pend(1));
+        let mut leader = ask(&two.cache, "ada", after(0, 1));
+        leader.pend(1);
+        let mut follower = ask(&two.cache, "ada", never());
+        follower.pend(1);
+        let mut write = Stepped::new(newer.write(&two.cache));
+        let written = write.poll().is_ready();
+        assert_eq!(leader.finish().unwrap(), Some(1), "{newer:?}");
+        if !written {
+            write.finish();
+        }
+        assert_eq!(follower.finish().unwrap(), Some(1), "{newer:?}");
+        assert_eq!(value(&two.cache, "ada"), newer.leaves(), "{newer:?}");
+    }
+}
+
+// S12, S25
+#[test]
+fn an_expired_entry_is_computed_by_one() {
+    let watched =
+        Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1").ttl(secs(1))).stampede_protection());
+    ready(watched.cache.insert("ada", 1)).unwrap();
+    watched.clock.advance(secs(2));
+    watched.events();
+    let mut leader = ask(&watched.cache, "ada", after(1, 2));
+    let mut follower = ask(&watched.cache, "ada", never());
+    leader.pend(1);
+    follower.pend(1);
+    assert_eq!(leader.ready().unwrap(), Some(2));
+    assert_eq!(follower.ready().unwrap(), Some(2));
+    assert_eq!(
+        told(&watched.events()),
+        [
+            "l1 get: expired",
+            "l1 get: miss",
+            "l1 insert: inserted",
+            "get_or_insert: computed",
+            "get_or_insert: computed (coalesced)"
+        ]
+    );
+}
