@@ -149,7 +149,10 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     /// takes over and runs its own closure. A panic of the closure becomes an error, for which
     /// [`is_panic`](crate::Error::is_panic) is true, for everybody. A closure that asks the same cache for the key that it is
     /// computing gets an error ([`is_reentrant`](crate::Error::is_reentrant)); this is noticed in the same task, not in a
-    /// task that the closure spawns and waits for.
+    /// task that the closure spawns and waits for, and not when two closures wait for each other's keys.
+    ///
+    /// Whoever asks after a write of the key has begun does not take the result of a closure that began before it, but
+    /// waits for its end and has the key computed anew.
     ///
     /// ```
     /// # #[cfg(feature = "memory")]

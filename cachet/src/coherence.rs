@@ -141,6 +141,11 @@ impl Ticket<'_> {
         stored
     }
 
+    /// Which writes of the key had begun when the ticket was taken; `None` if one was under way.
+    pub(crate) fn stamp(&self) -> Option<(u64, u64)> {
+        self.version.map(|version| (version, self.clears))
+    }
+
     pub(crate) fn is_current(&self) -> bool {
         self.is_current_in(&self.coherence.shard(self.hash))
     }

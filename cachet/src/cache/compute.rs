@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::task::Poll;
 
 use futures_util::FutureExt;
 
@@ -11,7 +10,7 @@ use super::read::{Begun, Search};
 use super::{Cache, Ending, Inner, conclude};
 use crate::coherence::Ticket;
 use crate::fallback::Found;
-use crate::flight::{Flights, Joined};
+use crate::flight::{Flights, Joined, Landed};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{Origin, Step, settle};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
@@ -242,35 +241,40 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         computation: impl Future<Output = Loaded<V>> + Send,
     ) -> Result<Computed<'a, V>, Error> {
         loop {
-            match flights.join(key, operation.map(Operation::as_leader)) {
+            match flights.join(key, ticket, operation.map(Operation::as_leader)) {
                 Joined::Reentrant => return Err(Error::reentrant()),
                 Joined::Lead(lead) => {
                     // Between the lookup and now, another flight may have landed: the very value may be there.
-                    if flights.landings() != landings
-                        && let Some(found) = self.look_again(key, operation).await
+                    if lead.may_have_landed(landings)
+                        && let Some(found) = self.look_again(key, ticket, operation).await
                     {
-                        lead.land(&Ok(Some(found.entry.clone())));
+                        lead.land(&Landed { result: Ok(Some(found.entry.clone())), found: true });
                         return Ok(Computed::Found(found));
                     }
                     let caught = AssertUnwindSafe(lead.compute(computation)).catch_unwind();
                     let caught = caught.map(|result| result.unwrap_or_else(|payload| Err(Error::panic(&*payload))));
-                    let loaded = self.load(key, ticket, operation, caught).await;
-                    lead.land(&loaded);
-                    return loaded.map(Computed::Loaded);
+                    let landed = Landed { result: self.load(key, ticket, operation, caught).await, found: false };
+                    lead.land(&landed);
+                    return landed.result.map(Computed::Loaded);
                 }
                 Joined::Follow(follow) => {
-                    if let (Some(operation), Some(leader)) = (operation, &follow.leader) {
+                    let (leader, outdated) = (follow.leader.clone(), follow.outdated);
+                    if let (Some(operation), Some(leader)) = (operation, &leader) {
                         operation.follows(leader);
                     }
-                    match follow.await {
+                    let landed = follow.await;
+                    if let Some(operation) = operation {
+                        operation.waited();
+                    }
+                    let landed = landed.filter(|landed| {
                         // The leader's method may do with nothing; this one may not.
-                        Some(Ok(None)) if kind != CacheOperation::OptionallyGetOrInsert => {
-                            if let Some(operation) = operation {
-                                operation.follows_no_more();
-                            }
-                            return self.load(key, ticket, operation, computation).await.map(Computed::Loaded);
-                        }
-                        Some(landed) => return landed.map(Computed::Loaded),
+                        let enough = kind == CacheOperation::OptionallyGetOrInsert;
+                        !outdated && (enough || !matches!(landed.result, Ok(None)))
+                    });
+                    match landed {
+                        Some(Landed { result, found: true }) => return result.map(Computed::Followed),
+                        Some(Landed { result, found: false }) => return result.map(Computed::Loaded),
+                        // Nothing that could be used: whatever comes now is this operation's own work.
                         None => {
                             if let Some(operation) = operation {
                                 operation.follows_no_more();
@@ -282,17 +286,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         }
     }
 
-    /// Asks the tiers once more, for what may have landed since. A first tier that answers at once is asked silently,
-    /// and its answer reported only if it has one.
+    /// Asks the tiers once more, for what may have landed since the first lookup.
     async fn look_again<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
+        ticket: &'f Ticket<'f>,
         operation: Option<&'f Operation<'a>>,
     ) -> Option<Found<'a, V>> {
-        if matches!(self.tiers.hit(key), Poll::Ready(Ok(None) | Err(_))) {
-            return None;
-        }
-        self.tiers.ask_from(0, None, operation, |tier, call| tier.get(key, call)).await.ok().flatten()
+        let found = self.tiers.ask_from(0, None, operation, |tier, call| tier.get(key, call)).await.ok().flatten()?;
+        self.tiers.promote(key, &found, ticket, operation).await;
+        Some(found)
     }
 }
 
@@ -308,6 +311,8 @@ fn how_it_went<V>(loaded: &Loaded<V>) -> (OperationOutcome, Option<&Error>) {
 
 enum Computed<'a, V> {
     Found(Found<'a, V>),
+    /// What the leader of the flight had found.
+    Followed(Option<CacheEntry<V>>),
     Loaded(Option<CacheEntry<V>>),
 }
 
@@ -317,6 +322,7 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
     fn completion(&self) -> Completion<'a, '_> {
         match self {
             Self::Found(found) => found.completion(),
+            Self::Followed(_) => OperationOutcome::Hit.into(),
             Self::Loaded(Some(_)) => OperationOutcome::Computed.into(),
             Self::Loaded(None) => OperationOutcome::None.into(),
         }
@@ -325,7 +331,7 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
     fn returned(self) -> Self::Returned {
         match self {
             Self::Found(found) => Some(found.entry),
-            Self::Loaded(entry) => entry,
+            Self::Followed(entry) | Self::Loaded(entry) => entry,
         }
     }
 }

@@ -119,6 +119,13 @@ impl<'a> Operation<'a> {
         self.progress().leader = Some(leader.request_id);
     }
 
+    /// The wait for another's work is over.
+    pub(crate) fn waited(&self) {
+        if let Some(now) = self.now() {
+            self.progress().last = Some(now);
+        }
+    }
+
     /// The leader gave up: whatever comes now is this operation's own work.
     pub(crate) fn follows_no_more(&self) {
         self.progress().leader = None;

@@ -162,9 +162,9 @@ fn whoever_takes_over_is_linked_to_the_one_that_gave_up_but_not_coalesced() {
     assert_eq!(field(&other.recorded, "cache.leader_request_id"), field(&took_over.fields, "cache.request_id"));
 }
 
-// S35, S26: it has followed the new leader without being polled in between.
+// S35, S26: it was not polled while somebody else took over, and so has to ask again.
 #[test]
-fn a_follower_names_the_leader_whose_work_it_got() {
+fn a_follower_that_did_not_hear_of_the_new_leader_finds_what_that_has_stored() {
     let logged = protected();
     let seen = Recorder::listen(|| {
         let (mut leader, mut heir, mut other) = (ask(&logged.cache, 1), ask(&logged.cache, 0), ask(&logged.cache, 0));
@@ -176,8 +176,11 @@ fn a_follower_names_the_leader_whose_work_it_got() {
         other.ready().unwrap();
     });
     seen.check();
-    let [_, (_, took_over), (_, other)] = operations(&seen)[..] else { panic!("three operations") };
-    assert_eq!(field(&other.recorded, "cache.leader_request_id"), field(&took_over.fields, "cache.request_id"));
+    let [(leader, _), _, (_, other)] = operations(&seen)[..] else { panic!("three operations") };
+    assert_eq!(other.follows, [Some(leader)]);
+    assert_eq!(field(&other.recorded, "cache.outcome"), Some(&Value::Str("hit".to_owned())));
+    assert_eq!(field(&other.recorded, "cache.coalesced"), Some(&Value::Bool(false)));
+    assert_eq!(field(&other.recorded, "cache.leader_request_id"), None);
 }
 
 // S35, S38
