@@ -70,8 +70,12 @@ const TEXTS: &[&str] = &["disk", "", "trace", "hit", "insert", "get", "stale", "
 
 const PUNCTS: &[char] = &['<', '>', ',', ':', ':', '=', '#', '!', '&', '\'', '.', '?', '%', '|', '-', ';', '+', '$'];
 
-/// How many inputs a macro is fed; unoptimised builds are an order of magnitude slower.
-pub(crate) const ROUNDS: usize = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
+/// How many inputs a macro is fed: `NOISE_ROUNDS`, or as many as take a second or two. Unoptimised builds are an order of
+/// magnitude slower.
+pub(crate) fn rounds() -> usize {
+    let asked_for = std::env::var("NOISE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    asked_for.unwrap_or(if cfg!(debug_assertions) { 20_000 } else { 200_000 })
+}
 
 pub(crate) struct Noise {
     state: u64,

@@ -3,7 +3,7 @@ use quote::quote;
 
 use super::{expand, parse, validate};
 use crate::diag::Diagnostics;
-use crate::noise::{Noise, ROUNDS};
+use crate::noise::{Noise, rounds};
 
 fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the test's own tokens")
@@ -239,7 +239,7 @@ fn random_tokens_never_panic() {
             #[cache_event(forward)] c: Option<&'a T>,
         }",
     );
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let item = if round % 8 == 0 { noise.stream(4) } else { noise.mutate(item.clone()) };
         expand(item);
     }

@@ -5,7 +5,7 @@ use quote::quote;
 
 use super::{expand, sibling};
 use crate::diag::Diagnostics;
-use crate::noise::{Noise, ROUNDS};
+use crate::noise::{Noise, rounds};
 
 fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the test's own tokens")
@@ -309,7 +309,7 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
         "#[cfg(a)] impl<'a, T: Fn() -> u8, const N: usize> CacheTier<str, Vec<T>> for a::Disk<'a, T, { N }> \
          where T: Send { async fn get(&self, key: &str) {} }",
     );
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let args = if round % 3 == 0 { noise.stream(3) } else { noise.mutate(args.clone()) };
         let item = if round % 3 == 1 { noise.stream(3) } else { noise.mutate(item.clone()) };
         let output = expand(args, item.clone());

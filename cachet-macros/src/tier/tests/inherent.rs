@@ -1,6 +1,6 @@
 use quote::quote;
 
-use super::{ROUNDS, added, message, messages, starts_with, tokens};
+use super::{added, message, messages, rounds, starts_with, tokens};
 use crate::noise::Noise;
 use crate::tier::expand;
 
@@ -278,7 +278,7 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
     let mut noise = Noise::new(11);
     let args = tokens("key = str, value = Vec<u8>, name = \"disk\", fields(shard = self.shard()), crate = ::cachet");
     let item = tokens(&format!("#[cfg(a)] impl<'a, T> Disk<'a, T> where T: Send {}", &DISK[9..]));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let args = if round % 3 == 0 { noise.mutate(args.clone()) } else { args.clone() };
         let item = noise.mutate(item.clone());
         let output = expand(args, item.clone());

@@ -108,8 +108,8 @@ fn one_of_several_followers_takes_over_and_the_others_follow_it() {
         }
         let recorded = two.events();
         // Those who heard of the heir follow it. Those who did not ask again, and find what it has stored.
-        const FOUND: [&str; 4] = ["l1 get: miss", "l2 get: miss (fallback)", "l1 get: hit", "get_or_insert: hit"];
-        let others_end: &[&str] = if polled_between { &FOLLOWED } else { &FOUND };
+        let found = ["l1 get: miss", "l2 get: miss (fallback)", "l1 get: hit", "get_or_insert: hit"];
+        let others_end: &[&str] = if polled_between { &FOLLOWED } else { &found };
         assert_eq!(by_operation(&recorded), [&CANCELLED[..], &COMPUTED, others_end, others_end]);
         // Whose work it was that they got.
         let [_, heir, others @ ..] = &laws::completions(&recorded)[..] else { panic!("four operations") };
