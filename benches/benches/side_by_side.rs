@@ -142,6 +142,21 @@ fn main() {
         awaited!(|_number| computing.get_or_insert(&next_key.fetch_add(1, Ordering::Relaxed), || async { 1_u64 })),
     );
 
+    let protected = Cache::<u64, u64>::builder("protected").tier(memory(CAPACITY)).stampede_protection();
+    let protected = filled_u64(protected.build());
+    suite.compare_loop(
+        "get_or_insert hit u64, stampede protection",
+        "get_or_insert hit u64",
+        awaited!(|n| protected.get_or_insert(&(n % ENTRIES), || async { 0_u64 })),
+    );
+    let alone = keep(Cache::<u64, u64>::builder("alone").tier(memory(CAPACITY)).stampede_protection().build());
+    let next_alone = keep(AtomicU64::new(1));
+    suite.compare_loop(
+        "get_or_insert miss u64, stampede protection",
+        "raw quick_cache: get_or_insert_async miss",
+        awaited!(|_number| alone.get_or_insert(&next_alone.fetch_add(1, Ordering::Relaxed), || async { 1_u64 })),
+    );
+
     let two = Cache::<u64, u64>::builder("two").tier(memory(0)).tier(memory(CAPACITY).name("l2")).build();
     let two = filled_u64(two);
     suite.compare_loop("second-tier hit, promotion turned away", "hit u64", awaited!(|n| two.get(&(n % ENTRIES))));
