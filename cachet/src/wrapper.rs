@@ -101,6 +101,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     }
 
     /// A hit whose age matters, or none. Kept apart, so that it does not weigh on the hits for which it does not.
+    #[cold]
     #[inline(never)]
     fn hit_or_not(
         &self,

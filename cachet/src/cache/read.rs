@@ -97,6 +97,7 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
 
 impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
     /// The first tier had no simple answer.
+    #[cold]
     #[inline(never)]
     fn go_on(
         mut self: Pin<&mut Self>,
@@ -118,6 +119,7 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered<V>> {
         if let Getting::Start(inner, key) = self.0 {
