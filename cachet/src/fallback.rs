@@ -1,7 +1,6 @@
 //! Several tiers as one: asking them in order, promoting what a later one had, and writing to all.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::coherence::{Coherence, Ticket};
 use crate::telemetry::Operation;
-use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, settle};
+use crate::tier::erased::{self, Call, ErasedTier, Origin, Otherwise, Read, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 /// Most caches have two tiers.
@@ -75,8 +74,8 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// What the first tier has, if that is simple; see [`ErasedTier::hit`].
     #[inline]
-    pub(crate) fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
-        self.first.hit(key)
+    pub(crate) fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> erased::Answer<V> {
+        self.first.hit(key, otherwise)
     }
 
     /// Asks the first tier, if it answers at once: all that a hit there ever does.

@@ -15,7 +15,7 @@ use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
 use crate::tier::InstrumentedTier;
-use crate::tier::erased::{Call, ErasedTier, Origin, Read, Step, Written, poll_once};
+use crate::tier::erased::{Answer, Call, ErasedTier, Origin, Otherwise, Read, Step, Written, poll_once};
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 mod observed;
@@ -106,13 +106,14 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     fn hit_or_not(
         &self,
         found: Option<Result<Option<CacheEntry<V>>, Error>>,
-    ) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
-        match found {
+        otherwise: Otherwise<'_, V>,
+    ) -> Answer<V> {
+        otherwise(match found {
             Some(Ok(Some(entry))) if self.judge(&entry, None).is_expired() => Poll::Pending,
             Some(Ok(found)) => Poll::Ready(Ok(found)),
             Some(Err(error)) => Poll::Ready(Err(error.in_tier(&self.identity.name))),
             None => Poll::Ready(Err(self.not_immediate())),
-        }
+        })
     }
 
     /// Whether neither the entry nor the tier sets a time to live.
@@ -287,21 +288,21 @@ where
     }
 
     #[inline]
-    fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>> {
+    fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> Answer<V> {
         if !T::IMMEDIATE {
-            return Poll::Pending;
+            return otherwise(Poll::Pending);
         }
         match poll_once(self.tier.get(key)) {
             Some(Ok(Some(entry))) if self.is_eternal(&entry) => Poll::Ready(Ok(Some(entry))),
-            Some(Ok(None)) => Poll::Ready(Ok(None)),
-            found => self.hit_or_not(found),
+            Some(Ok(None)) => otherwise(Poll::Ready(Ok(None))),
+            found => self.hit_or_not(found, otherwise),
         }
     }
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>> {
         if call.operation.is_none_or(Operation::ignores_tiers) {
             let _scope = call.operation.map(Operation::enter);
-            match self.hit(key) {
+            match self.hit(key, &mut |answer| answer) {
                 Poll::Ready(Ok(Some(entry))) => return Step::Ready(Read::Hit(entry, None)),
                 Poll::Ready(Ok(None)) => return Step::Ready(Read::Miss),
                 Poll::Ready(Err(error)) => return Step::Ready(Read::Failed(error)),

@@ -80,16 +80,15 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
     type Output = Answered<V>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Getting::Start(inner, key) = self.0
             && !inner.observed()
         {
             // Nobody listens: a hit is one call of the first tier, and its answer is passed on as it is.
-            let answer = inner.tiers.hit(key);
-            if matches!(answer, Poll::Ready(Ok(Some(_)))) {
-                return answer;
-            }
-            return self.go_on(inner, key, answer, cx);
+            return inner.tiers.hit(key, &mut |answer| match answer {
+                Poll::Ready(Ok(None)) if inner.tiers.is_end(1) => Poll::Ready(Ok(None)),
+                answer => self.as_mut().go_on(inner, key, answer, cx),
+            });
         }
         self.poll_slowly(cx)
     }
@@ -106,7 +105,7 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         answer: Poll<Answered<V>>,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<V>> {
-        if answer.is_ready() && inner.tiers.is_end(1) {
+        if matches!(answer, Poll::Ready(Ok(Some(_)))) || answer.is_ready() && inner.tiers.is_end(1) {
             return answer;
         }
         self.0 = Getting::Done;
@@ -188,7 +187,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         if self.observed() {
             return self.begin_observed_read(kind, key, |tier, call| tier.get(key, call));
         }
-        match self.tiers.hit(key) {
+        match self.tiers.hit(key, &mut |answer| answer) {
             Poll::Ready(Ok(Some(entry))) => Begun::Hit(entry),
             answer => Begun::Open(Search::after(answer)),
         }

@@ -77,6 +77,12 @@ pub(crate) enum Read<U> {
 /// What a tier did with an insert.
 pub(crate) type Written = Result<InsertOutcome, Error>;
 
+/// What a lookup comes to, in the form in which `Cache::get` returns it.
+pub(crate) type Answer<V> = Poll<Result<Option<CacheEntry<V>>, Error>>;
+
+/// What becomes of a lookup that is not a plain hit.
+pub(crate) type Otherwise<'o, V> = &'o mut dyn FnMut(Answer<V>) -> Answer<V>;
+
 /// How an insert came about.
 #[derive(Clone, Copy)]
 pub(crate) enum Origin<'t> {
@@ -105,9 +111,12 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn immediate(&self) -> bool;
 
     /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
-    /// `Cache::get` returns it, since that is what a hit consists of. Pending where there is more to it: then nothing
-    /// was changed, and [`get`](Self::get) has to be asked.
-    fn hit(&self, key: &K) -> Poll<Result<Option<CacheEntry<V>>, Error>>;
+    /// `Cache::get` returns it, since that is what a hit consists of.
+    ///
+    /// Anything but a plain hit goes through `otherwise`, and its result is returned: so a hit is written right where the
+    /// caller wants it, and not copied there. It is pending where there is more to it: then nothing was changed, and
+    /// [`get`](Self::get) has to be asked.
+    fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> Answer<V>;
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>>;
 
