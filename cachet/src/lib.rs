@@ -163,10 +163,10 @@
 //!
 //! # What it costs
 //!
-//! A hit of a memory tier allocates nothing, whoever listens. With nobody listening it is a lookup in
-//! [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody listens: no id is
-//! taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this
-//! side by side.
+//! A hit of a memory tier allocates nothing, whichever handler listens (unless [keys are recorded](RecordKeys)). With nobody
+//! listening it is a lookup in [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody
+//! listens: no id is taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for
+//! what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this side by side.
 //!
 //! # Guarantees
 //!
@@ -175,8 +175,8 @@
 //!   stored at that very moment, in a tier that has to be waited for, the newer write waits for the end of that and then
 //!   follows. So a task must not hold on to a half-finished future of a cache without polling it while it awaits a write of
 //!   the same key: as with any lock, that would wait for itself. Across processes, times to live are the only rule.
-//! * **Every operation that somebody listens to is reported exactly once**, whether it was answered, failed, panicked, or was dropped
-//!   half-way.
+//! * **Every operation that somebody listens to is reported exactly once**, whether it was answered, failed, panicked, or
+//!   was dropped half-way.
 //! * **A handler cannot hurt a cache**: its panics are caught and counted.
 //!
 //! # Features
