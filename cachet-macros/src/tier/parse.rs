@@ -15,8 +15,8 @@ pub(super) fn item(item: TokenStream, attribute: Span, diagnostics: &mut Diagnos
     let attributes = Attributes::read(&mut cursor);
     let modifiers = take_modifiers(&mut cursor);
     let Some(impl_token) = cursor.take(|token| is_ident(Some(token), "impl").then(|| token.clone())) else {
-        report_not_an_impl(&mut cursor, modifiers, attribute, diagnostics);
-        return None;
+        let annotated = report_not_an_impl(&mut cursor, modifiers, attribute, diagnostics);
+        return annotated.map(|name| stand_in(name, attributes.shared));
     };
     let generics = cursor.take_generics();
     if cursor.at_ident("const") {
@@ -228,24 +228,47 @@ fn take_modifiers(cursor: &mut Cursor) -> Vec<Ident> {
     modifiers
 }
 
-fn report_not_an_impl(cursor: &mut Cursor, modifiers: Vec<Ident>, attribute: Span, diagnostics: &mut Diagnostics) {
+/// The header of a sibling for a type that was annotated in place of its impl: so nobody says a second time that the
+/// impl is not.
+fn stand_in(name: Ident, shared_attributes: TokenStream) -> Header {
+    let here = Span::mixed_site();
+    Header {
+        shared_attributes,
+        generics: quote_spanned!(here=> <K: ?::core::marker::Sized, V>),
+        key: quote_spanned!(here=> K),
+        value: quote_spanned!(here=> V),
+        self_type: TokenTree::from(name).into(),
+        where_clause: TokenStream::new(),
+        places: None,
+        inherent_body: None,
+    }
+}
+
+/// Says where the attribute belongs; returns the name of a type without parameters that it was put on.
+fn report_not_an_impl(
+    cursor: &mut Cursor,
+    modifiers: Vec<Ident>,
+    attribute: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<Ident> {
     let Some(keyword) = cursor.take(as_ident) else {
         if let Some(keyword) = modifiers.iter().find(|modifier| *modifier == "extern") {
             diagnostics.report(keyword, format!("{GOES_ON} …`, not on an `extern` block"));
-            return;
+            return None;
         }
         let place = cursor.peek().map_or(attribute, TokenTree::span);
         diagnostics.report_at(place, format!("{GOES_ON} …`; there is no impl here"));
-        return;
+        return None;
     };
     let is_call = cursor.at_punct('!');
     let name = cursor.take(as_ident);
     let kind = match keyword.to_string().as_str() {
         "struct" | "enum" | "union" | "type" => {
             let shown = name.as_ref().map_or_else(|| "…".to_owned(), ToString::to_string);
-            let found: TokenStream = [keyword].into_iter().chain(name).map(TokenTree::from).collect();
+            let is_plain = keyword != "type" && !cursor.at_punct('<');
+            let found: TokenStream = [keyword].into_iter().chain(name.clone()).map(TokenTree::from).collect();
             diagnostics.report(found, format!("{GOES_ON} {shown}`, not on the type itself"));
-            return;
+            return name.filter(|_| is_plain);
         }
         "fn" if has_receiver(cursor) => "a method: it covers all methods of the impl at once",
         "fn" => "a function",
@@ -261,6 +284,7 @@ fn report_not_an_impl(cursor: &mut Cursor, modifiers: Vec<Ident>, attribute: Spa
     let first = modifiers.into_iter().find(|modifier| modifier == "async" || modifier == "unsafe");
     let found: TokenStream = first.into_iter().chain([keyword]).chain(name).map(TokenTree::from).collect();
     diagnostics.report(found, format!("{GOES_ON} …`, not on {kind}"));
+    None
 }
 
 fn has_receiver(cursor: &mut Cursor) -> bool {
