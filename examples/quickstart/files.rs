@@ -74,7 +74,7 @@ fn source_file(file: &fs::DirEntry) -> Result<SourceFile, String> {
 }
 
 /// What is computed for each file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) lines: u64,
     pub(crate) words: u64,
