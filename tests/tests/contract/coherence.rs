@@ -2,35 +2,11 @@
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::testing::{Behaviour, MockTier};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, finish_both, ready};
 
-use crate::{Ages, Mock, Two, Watched, stored, value};
-
-/// Reads at once, and is slow to tell: what it tells may be old by then.
-struct SlowToTell(Mock);
-
-#[cache_tier(name = "slow")]
-impl CacheTier<str, u32> for SlowToTell {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-        let entry = self.0.get(key).await;
-        pend(1).await;
-        entry
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
-        self.0.insert(key, entry).await
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
-        self.0.invalidate(key).await
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.0.clear().await
-    }
-}
+use crate::{Ages, Mock, SlowToTell, Two, Watched, stored, value};
 
 /// A newer write, and what it leaves behind.
 #[derive(Clone, Copy, Debug)]

@@ -20,9 +20,12 @@ mod time;
 use std::time::Duration;
 
 use cachet::testing::{MockTier, Recorded, RecordingHandler};
-use cachet::{Cache, CacheBuilder, CacheEntry, HasTier, ManualClock, Tier};
+use cachet::{
+    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, ManualClock, Tier, cache_tier,
+};
 use cachet_tests::laws::Lawful;
 use cachet_tests::ready;
+use cachet_tests::step::pend;
 
 type Mock = MockTier<str, u32>;
 type Ages = Cache<str, u32>;
@@ -33,6 +36,30 @@ const fn secs(secs: u64) -> Duration {
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// Reads at once, and is slow to tell: what it tells may be old by then.
+struct SlowToTell(Mock);
+
+#[cache_tier(name = "slow")]
+impl CacheTier<str, u32> for SlowToTell {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        let entry = self.0.get(key).await;
+        pend(1).await;
+        entry
+    }
+
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        self.0.insert(key, entry).await
+    }
+
+    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        self.0.invalidate(key).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.0.clear().await
+    }
 }
 
 const NANO: Duration = Duration::from_nanos(1);

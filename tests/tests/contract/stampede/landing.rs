@@ -7,35 +7,10 @@ use std::task::Poll;
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behaviour::{Fail, Pend};
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
-use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
 use super::{after, ask, by_operation, never, protected, protected_memory, told};
-use crate::{Ages, Mock, Watched, secs, stored, value};
-
-/// Reads at once, and is slow to tell: what it tells may be old by then.
-struct SlowToTell(Mock);
-
-#[cache_tier(name = "slow")]
-impl CacheTier<str, u32> for SlowToTell {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-        let entry = self.0.get(key).await;
-        pend(1).await;
-        entry
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
-        self.0.insert(key, entry).await
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
-        self.0.invalidate(key).await
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.0.clear().await
-    }
-}
+use crate::{Ages, Mock, SlowToTell, Watched, secs, stored, value};
 
 /// `l1`, if there is one, over `slow`, with protection.
 fn over_slow(l1: Option<Tier<str, u32>>) -> (Watched, Mock) {
