@@ -133,7 +133,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// An entry's own deadline counts from here, whatever its way through the tiers.
     fn fix_deadline(&self, entry: &mut CacheEntry<V>) {
         if entry.ttl().is_some() {
-            entry.stamp(&self.telemetry.clock, true);
+            // The date is only for tiers that may outlive the process.
+            entry.stamp(&self.telemetry.clock, !self.tiers.immediate());
         }
     }
 }

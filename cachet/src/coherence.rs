@@ -79,24 +79,33 @@ impl Coherence {
         self.tickets.load(Ordering::SeqCst) == 0
     }
 
-    /// Begins a write of one key.
+    /// Begins a write of one key, which comes last: waits for the end of an older value that is just being stored.
     ///
     /// `atomic` says that the write is a single synchronous step: then, while no ticket is out, nobody can tell it
     /// from one that happened before any that will be.
-    pub(crate) fn write<K: Hash + ?Sized>(&self, key: &K, atomic: bool) -> Option<Writing<'_>> {
-        if atomic && self.is_quiet() {
-            return None;
-        }
+    pub(crate) async fn write<K: Hash + ?Sized>(&self, key: &K, atomic: bool) -> Option<Writing<'_>> {
+        let writing = (!atomic || !self.is_quiet()).then(|| self.begin_write(key))?;
+        writing.settled().await;
+        Some(writing)
+    }
+
+    fn begin_write<K: Hash + ?Sized>(&self, key: &K) -> Writing<'_> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
         let slot = shard.entry(hash).or_default();
         slot.writers += 1;
         slot.version += 1;
-        Some(Writing { coherence: self, hash })
+        Writing { coherence: self, hash }
     }
 
-    /// Begins a write of all keys.
-    pub(crate) fn clear(&self) -> Clearing<'_> {
+    /// Begins a write of all keys, which comes last, likewise.
+    pub(crate) async fn clear(&self) -> Clearing<'_> {
+        let clearing = self.begin_clear();
+        clearing.settled().await;
+        clearing
+    }
+
+    fn begin_clear(&self) -> Clearing<'_> {
         self.clearing.fetch_add(1, Ordering::SeqCst);
         self.clears.fetch_add(1, Ordering::SeqCst);
         // A late store that found its ticket current does so under its shard's lock: let it finish first.
@@ -197,8 +206,8 @@ pub(crate) struct Writing<'c> {
 }
 
 impl Writing<'_> {
-    /// Waits until no older value is being stored, so that this write comes last.
-    pub(crate) async fn settled(&self) {
+    /// Waits until no older value is being stored.
+    async fn settled(&self) {
         poll_fn(|cx| {
             let mut shard = self.coherence.shard(self.hash);
             shard.get_mut(&self.hash).map_or(Poll::Ready(()), |slot| slot.poll_settled(cx))
@@ -232,8 +241,8 @@ impl Drop for Writing<'_> {
 pub(crate) struct Clearing<'c>(&'c Coherence);
 
 impl Clearing<'_> {
-    /// Waits until no older value is being stored, so that this write comes last.
-    pub(crate) async fn settled(&self) {
+    /// Waits until no older value is being stored.
+    async fn settled(&self) {
         for shard in &self.0.shards {
             poll_fn(|cx| {
                 let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,6 +264,7 @@ impl Drop for Clearing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tier::erased::poll_once;
 
     fn slots(coherence: &Coherence) -> usize {
         coherence.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
@@ -265,7 +275,7 @@ mod tests {
         let coherence = Coherence::new();
         let (ticket, other) = (coherence.ticket("a"), coherence.ticket("b"));
         assert!(ticket.is_current());
-        drop(coherence.write("a", false));
+        drop(coherence.begin_write("a"));
         assert_eq!(ticket.redeem(|| ()), None);
         assert_eq!(other.redeem(|| ()), Some(()));
     }
@@ -273,7 +283,7 @@ mod tests {
     #[test]
     fn a_ticket_taken_while_somebody_writes_is_void_and_stays_so() {
         let coherence = Coherence::new();
-        let writing = coherence.write("a", false);
+        let writing = coherence.begin_write("a");
         let ticket = coherence.ticket("a");
         assert!(!ticket.is_current());
         drop(writing);
@@ -285,7 +295,7 @@ mod tests {
     fn a_clear_makes_every_ticket_void_from_its_beginning_to_its_end() {
         let coherence = Coherence::new();
         let before = coherence.ticket("a");
-        let clearing = coherence.clear();
+        let clearing = coherence.begin_clear();
         let during = coherence.ticket("a");
         drop(clearing);
         assert!(!before.is_current());
@@ -296,9 +306,9 @@ mod tests {
     #[test]
     fn an_atomic_write_leaves_no_trace_unless_a_ticket_is_out() {
         let coherence = Coherence::new();
-        assert!(coherence.write("a", true).is_none());
+        assert!(poll_once(coherence.write("a", true)).unwrap().is_none());
         let ticket = coherence.ticket("a");
-        drop(coherence.write("a", true));
+        drop(poll_once(coherence.write("a", true)).unwrap());
         assert!(!ticket.is_current());
     }
 
@@ -306,12 +316,26 @@ mod tests {
     fn the_table_is_empty_when_nobody_writes_or_waits() {
         let coherence = Coherence::new();
         let ticket = coherence.ticket("a");
-        let writing = coherence.write("a", false);
+        let writing = coherence.begin_write("a");
         assert_eq!(slots(&coherence), 1);
         drop(ticket);
         assert_eq!(slots(&coherence), 1);
         drop(writing);
         assert_eq!(slots(&coherence), 0);
         assert_eq!(coherence.tickets.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_write_waits_for_an_older_value_that_is_just_being_stored_and_for_no_other() {
+        let coherence = Coherence::new();
+        let ticket = coherence.ticket("a");
+        let storing = ticket.store().unwrap();
+        assert!(poll_once(coherence.write("a", false)).is_none());
+        assert!(poll_once(coherence.clear()).is_none());
+        assert!(poll_once(coherence.write("b", false)).is_some());
+        drop(storing);
+        assert!(poll_once(coherence.write("a", false)).is_some());
+        assert!(ticket.store().is_none());
+        assert!(poll_once(coherence.clear()).is_some());
     }
 }

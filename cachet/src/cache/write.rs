@@ -80,10 +80,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
         let atomic = inner.tiers.is_one_immediate();
         inner.run(async move {
-            let writing = inner.tiers.coherence.write(key, atomic);
-            if let Some(writing) = &writing {
-                writing.settled().await;
-            }
+            let writing = inner.tiers.coherence.write(key, atomic).await;
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
             drop(writing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
@@ -105,8 +102,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Clear, None);
         inner.run(async move {
-            let clearing = inner.tiers.coherence.clear();
-            clearing.settled().await;
+            let clearing = inner.tiers.coherence.clear().await;
             let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
             drop(clearing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
@@ -146,10 +142,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     {
         let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
         self.run(async move {
-            let writing = self.tiers.coherence.write::<K>(key.borrow(), atomic);
-            if let Some(writing) = &writing {
-                writing.settled().await;
-            }
+            let writing = self.tiers.coherence.write::<K>(key.borrow(), atomic).await;
             let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
             drop(writing);
             conclude(operation.as_mut(), written)
