@@ -5,20 +5,26 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Refresher, Rules};
 use crate::clock::Clock;
 use crate::fallback::Tiers;
 use crate::policy::InsertPolicy;
+use crate::refresh::Refreshes;
+use crate::runtime::{Background, Runtime};
 use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::erased::ErasedTier;
+use crate::wrapper::lifetime::{Jitter, Lifetime};
 use crate::wrapper::{CacheWrapper, TierConfig};
 use crate::{Key, Value};
 
 pub(crate) mod keys;
 
 use self::keys::RecordKeys;
+
+/// How many refreshes run at the same time, unless said otherwise.
+const MAX_REFRESHES: usize = 64;
 
 /// The builder of a cache that has no tier yet; see [`CacheBuilder`].
 #[derive(Debug)]
@@ -53,9 +59,16 @@ pub enum HasTier {}
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct CacheBuilder<K: Key + ?Sized, V: Value, S = NoTier> {
-    name: Arc<str>,
     tiers: Vec<Tier<K, V>>,
+    settings: Settings<K>,
+    state: PhantomData<fn() -> S>,
+}
+
+/// What belongs to the cache as a whole.
+struct Settings<K: ?Sized> {
+    name: Arc<str>,
     clock: Clock,
+    runtime: Option<Arc<dyn Runtime>>,
     handlers: Vec<Box<dyn CacheEventHandler>>,
     logs: bool,
     span_policy: SpanPolicy,
@@ -63,15 +76,17 @@ pub struct CacheBuilder<K: Key + ?Sized, V: Value, S = NoTier> {
     record_keys: RecordKeys<K>,
     fail_closed: bool,
     stampede_protection: bool,
-    state: PhantomData<fn() -> S>,
+    follower_timeout: Option<Duration>,
+    serve_stale: Option<Duration>,
+    max_refreshes: usize,
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self {
+        let settings = Settings {
             name: if name.is_empty() { Arc::from("unnamed") } else { name },
-            tiers: Vec::new(),
             clock: Clock::system(),
+            runtime: None,
             handlers: Vec::new(),
             logs: false,
             span_policy: SpanPolicy::default(),
@@ -79,8 +94,11 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
             record_keys: RecordKeys::default(),
             fail_closed: false,
             stampede_protection: false,
-            state: PhantomData,
-        }
+            follower_timeout: None,
+            serve_stale: None,
+            max_refreshes: MAX_REFRESHES,
+        };
+        Self { tiers: Vec::new(), settings, state: PhantomData }
     }
 }
 
@@ -90,55 +108,43 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     /// Two tiers of the same name are told apart by a number: the second `memory` becomes `memory-2`.
     pub fn tier(mut self, tier: Tier<K, V>) -> CacheBuilder<K, V, HasTier> {
         self.tiers.push(tier);
-        CacheBuilder {
-            name: self.name,
-            tiers: self.tiers,
-            clock: self.clock,
-            handlers: self.handlers,
-            logs: self.logs,
-            span_policy: self.span_policy,
-            span_level: self.span_level,
-            record_keys: self.record_keys,
-            fail_closed: self.fail_closed,
-            stampede_protection: self.stampede_protection,
-            state: PhantomData,
-        }
+        CacheBuilder { tiers: self.tiers, settings: self.settings, state: PhantomData }
     }
 
     /// Adds a handler of events; every call adds one. They are told in this order.
     pub fn event_handler(mut self, handler: impl CacheEventHandler) -> Self {
-        self.handlers.push(Box::new(handler));
+        self.settings.handlers.push(Box::new(handler));
         self
     }
 
     /// Sends spans and events to `tracing`. Without the crate's feature `logs` this does nothing.
     pub fn enable_logs(mut self) -> Self {
-        self.logs = true;
+        self.settings.logs = true;
         self
     }
 
     /// Which operations get a span; [`SpanPolicy::All`] by default. Takes effect with [logs enabled](Self::enable_logs).
     pub fn span_policy(mut self, policy: SpanPolicy) -> Self {
-        self.span_policy = policy;
+        self.settings.span_policy = policy;
         self
     }
 
     /// The level of the operations' spans; [`SpanLevel::Debug`] by default. Takes effect with
     /// [logs enabled](Self::enable_logs). The level of a tier's spans is set by its `#[cache_tier(level = "…")]`.
     pub fn span_level(mut self, level: SpanLevel) -> Self {
-        self.span_level = level;
+        self.settings.span_level = level;
         self
     }
 
     /// Whether spans and events tell keys, and in which form; [`RecordKeys::omitted`] by default.
     pub fn record_keys(mut self, record_keys: RecordKeys<K>) -> Self {
-        self.record_keys = record_keys;
+        self.settings.record_keys = record_keys;
         self
     }
 
     /// The clock that all of the cache follows; the system's by default.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
+        self.settings.clock = clock.into();
         self
     }
 
@@ -182,14 +188,73 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     #[doc(alias = "single_flight")]
     #[doc(alias = "coalesce")]
     pub fn stampede_protection(mut self) -> Self {
-        self.stampede_protection = true;
+        self.settings.stampede_protection = true;
+        self
+    }
+
+    /// Like [`stampede_protection`](Self::stampede_protection), with a limit to how long somebody waits for another's
+    /// computation. Whoever has waited that long runs its own closure instead.
+    ///
+    /// Needs a [`Runtime`] to wait with.
+    pub fn follower_timeout(mut self, limit: Duration) -> Self {
+        self.settings.follower_timeout = Some(limit);
+        self.stampede_protection()
+    }
+
+    /// Serves an expired entry, up to this age, when every other source has failed: the tiers, and the closure of a compute
+    /// method. The operation is then reported as `stale`, with the error.
+    ///
+    /// The age counts from the entry's insertion into the tier that still has it. An expired entry stays there until it is
+    /// older than that, or replaced, or until every source has answered that there is none; see also
+    /// [`fail_closed`](Self::fail_closed).
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, ManualClock, Tier};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let pages = Cache::<str, String>::builder("pages")
+    ///     .tier(Tier::memory(100).ttl(Duration::from_secs(60)))
+    ///     .serve_stale_on_error(Duration::from_secs(3600))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// pages.insert("index", "<html>".to_owned()).await?;
+    /// clock.advance(Duration::from_secs(61));
+    ///
+    /// let render = || async { Err::<String, _>("renderer is down") };
+    /// assert_eq!(*pages.try_get_or_insert("index", render).await?, "<html>");
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "fail_safe")]
+    #[doc(alias = "stale_if_error")]
+    pub fn serve_stale_on_error(mut self, max_age: Duration) -> Self {
+        self.settings.serve_stale = Some(max_age);
+        self
+    }
+
+    /// How many [refreshes](Tier::refresh_after) may run at the same time; 64 by default. While there are so many, entries
+    /// that are due are served as they are.
+    pub fn max_refreshes(mut self, limit: usize) -> Self {
+        self.settings.max_refreshes = limit;
+        self
+    }
+
+    /// The async runtime that refreshes and time limits use; by default the Tokio runtime that the cache is used in. See
+    /// [`Runtime`].
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.settings.runtime = Some(Arc::new(runtime));
         self
     }
 
     /// Makes the compute methods return a tier's error when no tier answered, rather than compute the value: for a
     /// source that must not be asked while the cache in front of it is down.
     pub fn fail_closed(mut self) -> Self {
-        self.fail_closed = true;
+        self.settings.fail_closed = true;
         self
     }
 }
@@ -210,26 +275,80 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     where
         S: Complete,
     {
-        let logs = if self.logs { Logs::new(self.span_policy, self.span_level) } else { Logs::off() };
-        let telemetry = Arc::new(CacheTelemetry::new(self.name, self.clock, logs, self.handlers));
-        let mut names = Vec::new();
-        let mut tiers = self.tiers.into_iter().map(|tier| tier.stack(&telemetry, &mut names));
+        let Self { tiers, settings, .. } = self;
+        let logs = if settings.logs { Logs::new(settings.span_policy, settings.span_level) } else { Logs::off() };
+        let background = Background::new(settings.runtime, settings.clock.clone());
+        let telemetry = Arc::new(CacheTelemetry::new(settings.name, settings.clock, logs, settings.handlers));
+        let mut stack =
+            Stack { telemetry: &telemetry, background: &background, names: Vec::new(), cool_downs: Vec::new() };
+        let last = tiers.len().saturating_sub(1);
+        let mut tiers = tiers.into_iter().enumerate().map(|(number, mut tier)| {
+            tier.config.lifetime.serve_stale = settings.serve_stale;
+            stack.add(tier, number == last)
+        });
         let Some(first) = tiers.next() else {
             // `HasTier` is reached only by adding one.
             unreachable!("a cache is built only after a tier was added")
         };
-        let rest = tiers.collect();
-        Cache::new(telemetry, Tiers::new(first, rest), self.record_keys, self.fail_closed, self.stampede_protection)
+        let tiers = Tiers::new(first, tiers.collect());
+        let cool_downs = stack.cool_downs;
+        let refresher = cool_downs
+            .iter()
+            .any(Option::is_some)
+            .then(|| Refresher::new(Refreshes::new(settings.max_refreshes, cool_downs.into()), background.clone()));
+        let rules = Rules {
+            record_keys: settings.record_keys,
+            fail_closed: settings.fail_closed,
+            stampede_protection: settings.stampede_protection,
+            follower_timeout: settings.follower_timeout.map(|limit| (limit, background)),
+        };
+        Cache::new(telemetry, tiers, rules, refresher)
+    }
+}
+
+/// What the tiers of a cache have in common, and what they leave behind while they are stacked.
+struct Stack<'b> {
+    telemetry: &'b Arc<CacheTelemetry>,
+    background: &'b Background,
+    names: Vec<Arc<str>>,
+    /// By tier; `None` for one that is not refreshed.
+    cool_downs: Vec<Option<Duration>>,
+}
+
+impl Stack<'_> {
+    /// Makes a tier part of the cache, under a name that no other one has.
+    fn add<K: Key + ?Sized, V: Value>(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
+        let wanted = tier.config.name.take().unwrap_or_else(|| Arc::from(tier.descriptor.name));
+        let mut name = Arc::clone(&wanted);
+        let mut number = 1;
+        while self.names.contains(&name) {
+            number += 1;
+            name = Arc::from(format!("{wanted}-{number}"));
+        }
+        self.names.push(Arc::clone(&name));
+        let refresh_after = &mut tier.config.lifetime.refresh_after;
+        if is_last && refresh_after.take().is_some() {
+            self.telemetry.logs.warn(
+                &self.telemetry.name,
+                &name,
+                format_args!(
+                    "tier `{name}` is the last one, so there is nothing to refresh it from: `refresh_after` is ignored"
+                ),
+            );
+        }
+        self.cool_downs.push(refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
+        let identity = TierIdentity { name, descriptor: tier.descriptor };
+        (tier.wrap)(identity, tier.config, self.telemetry, self.background)
     }
 }
 
 impl<K: Key + ?Sized, V: Value, S> fmt::Debug for CacheBuilder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheBuilder")
-            .field("name", &self.name)
+            .field("name", &self.settings.name)
             .field("tiers", &self.tiers)
-            .field("handlers", &self.handlers.len())
-            .field("logs", &self.logs)
+            .field("handlers", &self.settings.handlers.len())
+            .field("logs", &self.settings.logs)
             .finish_non_exhaustive()
     }
 }
@@ -254,21 +373,29 @@ impl<K: Key + ?Sized, V: Value, S> fmt::Debug for CacheBuilder<K, V, S> {
 #[must_use = "a tier does nothing until it is added to a cache"]
 pub struct Tier<K: Key + ?Sized, V: Value> {
     config: TierConfig<K, V>,
+    cool_down: Option<Duration>,
     descriptor: &'static TierDescriptor,
     wrap: Wrap<K, V>,
 }
 
-type Wrap<K, V> =
-    Box<dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>) -> Box<dyn ErasedTier<K, V>> + Send>;
+type Wrap<K, V> = Box<
+    dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>, &Background) -> Box<dyn ErasedTier<K, V>> + Send,
+>;
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
     pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
         Self {
-            config: TierConfig { name: None, ttl: None, policy: InsertPolicy::always() },
+            config: TierConfig {
+                name: None,
+                lifetime: Lifetime::default(),
+                timeout: None,
+                policy: InsertPolicy::always(),
+            },
+            cool_down: None,
             descriptor: T::descriptor(),
-            wrap: Box::new(|identity, config, telemetry| {
-                Box::new(CacheWrapper::new(tier, identity, config, telemetry))
+            wrap: Box::new(|identity, config, telemetry, background| {
+                Box::new(CacheWrapper::new(tier, identity, config, telemetry, background))
             }),
         }
     }
@@ -317,7 +444,86 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     #[doc(alias = "expire")]
     #[doc(alias = "time_to_live")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.config.ttl = Some(ttl);
+        self.config.lifetime.ttl = Some(ttl);
+        self
+    }
+
+    /// Lets entries expire up to this much earlier than the tier's [`ttl`](Self::ttl) says, each at a time of its own, so that
+    /// what was inserted together is not missed together.
+    ///
+    /// Entries with a time to live of their own are left alone. How much earlier depends on the key, on the time of the
+    /// insertion and on a seed, which is random unless [given](Self::ttl_jitter_seed).
+    pub fn ttl_jitter(mut self, at_most: Duration) -> Self {
+        let jitter = &mut self.config.lifetime.jitter;
+        *jitter = Some(jitter.unwrap_or_else(Jitter::random).up_to(at_most));
+        self
+    }
+
+    /// Makes the [jitter](Self::ttl_jitter) the same in every run, for tests.
+    pub fn ttl_jitter_seed(mut self, seed: u64) -> Self {
+        let jitter = &mut self.config.lifetime.jitter;
+        *jitter = Some(jitter.unwrap_or_else(Jitter::random).with_seed(seed));
+        self
+    }
+
+    /// From this age on, an entry of this tier is refreshed when it is read: it is served at once, which is reported as
+    /// `stale`, and a task in the background asks the tiers below, and stores what they have above.
+    ///
+    /// One task runs per key, and a [limited number](CacheBuilder::max_refreshes) in all. A refresh that finds nothing, or
+    /// fails, leaves the entry alone, and is not repeated until a [cool-down](Self::refresh_cool_down) has passed. If an
+    /// insert, an invalidate or a clear overtakes it, what it found is dropped. With the last handle of the cache, its
+    /// tasks end.
+    ///
+    /// The tasks are started in the Tokio runtime that the cache is used in, or in another [`Runtime`]; with none, the
+    /// refresh fails with an error that says so. On the last tier there is nothing to ask: then this does nothing but warn,
+    /// in the logs. The age counts as for [`ttl`](Self::ttl), so a refresh comes to nothing if the time to live is shorter.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "memory", feature = "tokio"))]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, ManualClock, Tier};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let shared = || Tier::memory(100).name("shared");
+    /// let pages = Cache::<str, String>::builder("pages")
+    ///     .tier(Tier::memory(100).name("l1").refresh_after(Duration::from_secs(60)))
+    ///     .tier(shared())
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// pages.insert("index", "<html>".to_owned()).await?;
+    ///
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(pages.get("index").await?.is_some());
+    /// assert_eq!(pages.refreshes().running, 1);
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(pages.refreshes().running, 0);
+    /// # Ok(()) }
+    /// # #[cfg(not(all(feature = "memory", feature = "tokio")))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "refresh_ahead")]
+    #[doc(alias = "stale_while_revalidate")]
+    pub fn refresh_after(mut self, age: Duration) -> Self {
+        self.config.lifetime.refresh_after = Some(age);
+        self
+    }
+
+    /// How long a key is left alone after a refresh that found nothing, or failed; by default as long as
+    /// [`refresh_after`](Self::refresh_after) says. [`Cache::refreshes`] tells how many keys are; the first read of such a
+    /// key is reported as a refresh that was `suppressed`.
+    pub fn refresh_cool_down(mut self, duration: Duration) -> Self {
+        self.cool_down = Some(duration);
+        self
+    }
+
+    /// How long any call of this tier may take. Then it is dropped, and has failed with an error for which
+    /// [`is_timeout`](crate::Error::is_timeout) is true.
+    ///
+    /// Needs a [`Runtime`] to wait with. A tier that answers at once, as the memory tier does, is not affected.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.config.timeout = Some(limit);
         self
     }
 
@@ -326,26 +532,14 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
         self.config.policy = policy;
         self
     }
-
-    /// Makes the tier part of a cache, under a name that none of `names` is.
-    fn stack(mut self, telemetry: &Arc<CacheTelemetry>, names: &mut Vec<Arc<str>>) -> Box<dyn ErasedTier<K, V>> {
-        let wanted = self.config.name.take().unwrap_or_else(|| Arc::from(self.descriptor.name));
-        let mut name = Arc::clone(&wanted);
-        let mut number = 1;
-        while names.contains(&name) {
-            number += 1;
-            name = Arc::from(format!("{wanted}-{number}"));
-        }
-        names.push(Arc::clone(&name));
-        (self.wrap)(TierIdentity { name, descriptor: self.descriptor }, self.config, telemetry)
-    }
 }
 
 impl<K: Key + ?Sized, V: Value> fmt::Debug for Tier<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tier")
             .field("name", &self.config.name.as_deref().unwrap_or(self.descriptor.name))
-            .field("ttl", &self.config.ttl)
+            .field("lifetime", &self.config.lifetime)
+            .field("timeout", &self.config.timeout)
             .field("policy", &self.config.policy)
             .finish_non_exhaustive()
     }

@@ -3,20 +3,26 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
 use crate::fallback::Tiers;
-use crate::flight::Flights;
+use crate::refresh::RefreshStatus;
+use crate::runtime::Background;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, Operation};
 use crate::tier::erased::{Step, poll_once};
+use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
 mod read;
+mod refresh;
 mod write;
 
 pub use self::read::Get;
+pub(crate) use self::refresh::Refresher;
 
 /// A cache of values `V` by keys `K`, made of one or more tiers.
 ///
@@ -56,28 +62,40 @@ pub use self::read::Get;
 /// ```
 pub struct Cache<K: Key + ?Sized, V: Value>(Arc<Inner<K, V>>);
 
-struct Inner<K: Key + ?Sized, V: Value> {
+pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     telemetry: Arc<CacheTelemetry>,
     tiers: Tiers<K, V>,
-    record_keys: RecordKeys<K>,
-    fail_closed: bool,
+    under_way: UnderWay<K, V>,
+    rules: Rules<K>,
     /// Nobody will ever listen: known here, so that a hit need not look further.
     silent: bool,
-    /// With stampede protection on.
-    flights: Option<Flights<K::Owned, V>>,
+    /// How many [`Cache`]s there are; tasks in the background do not count.
+    handles: AtomicUsize,
+    refresher: Option<Refresher<K, V>>,
+}
+
+/// What is set on a whole cache, and has to do with how it works.
+pub(crate) struct Rules<K: ?Sized> {
+    pub(crate) record_keys: RecordKeys<K>,
+    pub(crate) fail_closed: bool,
+    pub(crate) stampede_protection: bool,
+    pub(crate) follower_timeout: Option<(Duration, Background)>,
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub(crate) fn new(
         telemetry: Arc<CacheTelemetry>,
         tiers: Tiers<K, V>,
-        record_keys: RecordKeys<K>,
-        fail_closed: bool,
-        stampede_protection: bool,
+        rules: Rules<K>,
+        refresher: Option<Refresher<K, V>>,
     ) -> Self {
-        let flights = stampede_protection.then(Flights::new);
         let silent = telemetry.is_silent();
-        Self(Arc::new(Inner { telemetry, tiers, record_keys, fail_closed, silent, flights }))
+        let under_way = UnderWay::new();
+        let handles = AtomicUsize::new(1);
+        Self(Arc::new_cyclic(|me| {
+            let refresher = refresher.map(|refresher| refresher.of(me));
+            Inner { telemetry, tiers, under_way, rules, silent, handles, refresher }
+        }))
     }
 }
 
@@ -99,6 +117,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         self.0.tiers.names()
     }
 
+    /// How many refreshes are under way in the background, and how many keys are cooling down after one that brought nothing.
+    pub fn refreshes(&self) -> RefreshStatus {
+        let now = || self.0.telemetry.clock.now();
+        self.0.refresher.as_ref().map_or_else(RefreshStatus::default, |refresher| refresher.refreshes.status(now()))
+    }
+
     /// How often an event handler of this cache has panicked. Such a panic is caught; the first one is logged.
     pub fn handler_panics(&self) -> u64 {
         self.0.telemetry.handler_panics()
@@ -116,7 +140,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     #[inline]
     fn observe(&self, kind: CacheOperation, key: Option<&K>) -> Option<Operation<'_>> {
         self.observed().then(|| {
-            let key = key.and_then(|key| self.record_keys.text(key));
+            let key = key.and_then(|key| self.rules.record_keys.text(key));
             Operation::start(&self.telemetry, kind, key)
         })
     }
@@ -164,7 +188,19 @@ fn conclude<'a, E: Ending<'a>>(
 
 impl<K: Key + ?Sized, V: Value> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
+    }
+}
+
+/// With the last handle, the tasks in the background end.
+impl<K: Key + ?Sized, V: Value> Drop for Cache<K, V> {
+    fn drop(&mut self) {
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(refresher) = &self.0.refresher
+        {
+            refresher.refreshes.stop();
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Time, injected: the system's clock, a manual one for tests, and a stopwatch that follows either.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in monotonic time, in nanoseconds since an origin that belongs to the clock.
@@ -12,6 +15,10 @@ pub(crate) struct Tick(pub(crate) u64);
 impl Tick {
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
     }
 }
 
@@ -102,6 +109,15 @@ impl Clock {
     }
 }
 
+impl Clock {
+    pub(crate) fn as_manual(&self) -> Option<&ManualClock> {
+        match &self.0 {
+            Source::System => None,
+            Source::Manual(manual) => Some(manual),
+        }
+    }
+}
+
 /// A clock that moves only when told to.
 ///
 /// Clones share the same time. The wall clock starts at 2024-01-01T00:00:00Z and moves along with
@@ -135,19 +151,55 @@ pub struct ManualClock(Arc<Manual>);
 struct Manual {
     elapsed: AtomicU64,
     wall: AtomicU64,
+    sleepers: Mutex<Vec<Sleeper>>,
+}
+
+/// Somebody who waits for the clock to get somewhere.
+struct Sleeper {
+    id: u64,
+    until: u64,
+    waker: Waker,
 }
 
 impl ManualClock {
     /// A clock that stands still.
     pub fn new() -> Self {
         const START: u64 = 1_704_067_200_000_000_000;
-        Self(Arc::new(Manual { elapsed: AtomicU64::new(0), wall: AtomicU64::new(START) }))
+        Self(Arc::new(Manual { elapsed: AtomicU64::new(0), wall: AtomicU64::new(START), sleepers: Mutex::default() }))
     }
 
-    /// Moves both the monotonic time and the wall clock forward.
+    /// Moves both the monotonic time and the wall clock forward, and wakes whoever [sleeps](Self::sleep) until then.
     pub fn advance(&self, by: Duration) {
-        self.0.elapsed.fetch_add(nanos(by), Ordering::AcqRel);
+        let now = self.0.elapsed.fetch_add(nanos(by), Ordering::AcqRel).saturating_add(nanos(by));
         self.0.wall.fetch_add(nanos(by), Ordering::AcqRel);
+        let due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
+        for sleeper in due {
+            sleeper.waker.wake();
+        }
+    }
+
+    /// Waits until the clock has been advanced this far. The time limits of a cache with this clock wait like this.
+    ///
+    /// ```
+    /// use cachet::ManualClock;
+    /// use futures::FutureExt;
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let mut nap = Box::pin(clock.sleep(Duration::from_secs(8)));
+    /// clock.advance(Duration::from_secs(7));
+    /// assert_eq!(nap.as_mut().now_or_never(), None);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(nap.now_or_never(), Some(()));
+    /// ```
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + use<> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let until = self.0.elapsed.load(Ordering::Acquire).saturating_add(nanos(duration));
+        Sleep { clock: self.clone(), id: NEXT.fetch_add(1, Ordering::Relaxed), until }
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Vec<Sleeper>> {
+        self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the wall clock alone, in either direction; monotonic time does not notice.
@@ -158,6 +210,36 @@ impl ManualClock {
     /// What the wall clock shows.
     pub fn wall(&self) -> SystemTime {
         Wall(self.0.wall.load(Ordering::Acquire)).into()
+    }
+}
+
+/// The future of [`ManualClock::sleep`].
+struct Sleep {
+    clock: ManualClock,
+    id: u64,
+    until: u64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sleepers = self.clock.sleepers();
+        // Under the lock, so that the clock cannot be advanced in between.
+        if self.clock.0.elapsed.load(Ordering::Acquire) >= self.until {
+            return Poll::Ready(());
+        }
+        match sleepers.iter_mut().find(|sleeper| sleeper.id == self.id) {
+            Some(sleeper) => sleeper.waker.clone_from(cx.waker()),
+            None => sleepers.push(Sleeper { id: self.id, until: self.until, waker: cx.waker().clone() }),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.clock.sleepers().retain(|sleeper| sleeper.id != self.id);
     }
 }
 

@@ -154,6 +154,11 @@ impl<V> CacheEntry<V> {
         }
     }
 
+    /// When it was inserted into the tier it is in, by whichever clock knows.
+    pub(crate) fn inserted(&self) -> Option<u64> {
+        self.tick.get().or(self.wall.get())
+    }
+
     #[inline]
     pub(crate) const fn has_ttl(&self) -> bool {
         self.ttl.get().is_some()

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -14,7 +15,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// [`tier_name`](Self::tier_name) which tier it was, and [`source_as`](Self::source_as) gives the cause back with its type.
 ///
 /// `{}` says which side failed; `{:#}` adds the causes behind it, which is what a log wants. An error is of one kind: at
-/// most one of the predicates is true.
+/// most one of the predicates is true, but that a timeout is also an error of its tier.
 ///
 /// ```
 /// use cachet::Error;
@@ -48,6 +49,8 @@ enum Kind {
     Panic,
     Reentrant,
     NotImmediate,
+    Timeout,
+    NoRuntime,
 }
 
 impl Kind {
@@ -58,6 +61,8 @@ impl Kind {
             Self::Panic => "panic",
             Self::Reentrant => "reentrant",
             Self::NotImmediate => "not_immediate",
+            Self::Timeout => "timeout",
+            Self::NoRuntime => "no_runtime",
         }
     }
 }
@@ -93,12 +98,7 @@ impl Error {
 
     /// User code panicked with `payload`.
     pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
-        let text = payload
-            .downcast_ref::<&'static str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a value that is no text".to_owned());
-        Self::of(Kind::Panic, Some(text.into()))
+        Self::of(Kind::Panic, Some(panic_text(payload).into()))
     }
 
     /// The closure of a compute method asked for the key that it was computing.
@@ -109,6 +109,16 @@ impl Error {
     /// A tier that promised to answer at once did not.
     pub(crate) fn not_immediate() -> Self {
         Self::of(Kind::NotImmediate, None)
+    }
+
+    /// A tier took longer than it may.
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        Self::of(Kind::Timeout, Some(format!("its time limit is {limit:?}").into()))
+    }
+
+    /// There is no runtime to start a task or to wait with, or it refused.
+    pub(crate) fn no_runtime(refusal: Option<&(dyn Any + Send)>) -> Self {
+        Self::of(Kind::NoRuntime, refusal.map(|payload| panic_text(payload).into()))
     }
 
     fn of(kind: Kind, source: Option<Source>) -> Self {
@@ -146,8 +156,9 @@ impl Error {
     }
 
     /// The class of the error, as telemetry reports it: what [`with_type`](Self::with_type) said, or else `tier`, `load`
-    /// (the closure of a compute method returned it), `panic`, `reentrant`, `not_immediate` (a tier that is declared
-    /// `immediate` had to wait) or `unsupported` (a tier has no such method).
+    /// (the closure of a compute method returned it), `panic`, `reentrant`, `timeout`, `no_runtime` (a task or a time limit
+    /// needs an async runtime, and there is none), `not_immediate` (a tier that is declared `immediate` had to wait) or
+    /// `unsupported` (a tier has no such method).
     pub fn error_type(&self) -> &'static str {
         self.0.error_type
     }
@@ -159,7 +170,12 @@ impl Error {
 
     /// Whether a tier failed, rather than the closure of a compute method.
     pub fn is_tier(&self) -> bool {
-        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate)
+        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate | Kind::Timeout | Kind::NoRuntime)
+    }
+
+    /// Whether a tier took longer than its [time limit](crate::Tier::timeout); a case of [`is_tier`](Self::is_tier).
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == Kind::Timeout
     }
 
     /// Whether the closure of a compute method returned an error; [`source_as`](Self::source_as) has it.
@@ -188,6 +204,11 @@ impl Error {
     }
 }
 
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value that is no text".to_owned())
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.kind, self.tier_name()) {
@@ -203,6 +224,11 @@ impl fmt::Display for Error {
                 f,
                 "cache tier `{}` is declared `immediate`, but had to wait; remove `immediate` from its `#[cache_tier]`",
                 tier.unwrap_or("?")
+            )?,
+            (Kind::Timeout, tier) => write!(f, "cache tier `{}` did not answer in time", tier.unwrap_or("?"))?,
+            (Kind::NoRuntime, _) => f.write_str(
+                "a refresh or a time limit needs an async runtime: use the cache inside a Tokio runtime with time enabled \
+                 (and the feature `tokio` of the crate), or give it another one with `CacheBuilder::runtime`",
             )?,
         }
         if f.alternate() {

@@ -1,14 +1,14 @@
 //! Several tiers as one: asking them in order, promoting what a later one had, and writing to all.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
-use crate::coherence::{Coherence, Ticket};
 use crate::telemetry::Operation;
-use crate::tier::erased::{self, Call, ErasedTier, Origin, Otherwise, Read, Step, Written, settle};
+use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 /// Most caches have two tiers.
@@ -20,7 +20,6 @@ pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
     first_immediate: bool,
-    pub(crate) coherence: Coherence,
 }
 
 /// An entry, where it was, and how old it was there.
@@ -30,26 +29,67 @@ pub(crate) struct Found<'a, U> {
     pub(crate) age: Option<Duration>,
     /// How many tiers were asked before.
     pub(crate) depth: usize,
+    /// Old enough to be refreshed.
+    pub(crate) due: bool,
+    /// Expired, and served for want of anything better: this is what went wrong elsewhere.
+    pub(crate) instead_of: Option<Error>,
+}
+
+impl<U> Found<'_, U> {
+    /// Whether there ought to be a newer entry.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.due || self.instead_of.is_some()
+    }
+
+    /// Expired, and good enough in place of an error.
+    pub(crate) fn instead_of(self, error: Error) -> Self {
+        Self { instead_of: Some(error), ..self }
+    }
 }
 
 /// What came of asking the tiers: an entry, none, or none because some tier failed.
 pub(crate) type Answer<'a, U> = Result<Option<Found<'a, U>>, Error>;
 
+/// A lookup that is not over: which tiers have been asked, and what they said.
+pub(crate) struct Lookup<'a, U> {
+    /// The tier that is asked first.
+    from: usize,
+    /// The tier that is to be asked next.
+    pub(crate) next: usize,
+    /// The first tier that failed, failed like this.
+    pub(crate) failure: Option<Error>,
+    /// Expired entries that are worth serving if all else fails.
+    pub(crate) spares: Vec<Found<'a, U>>,
+}
+
+impl<U> Lookup<'_, U> {
+    /// Goes on with the tier of number `next`, after a first tier that failed, or had nothing.
+    pub(crate) fn at(next: usize, failure: Option<Error>) -> Self {
+        Self { from: 0, next, failure, spares: Vec::new() }
+    }
+
+    /// Asks only the tiers from this number on.
+    pub(crate) fn below(next: usize) -> Self {
+        Self { from: next, next, failure: None, spares: Vec::new() }
+    }
+}
+
 /// What came of asking the first tier only.
-pub(crate) enum First<U> {
-    Hit(CacheEntry<U>, Option<Duration>),
-    /// The tiers from `next` on are still to be asked, if there are any.
-    Open {
-        next: usize,
-        failure: Option<Error>,
+pub(crate) enum First<'a, U> {
+    Hit {
+        entry: CacheEntry<U>,
+        age: Option<Duration>,
+        due: bool,
     },
+    /// The other tiers are still to be asked, if there are any.
+    Open(Lookup<'a, U>),
 }
 
 impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     pub(crate) fn new(first: Box<dyn ErasedTier<K, V>>, rest: Vec<Box<dyn ErasedTier<K, V>>>) -> Self {
         let first_immediate = first.immediate();
         let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
-        Self { first, rest: rest.into(), immediate, first_immediate, coherence: Coherence::new() }
+        Self { first, rest: rest.into(), immediate, first_immediate }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -74,8 +114,14 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// What the first tier has, if that is simple; see [`ErasedTier::hit`].
     #[inline]
-    pub(crate) fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> erased::Answer<V> {
+    pub(crate) fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
         self.first.hit(key, otherwise)
+    }
+
+    /// The same; see [`ErasedTier::hit_entry`].
+    #[inline]
+    pub(crate) fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>> {
+        self.first.hit_entry(key, otherwise)
     }
 
     /// Asks the first tier, if it answers at once: all that a hit there ever does.
@@ -84,17 +130,20 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         &'a self,
         operation: Option<&'f Operation<'a>>,
         ask: impl FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> First<U> {
+    ) -> First<'a, U> {
         if self.first_immediate {
             match ask(&*self.first, Call::of(operation)) {
-                Step::Ready(Read::Hit(entry, age)) => return First::Hit(entry, age),
-                Step::Ready(Read::Miss) => return First::Open { next: 1, failure: None },
-                Step::Ready(Read::Failed(error)) => return First::Open { next: 1, failure: Some(error) },
+                Step::Ready(Read::Hit { entry, age, due }) => return First::Hit { entry, age, due },
+                Step::Ready(read) => {
+                    let mut lookup = Lookup::at(1, None);
+                    let _nothing = lookup.take_in(read, self.first_name(), 0);
+                    return First::Open(lookup);
+                }
                 // Not what it promised; it is asked again, and waited for.
                 Step::Wait(_) => {}
             }
         }
-        First::Open { next: 0, failure: None }
+        First::Open(Lookup::at(0, None))
     }
 
     /// Whether nothing is left to ask when `next` is the next tier's number.
@@ -107,61 +156,82 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         &self.first.identity().name
     }
 
-    /// Asks the tiers from `next` on, one after the other, until one answers.
-    pub(crate) async fn ask_from<'f, 'a: 'f, U>(
+    /// Asks the tiers that have not been asked yet, one after the other, until one answers.
+    pub(crate) async fn ask<'f, 'a: 'f, U>(
         &'a self,
-        next: usize,
-        mut failure: Option<Error>,
+        lookup: &mut Lookup<'a, U>,
         operation: Option<&'f Operation<'a>>,
         ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> Answer<'a, U> {
-        for (depth, tier) in self.iter().enumerate().skip(next) {
-            if let (Some(operation), 1..) = (operation, depth) {
+    ) -> Option<Found<'a, U>> {
+        for (depth, tier) in self.iter().enumerate().skip(lookup.next) {
+            let call = Call { operation, fallback: depth > lookup.from };
+            if let (Some(operation), true) = (operation, call.fallback) {
                 operation.falls_back();
             }
-            match ask(tier, Call::of(operation).after(depth)).finish().await {
-                Read::Hit(entry, age) => {
-                    return Ok(Some(Found { entry, tier: &tier.identity().name, age, depth }));
-                }
-                Read::Miss => {}
-                Read::Failed(error) => failure = failure.or(Some(error)),
+            let read = ask(tier, call).finish().await;
+            lookup.next = depth + 1;
+            if let Some(found) = lookup.take_in(read, &tier.identity().name, depth) {
+                return Some(found);
             }
             if let (Some(operation), 0) = (operation, depth) {
                 operation.turns_slow();
             }
         }
-        failure.map_or(Ok(None), Err)
+        None
     }
 
-    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported, and is nobody's failure.
+    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported; the first error is returned,
+    /// for those whose failure it is.
     pub(crate) async fn promote<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
         found: &Found<'a, V>,
-        ticket: &'f Ticket<'f>,
+        origin: Origin<'f, K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Written {
+        let mut outcome = Ok(InsertOutcome::Rejected);
+        for tier in self.iter().take(found.depth) {
+            let step = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation));
+            outcome = together(outcome, step.finish().await);
+        }
+        outcome
+    }
+
+    /// Removes expired entries that were kept for want of anything better.
+    pub(crate) async fn remove_spares<'f, 'a: 'f, U>(
+        &'a self,
+        key: &'f K,
+        spares: &[Found<'a, U>],
         operation: Option<&'f Operation<'a>>,
     ) {
-        for tier in self.iter().take(found.depth) {
-            let origin = Origin::Promoted(ticket);
-            let _ = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation)).finish().await;
+        for spare in spares {
+            if let Some(tier) = self.iter().nth(spare.depth) {
+                // Reported like any other call.
+                let _ = tier.remove_expired(key, spare.entry.metadata(), Call::of(operation)).finish().await;
+            }
         }
     }
 
     /// Inserts into the first tier alone, where there is no other.
     #[inline]
-    pub(crate) fn insert_first<'f>(&'f self, key: K::Owned, entry: CacheEntry<V>) -> Step<'f, Written>
+    pub(crate) fn insert_first<'f>(
+        &'f self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+        origin: Origin<'f, K, V>,
+    ) -> Step<'f, Written>
     where
         K::Owned: 'f,
     {
-        self.first.insert(key, entry, Origin::Direct, Call::of(None))
+        self.first.insert(key, entry, origin, Call::of(None))
     }
 
-    /// Inserts into all tiers at once. An error wins over acceptance, acceptance over rejection.
+    /// Inserts into all tiers at once.
     pub(crate) async fn insert<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Written {
         let call = Call::of(operation);
@@ -176,11 +246,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         steps.insert(0, self.first.insert(key, entry, origin, call));
         let mut outcome = Ok(InsertOutcome::Rejected);
         for written in all(steps).await {
-            outcome = match (outcome, written) {
-                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-                (Ok(InsertOutcome::Accepted), _) | (_, Ok(InsertOutcome::Accepted)) => Ok(InsertOutcome::Accepted),
-                (Ok(InsertOutcome::Rejected), Ok(InsertOutcome::Rejected)) => Ok(InsertOutcome::Rejected),
-            };
+            outcome = together(outcome, written);
         }
         outcome
     }
@@ -198,6 +264,32 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     /// The first tier's count.
     pub(crate) async fn len<'f, 'a: 'f>(&'a self, operation: Option<&'f Operation<'a>>) -> Result<Option<u64>, Error> {
         self.first.len(Call::of(operation)).finish().await
+    }
+}
+
+/// What inserts into several tiers come to: an error wins over acceptance, acceptance over rejection.
+fn together(one: Written, other: Written) -> Written {
+    match (one?, other?) {
+        (InsertOutcome::Rejected, InsertOutcome::Rejected) => Ok(InsertOutcome::Rejected),
+        _ => Ok(InsertOutcome::Accepted),
+    }
+}
+
+impl<'a, U> Lookup<'a, U> {
+    /// Takes in what a tier said; an entry ends the lookup.
+    fn take_in(&mut self, read: Read<U>, tier: &'a Arc<str>, depth: usize) -> Option<Found<'a, U>> {
+        match read {
+            Read::Hit { entry, age, due } => Some(Found { entry, tier, age, depth, due, instead_of: None }),
+            Read::Miss => None,
+            Read::Spare(entry, age) => {
+                self.spares.push(Found { entry, tier, age, depth, due: false, instead_of: None });
+                None
+            }
+            Read::Failed(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
     }
 }
 

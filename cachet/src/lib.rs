@@ -185,6 +185,7 @@
 //! |---|---|---|
 //! | `logs` | yes | spans and events through `tracing` (a dependency without its default features) |
 //! | `memory` | yes | [`Tier::memory`](Tier), on `quick_cache` |
+//! | `tokio` | yes | refreshes and time limits run in the Tokio runtime that a cache is used in; see [`Runtime`] for others |
 //! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
 
@@ -195,17 +196,19 @@ mod bounds;
 mod builder;
 mod cache;
 mod clock;
-mod coherence;
 mod entry;
 mod error;
 mod fallback;
-mod flight;
 mod macros;
 mod policy;
+mod refresh;
+mod runtime;
+mod sync;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod tier;
+mod underway;
 mod wrapper;
 
 pub use self::macros::{CacheEventHandler, cache_tier};
@@ -223,6 +226,8 @@ pub use self::clock::{Clock, ManualClock, Stopwatch};
 pub use self::entry::CacheEntry;
 pub use self::error::Error;
 pub use self::policy::InsertPolicy;
+pub use self::refresh::RefreshStatus;
+pub use self::runtime::{Runtime, RuntimeFuture};
 pub use self::telemetry::span::SpanLevel;
 #[doc(inline)]
 pub use self::telemetry::{

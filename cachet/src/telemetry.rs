@@ -71,7 +71,7 @@ pub use self::span::SpanPolicy;
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::stats::{Stats, TierStats};
 
-pub(crate) use self::operation::{Attempt, Completion, Operation, TierCall};
+pub(crate) use self::operation::{Announced, Attempt, Completion, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 use self::event::Name;

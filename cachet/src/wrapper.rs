@@ -8,24 +8,28 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::coherence::Ticket;
 use crate::entry::Age;
 use crate::policy::InsertPolicy;
+use crate::runtime::Background;
 use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
 use crate::tier::InstrumentedTier;
-use crate::tier::erased::{Answer, Call, ErasedTier, Origin, Otherwise, Read, Step, Written, poll_once};
+use crate::tier::erased::{Call, ErasedTier, FromHit, Got, Looked, Origin, Otherwise, Read, Step, Written, poll_once};
+use crate::underway::Ticket;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
+pub(crate) mod lifetime;
 mod observed;
 
-use self::observed::Observed;
+use self::lifetime::{Freshness, Lifetime};
+use self::observed::{Limit, Observed};
 
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) ttl: Option<Duration>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) policy: InsertPolicy<K, V>,
 }
 
@@ -33,7 +37,10 @@ pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
 pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
     tier: T,
     identity: TierIdentity,
-    ttl: Option<Duration>,
+    lifetime: Lifetime,
+    /// Whether the tier itself does not care how old an entry is.
+    ageless: bool,
+    limit: Option<Limit>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
     /// That the tier forgets when entries were inserted is worth saying once.
@@ -46,10 +53,19 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         identity: TierIdentity,
         config: TierConfig<K, V>,
         telemetry: &Arc<CacheTelemetry>,
+        background: &Background,
     ) -> Self {
         tier.attach(EvictionReporter::new(telemetry, &identity));
-        let telemetry = Arc::clone(telemetry);
-        Self { tier, identity, ttl: config.ttl, policy: config.policy, telemetry, warned: AtomicBool::new(false) }
+        Self {
+            tier,
+            identity,
+            ageless: config.lifetime.ttl.is_none() && config.lifetime.refresh_after.is_none(),
+            lifetime: config.lifetime,
+            limit: config.timeout.map(|duration| Limit::new(duration, background.clone())),
+            policy: config.policy,
+            telemetry: Arc::clone(telemetry),
+            warned: AtomicBool::new(false),
+        }
     }
 
     /// Begins a call of the tier, which is reported if somebody listens.
@@ -57,6 +73,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         Observed {
             tier: &self.identity,
             immediate: T::IMMEDIATE,
+            limit: self.limit.as_ref(),
             call: call.operation.map(|operation| {
                 TierCall::start(operation, &self.identity, kind, call.fallback, |recorder| {
                     self.tier.record_fields(recorder);
@@ -77,10 +94,14 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         let found = observed.run(found).await;
         let now = observed.answered();
         match found {
-            Ok(Some(entry)) => match self.judge(&entry, now) {
-                Freshness::Fresh(age) => {
+            Ok(Some(entry)) => match self.judge(key, &entry, now) {
+                Freshness::Fresh { age, due } => {
                     observed.finish(TierOutcome::Hit, age, None);
-                    Read::Hit(entry, age)
+                    Read::Hit { entry, age, due }
+                }
+                Freshness::Spare(age) => {
+                    observed.finish(TierOutcome::Expired, age, None);
+                    Read::Spare(entry, age)
                 }
                 Freshness::Expired(age) => {
                     let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
@@ -100,44 +121,55 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         }
     }
 
-    /// A hit whose age matters, or none. Kept apart, so that it does not weigh on the hits for which it does not.
+    /// See [`ErasedTier::hit`]; for every form in which a hit is returned.
+    #[inline]
+    fn hit_as<R: FromHit<V>>(&self, key: &K, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
+        if !T::IMMEDIATE {
+            return otherwise(Poll::Pending);
+        }
+        match poll_once(self.tier.get(key)) {
+            Some(Ok(Some(entry))) if self.is_ageless(&entry) => Poll::Ready(R::from_hit(entry)),
+            Some(Ok(None)) => otherwise(Poll::Ready(Ok(None))),
+            Some(Ok(Some(entry))) => self.hit_of_age(key, entry, otherwise),
+            Some(Err(error)) => otherwise(Poll::Ready(Err(error.in_tier(&self.identity.name)))),
+            None => otherwise(Poll::Ready(Err(self.not_immediate()))),
+        }
+    }
+
+    /// A hit whose age matters. Kept apart, so that it does not weigh on the hits for which it does not.
     #[cold]
     #[inline(never)]
-    fn hit_or_not(
-        &self,
-        found: Option<Result<Option<CacheEntry<V>>, Error>>,
-        otherwise: Otherwise<'_, V>,
-    ) -> Answer<V> {
-        otherwise(match found {
-            Some(Ok(Some(entry))) if self.judge(&entry, None).is_expired() => Poll::Pending,
-            Some(Ok(found)) => Poll::Ready(Ok(found)),
-            Some(Err(error)) => Poll::Ready(Err(error.in_tier(&self.identity.name))),
-            None => Poll::Ready(Err(self.not_immediate())),
-        })
+    fn hit_of_age<R: FromHit<V>>(&self, key: &K, entry: CacheEntry<V>, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
+        match self.judge(key, &entry, None) {
+            Freshness::Fresh { due: false, .. } => Poll::Ready(R::from_hit(entry)),
+            _ => otherwise(Poll::Pending),
+        }
     }
 
-    /// Whether neither the entry nor the tier sets a time to live.
+    /// Whether the entry's age does not matter.
     #[inline]
-    fn is_eternal<U>(&self, entry: &CacheEntry<U>) -> bool {
-        self.ttl.is_none() && !entry.has_ttl()
+    fn is_ageless<U>(&self, entry: &CacheEntry<U>) -> bool {
+        self.ageless && !entry.has_ttl()
     }
 
-    /// An entry's own time to live beats the tier's, in both directions.
-    fn judge<U>(&self, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
-        let ttl = entry.ttl().or(self.ttl);
+    fn judge<U>(&self, key: &K, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
         // The clock is read only for those who want to know.
-        if ttl.is_none() && now.is_none() {
-            return Freshness::Fresh(None);
+        if now.is_none() && self.is_ageless(entry) {
+            return Freshness::Fresh { age: None, due: false };
         }
         let age = entry.age(&self.telemetry.clock, now);
-        if ttl.is_some() && age == Age::Unknown && !self.warned.swap(true, Ordering::Relaxed) {
-            self.telemetry.logs.age_unknown(&self.telemetry.name, &self.identity);
+        if age == Age::Unknown && !self.is_ageless(entry) && !self.warned.swap(true, Ordering::Relaxed) {
+            let name = &*self.identity.name;
+            self.telemetry.logs.warn(
+                &self.telemetry.name,
+                name,
+                format_args!(
+                    "tier `{name}` gave an entry back without the time of its insertion, so it counts as too old; keep the \
+                     whole `CacheEntry`, or restore it with `with_inserted_at` (said once per tier)"
+                ),
+            );
         }
-        let expired = ttl.is_some_and(|ttl| match age {
-            Age::Known(age) => age > ttl,
-            Age::Future | Age::Unknown => true,
-        });
-        if expired { Freshness::Expired(age.known()) } else { Freshness::Fresh(age.known()) }
+        self.lifetime.judge(key, entry, age)
     }
 
     #[inline(never)]
@@ -145,7 +177,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
     ) -> Step<'f, Written>
     where
@@ -159,7 +191,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
     ) -> Written {
         let observed = self.begin(TierOperation::Insert, call);
@@ -178,7 +210,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
         mut observed: Observed<'f, 'a>,
     ) -> Written {
@@ -207,7 +239,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     }
 
     /// A tier that did not take an entry must not go on serving the one it had before.
-    async fn drop_older<'f, 'a: 'f>(&'a self, key: &K, origin: Origin<'f>, call: Call<'f, 'a>) {
+    async fn drop_older<'f, 'a: 'f>(&'a self, key: &K, origin: Origin<'f, K, V>, call: Call<'f, 'a>) {
         // What is promoted is no newer than what the tier had: nothing, or something it could not read. And what a newer
         // write has put there meanwhile is none of this one's business.
         let overtaken = origin.ticket().is_some_and(|ticket| T::IMMEDIATE && !ticket.is_current());
@@ -225,10 +257,10 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
 
     /// Stamps an entry that is about to be inserted, if its age will ever matter here.
     #[inline]
-    fn stamped(&self, mut entry: CacheEntry<V>, origin: Origin<'_>) -> CacheEntry<V> {
+    fn stamped(&self, mut entry: CacheEntry<V>, origin: Origin<'_, K, V>) -> CacheEntry<V> {
         // An entry with a deadline of its own was stamped when its insert began, for all tiers alike.
-        let has_begun = entry.has_ttl() && !matches!(origin, Origin::Promoted(_));
-        if !has_begun && (!T::IMMEDIATE || entry.is_stamped() || self.ttl.is_some()) {
+        let has_begun = entry.has_ttl() && matches!(origin, Origin::Direct | Origin::Computed(_));
+        if !has_begun && (!T::IMMEDIATE || entry.is_stamped() || !self.ageless) {
             entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
         }
         entry
@@ -262,17 +294,6 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     }
 }
 
-enum Freshness {
-    Fresh(Option<Duration>),
-    Expired(Option<Duration>),
-}
-
-impl Freshness {
-    fn is_expired(&self) -> bool {
-        matches!(self, Self::Expired(_))
-    }
-}
-
 impl<K, V, T> ErasedTier<K, V> for CacheWrapper<K, V, T>
 where
     K: Key + ?Sized,
@@ -288,22 +309,20 @@ where
     }
 
     #[inline]
-    fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> Answer<V> {
-        if !T::IMMEDIATE {
-            return otherwise(Poll::Pending);
-        }
-        match poll_once(self.tier.get(key)) {
-            Some(Ok(Some(entry))) if self.is_eternal(&entry) => Poll::Ready(Ok(Some(entry))),
-            Some(Ok(None)) => otherwise(Poll::Ready(Ok(None))),
-            found => self.hit_or_not(found, otherwise),
-        }
+    fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
+        self.hit_as(key, otherwise)
+    }
+
+    #[inline]
+    fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>> {
+        self.hit_as(key, otherwise)
     }
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>> {
         if call.operation.is_none_or(Operation::ignores_tiers) {
             let _scope = call.operation.map(Operation::enter);
             match self.hit(key, &mut |answer| answer) {
-                Poll::Ready(Ok(Some(entry))) => return Step::Ready(Read::Hit(entry, None)),
+                Poll::Ready(Ok(Some(entry))) => return Step::Ready(Read::Hit { entry, age: None, due: false }),
                 Poll::Ready(Ok(None)) => return Step::Ready(Read::Miss),
                 Poll::Ready(Err(error)) => return Step::Ready(Read::Failed(error)),
                 Poll::Pending => {}
@@ -320,7 +339,7 @@ where
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
     ) -> Step<'f, Written>
     where
@@ -345,6 +364,16 @@ where
 
     fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
         let work = self.tier.invalidate(key);
+        self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
+    }
+
+    fn remove_expired<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        expired: CacheEntry<()>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Result<(), Error>> {
+        let work = async move { self.tier.invalidate_expired(key, &expired).await };
         self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
     }
 

@@ -2,17 +2,22 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use pin_project_lite::pin_project;
 
-use super::read::{Begun, Search};
+use super::read::{Begun, lookup_after};
 use super::{Cache, Ending, Inner, conclude};
-use crate::coherence::Ticket;
-use crate::fallback::Found;
-use crate::flight::{Flights, Joined, Landed};
+use crate::fallback::{Found, Lookup, Tiers};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{Origin, Step, settle};
+use crate::tier::erased::{BoxFuture, Got, Looked, Origin, Otherwise};
+use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -56,14 +61,18 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// ```
     #[doc(alias = "get_with")]
     #[doc(alias = "get_or_set")]
-    pub async fn get_or_insert<F, Fut, E>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
+    pub fn get_or_insert<'a, F, Fut, E>(
+        &'a self,
+        key: &'a K,
+        compute: F,
+    ) -> impl Future<Output = Result<CacheEntry<V>, Error>> + Send
     where
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = E> + Send,
+        F: FnOnce() -> Fut + Send + 'a,
+        Fut: Future<Output = E> + Send + 'a,
         E: IntoEntry<V>,
     {
-        let load = async move { Ok(Some(compute().await.into_entry())) };
-        settle!(self.start_compute(CacheOperation::GetOrInsert, key, load))?.ok_or_else(nothing)
+        let load = || async { Ok(Some(compute().await.into_entry())) };
+        Compute::<_, _, _, _, Got<V>>::new(&self.0, CacheOperation::GetOrInsert, key, load)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that can fail. A failure is not stored: the next call
@@ -100,20 +109,24 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # fn main() {}
     /// ```
     #[doc(alias = "try_get_with")]
-    pub async fn try_get_or_insert<F, Fut, E, X>(&self, key: &K, compute: F) -> Result<CacheEntry<V>, Error>
+    pub fn try_get_or_insert<'a, F, Fut, E, X>(
+        &'a self,
+        key: &'a K,
+        compute: F,
+    ) -> impl Future<Output = Result<CacheEntry<V>, Error>> + Send
     where
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<E, X>> + Send,
+        F: FnOnce() -> Fut + Send + 'a,
+        Fut: Future<Output = Result<E, X>> + Send + 'a,
         E: IntoEntry<V>,
         X: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let load = async move {
+        let load = || async {
             match compute().await {
                 Ok(entry) => Ok(Some(entry.into_entry())),
                 Err(error) => Err(Error::load(error.into())),
             }
         };
-        settle!(self.start_compute(CacheOperation::TryGetOrInsert, key, load))?.ok_or_else(nothing)
+        Compute::<_, _, _, _, Got<V>>::new(&self.0, CacheOperation::TryGetOrInsert, key, load)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that may have nothing to give. Nothing is stored then:
@@ -143,77 +156,281 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
-    pub async fn optionally_get_or_insert<F, Fut, E>(&self, key: &K, compute: F) -> Result<Option<CacheEntry<V>>, Error>
+    pub fn optionally_get_or_insert<'a, F, Fut, E>(
+        &'a self,
+        key: &'a K,
+        compute: F,
+    ) -> impl Future<Output = Result<Option<CacheEntry<V>>, Error>> + Send
     where
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Option<E>> + Send,
+        F: FnOnce() -> Fut + Send + 'a,
+        Fut: Future<Output = Option<E>> + Send + 'a,
         E: IntoEntry<V>,
     {
-        let load = async move { Ok(compute().await.map(IntoEntry::into_entry)) };
-        settle!(self.start_compute(CacheOperation::OptionallyGetOrInsert, key, load))
-    }
-
-    /// The engine. A hit of an immediate first tier is all done here; everything else goes on in one box.
-    #[inline]
-    fn start_compute<'f>(
-        &'f self,
-        kind: CacheOperation,
-        key: &'f K,
-        load: impl Future<Output = Loaded<V>> + Send + 'f,
-    ) -> Step<'f, Loaded<V>> {
-        let inner = &*self.0;
-        // What lands from here on, the lookup below may have missed.
-        let landings = inner.flights.as_ref().map_or(0, Flights::landings);
-        let search = match inner.begin_get(kind, key) {
-            Begun::Hit(entry) => return Step::Ready(Ok(Some(entry))),
-            Begun::Open(search) => search,
-        };
-        let Search { operation, next, failure } = search;
-        // Boxed by itself, an operation that nobody listens to takes no room in the future.
-        let operation = operation.map(Box::new);
-        Step::Wait(Box::pin(inner.finish_compute(kind, key, operation, next, failure, landings, load)))
+        let load = || async { Ok(compute().await.map(IntoEntry::into_entry)) };
+        Compute::<_, _, _, _, Looked<V>>::new(&self.0, CacheOperation::OptionallyGetOrInsert, key, load)
     }
 }
 
 /// What a closure gave, in one form for all three methods.
 type Loaded<V> = Result<Option<CacheEntry<V>>, Error>;
 
+/// The form in which one of the three methods returns its result.
+trait Outcome<K: Key + ?Sized, V: Value>: Sized {
+    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self>;
+
+    fn of(loaded: Loaded<V>) -> Self;
+}
+
+impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Looked<V> {
+    #[inline]
+    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self> {
+        tiers.hit(key, otherwise)
+    }
+
+    fn of(loaded: Loaded<V>) -> Self {
+        loaded
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Got<V> {
+    #[inline]
+    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self> {
+        tiers.hit_entry(key, otherwise)
+    }
+
+    fn of(loaded: Loaded<V>) -> Self {
+        loaded?.ok_or_else(nothing)
+    }
+}
+
+pin_project! {
+    /// The engine of the compute methods. A hit of an immediate first tier is one call of it. When that is the only tier, and
+    /// nobody listens, a miss too is all done in here; everything else goes on in one box.
+    struct Compute<'a, K, V, F, L, R>
+    where
+        K: Key,
+        K: ?Sized,
+        V: Value,
+    {
+        cache: &'a Inner<K, V>,
+        kind: CacheOperation,
+        key: &'a K,
+        // Until it is called.
+        closure: Option<F>,
+        // Before the state: a closure's future is gone before somebody else computes.
+        #[pin]
+        loading: Option<L>,
+        state: State<'a, K, V>,
+        returns: PhantomData<fn() -> R>,
+    }
+}
+
+enum State<'a, K: Key + ?Sized, V: Value> {
+    Start,
+    /// The closure's future is running.
+    Loading(Ticket<'a, K, V>),
+    Waiting(BoxFuture<'a, Loaded<V>>),
+    Done,
+}
+
+impl<'a, K, V, F, L, R> Compute<'a, K, V, F, L, R>
+where
+    K: Key + ?Sized,
+    V: Value,
+    F: FnOnce() -> L + Send + 'a,
+    L: Future<Output = Loaded<V>> + Send + 'a,
+    R: Outcome<K, V>,
+{
+    fn new(cache: &'a Inner<K, V>, kind: CacheOperation, key: &'a K, closure: F) -> Self {
+        Self { cache, kind, key, closure: Some(closure), loading: None, state: State::Start, returns: PhantomData }
+    }
+
+    /// Nobody listens, and the first tier had no simple answer.
+    #[cold]
+    #[inline(never)]
+    fn go_on(mut self: Pin<&mut Self>, answer: Poll<Looked<V>>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
+        let this = self.as_mut().project();
+        let (cache, key) = (*this.cache, *this.key);
+        if let Poll::Ready(Ok(Some(entry))) = answer {
+            *this.state = State::Done;
+            return Poll::Ready(R::of(Ok(Some(entry))));
+        }
+        if matches!(answer, Poll::Ready(Ok(None))) && cache.tiers.is_one_immediate() {
+            let (ticket, joined) = if cache.rules.stampede_protection {
+                cache.under_way.join(key)
+            } else {
+                (cache.under_way.ticket(key), Joined::Lead)
+            };
+            // Whoever has to wait, or to look again, does so in a box, with a ticket of its own.
+            if let Joined::Lead = joined
+                && !ticket.may_have_landed(landings)
+                && let Some(closure) = this.closure.take()
+            {
+                *this.state = State::Loading(ticket);
+                self.as_mut().project().loading.set(Some(closure()));
+                return self.poll_loading(cx);
+            }
+        }
+        self.as_mut().wait(None, lookup_after(answer), landings);
+        self.poll_waiting(cx)
+    }
+
+    /// Runs the closure here, and stores what it gives.
+    fn poll_loading(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let mut this = self.as_mut().project();
+        let State::Loading(ticket) = &*this.state else { return Poll::Pending };
+        let Some(loading) = this.loading.as_mut().as_pin_mut() else { return Poll::Pending };
+        let polled = if this.cache.rules.stampede_protection {
+            let _scope = ticket.flight().map(Scope::enter);
+            match catch_unwind(AssertUnwindSafe(|| loading.poll(cx))) {
+                Ok(polled) => polled,
+                Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
+            }
+        } else {
+            loading.poll(cx)
+        };
+        let Poll::Ready(loaded) = polled else { return Poll::Pending };
+        this.loading.set(None);
+        let State::Loading(ticket) = mem::replace(this.state, State::Done) else { return Poll::Pending };
+        let cache = *this.cache;
+        let loaded = loaded.map(|loaded| {
+            loaded.map(|mut entry| {
+                cache.fix_deadline(&mut entry);
+                // Ready at once: the tier is an immediate one. The caller gets the value whatever becomes of it.
+                let _ = cache.tiers.insert_first(this.key.to_owned(), entry.clone(), Origin::Computed(&ticket));
+                entry
+            })
+        });
+        ticket.land(&loaded, false);
+        Poll::Ready(R::of(loaded))
+    }
+
+    /// Goes on in a box.
+    fn wait(self: Pin<&mut Self>, operation: Option<Operation<'a>>, lookup: Lookup<'a, V>, landings: u64) {
+        let this = self.project();
+        let (cache, kind, key) = (*this.cache, *this.kind, *this.key);
+        let Some(closure) = this.closure.take() else { return };
+        // Boxed by itself, an operation that nobody listens to takes no room in the future.
+        let operation = operation.map(Box::new);
+        let computing = cache.compute(kind, key, operation, lookup, landings, async move { closure().await });
+        *this.state = State::Waiting(Box::pin(computing));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        match &self.state {
+            State::Loading(_) => self.poll_loading(cx),
+            // Polled again after it was done: there is nothing to wake for.
+            State::Done => Poll::Pending,
+            State::Waiting(_) => self.poll_waiting(cx),
+            State::Start => {
+                let (cache, kind, key) = (self.cache, self.kind, self.key);
+                let landings = cache.under_way.landings();
+                match cache.begin_observed_read(kind, key, |tier, call| tier.get(key, call)) {
+                    Begun::Hit(entry) => {
+                        *self.project().state = State::Done;
+                        Poll::Ready(R::of(Ok(Some(entry))))
+                    }
+                    Begun::Open(operation, lookup) => {
+                        self.as_mut().wait(operation, lookup, landings);
+                        self.poll_waiting(cx)
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let this = self.project();
+        let State::Waiting(future) = this.state else { return Poll::Pending };
+        let loaded = ready!(future.as_mut().poll(cx));
+        *this.state = State::Done;
+        Poll::Ready(R::of(loaded))
+    }
+}
+
+impl<'a, K, V, F, L, R> Future for Compute<'a, K, V, F, L, R>
+where
+    K: Key + ?Sized,
+    V: Value,
+    F: FnOnce() -> L + Send + 'a,
+    L: Future<Output = Loaded<V>> + Send + 'a,
+    R: Outcome<K, V>,
+{
+    type Output = R;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let (cache, key) = (self.cache, self.key);
+        if let State::Start = self.state
+            && !cache.observed()
+        {
+            // What lands from here on, the lookup may have missed.
+            let landings = cache.under_way.landings();
+            return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
+        }
+        self.poll_slowly(cx)
+    }
+}
+
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Nothing found in the first tier: ask the others, then compute.
-    #[allow(clippy::too_many_arguments, reason = "all of it is the state of one operation")]
-    async fn finish_compute<'a>(
+    async fn compute<'a>(
         &'a self,
         kind: CacheOperation,
         key: &'a K,
         mut operation: Option<Box<Operation<'a>>>,
-        next: usize,
-        failure: Option<Error>,
+        mut lookup: Lookup<'a, V>,
         landings: u64,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
         let ending = {
             let operation = operation.as_deref();
-            let ticket = self.tiers.coherence.ticket(key);
-            match self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await {
-                Ok(Some(found)) => {
-                    self.tiers.promote(key, &found, &ticket, operation).await;
-                    Ok(Computed::Found(found))
-                }
-                Err(error) if self.fail_closed => Err(error),
-                Ok(None) | Err(_) => match &self.flights {
-                    None => self.load(key, &ticket, operation, load).await.map(Computed::Loaded),
-                    Some(flights) => self.fly(kind, key, &ticket, operation, flights, landings, load).await,
-                },
+            let ticket = self.under_way.ticket(key);
+            if let Some(found) = self.find(key, &mut lookup, &ticket, operation).await {
+                Ok(Computed::Found(found))
+            } else {
+                let computed = match lookup.failure.take() {
+                    Some(error) if self.rules.fail_closed => Err(error),
+                    _ if self.rules.stampede_protection => {
+                        let asked = Asked { kind, landings, operation };
+                        self.fly(key, ticket, asked, load).await
+                    }
+                    _ => self.load(key, &ticket, operation, load).await.map(Computed::Loaded),
+                };
+                self.or_spare(key, computed, lookup.spares, operation).await
             }
         };
         conclude(operation.as_deref_mut(), ending)
+    }
+
+    /// Everything has been tried: an expired entry may be better than an error.
+    async fn or_spare<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        computed: Result<Computed<'a, V>, Error>,
+        spares: Vec<Found<'a, V>>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Computed<'a, V>, Error> {
+        match computed {
+            Err(error) if !error.is_reentrant() => match spares.into_iter().next() {
+                Some(spare) => Ok(Computed::Found(spare.instead_of(error))),
+                None => Err(error),
+            },
+            Ok(Computed::Loaded(None)) => {
+                self.tiers.remove_spares(key, &spares, operation).await;
+                Ok(Computed::Loaded(None))
+            }
+            computed => computed,
+        }
     }
 
     /// Runs the closure, and stores what it gives.
     async fn load<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
-        ticket: &'f Ticket<'f>,
+        ticket: &'f Ticket<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
@@ -229,74 +446,80 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     }
 
     /// The same, unless somebody else is computing the key already: then waits for that.
-    #[allow(clippy::too_many_arguments, reason = "all of it is the state of one operation")]
     async fn fly<'f, 'a: 'f>(
         &'a self,
-        kind: CacheOperation,
         key: &'f K,
-        ticket: &'f Ticket<'f>,
-        operation: Option<&'f Operation<'a>>,
-        flights: &'f Flights<K::Owned, V>,
-        landings: u64,
-        computation: impl Future<Output = Loaded<V>> + Send,
+        mut ticket: Ticket<'f, K, V>,
+        asked: Asked<'f, 'a>,
+        load: impl Future<Output = Loaded<V>> + Send,
     ) -> Result<Computed<'a, V>, Error> {
+        let Asked { kind, landings, operation } = asked;
         loop {
-            match flights.join(key, ticket, operation.map(Operation::as_leader)) {
+            match ticket.join(key, operation.map(Operation::as_leader)) {
                 Joined::Reentrant => return Err(Error::reentrant()),
-                Joined::Lead(lead) => {
+                Joined::Lead => {
                     // Between the lookup and now, another flight may have landed: the very value may be there.
-                    if lead.may_have_landed(landings)
-                        && let Some(found) = self.look_again(key, ticket, operation).await
+                    if ticket.may_have_landed(landings)
+                        && let Some(found) = self.find(key, &mut Lookup::at(0, None), &ticket, operation).await
                     {
-                        lead.land(&Landed { result: Ok(Some(found.entry.clone())), found: true });
+                        ticket.land(&Ok(Some(found.entry.clone())), true);
                         return Ok(Computed::Found(found));
                     }
-                    let caught = AssertUnwindSafe(lead.compute(computation)).catch_unwind();
-                    let caught = caught.map(|result| result.unwrap_or_else(|payload| Err(Error::panic(&*payload))));
-                    let landed = Landed { result: self.load(key, ticket, operation, caught).await, found: false };
-                    lead.land(&landed);
-                    return landed.result.map(Computed::Loaded);
+                    let loaded = self.load(key, &ticket, operation, caught(ticket.compute(load))).await;
+                    ticket.land(&loaded, false);
+                    return loaded.map(Computed::Loaded);
                 }
                 Joined::Follow(follow) => {
                     let (leader, outdated) = (follow.leader.clone(), follow.outdated);
                     if let (Some(operation), Some(leader)) = (operation, &leader) {
                         operation.follows(leader);
                     }
-                    let landed = follow.await;
+                    let waited = self.wait_for(follow).await?;
                     if let Some(operation) = operation {
                         operation.waited();
                     }
-                    let landed = landed.filter(|landed| {
+                    let landed = waited.as_ref().and_then(Option::as_ref).filter(|landed| {
                         // The leader's method may do with nothing; this one may not.
                         let enough = kind == CacheOperation::OptionallyGetOrInsert;
                         !outdated && (enough || !matches!(landed.result, Ok(None)))
                     });
-                    match landed {
-                        Some(Landed { result, found: true }) => return result.map(Computed::Followed),
-                        Some(Landed { result, found: false }) => return result.map(Computed::Loaded),
-                        // Nothing that could be used: whatever comes now is this operation's own work.
-                        None => {
-                            if let Some(operation) = operation {
-                                operation.follows_no_more();
-                            }
-                        }
+                    if let Some(Landed { result, found }) = landed {
+                        let result = result.clone();
+                        return result.map(if *found { Computed::Followed } else { Computed::Loaded });
+                    }
+                    // Nothing that could be used: whatever comes now is this operation's own work.
+                    if let Some(operation) = operation {
+                        operation.follows_no_more();
+                    }
+                    if waited.is_none() {
+                        return self.load(key, &ticket, operation, caught(load)).await.map(Computed::Loaded);
                     }
                 }
             }
         }
     }
 
-    /// Asks the tiers once more, for what may have landed since the first lookup.
-    async fn look_again<'f, 'a: 'f>(
-        &'a self,
-        key: &'f K,
-        ticket: &'f Ticket<'f>,
-        operation: Option<&'f Operation<'a>>,
-    ) -> Option<Found<'a, V>> {
-        let found = self.tiers.ask_from(0, None, operation, |tier, call| tier.get(key, call)).await.ok().flatten()?;
-        self.tiers.promote(key, &found, ticket, operation).await;
-        Some(found)
+    /// Waits for what a leader brings; `None` if that takes longer than it may.
+    async fn wait_for(&self, follow: Follow<V>) -> Result<Option<Option<Landed<V>>>, Error> {
+        let Some((limit, background)) = &self.rules.follower_timeout else { return Ok(Some(follow.await)) };
+        match select(follow, background.sleep(*limit)?).await {
+            Either::Left((landed, _)) => Ok(Some(landed)),
+            Either::Right(((), _)) => Ok(None),
+        }
     }
+}
+
+/// Who asks for a flight.
+struct Asked<'f, 'a> {
+    kind: CacheOperation,
+    landings: u64,
+    operation: Option<&'f Operation<'a>>,
+}
+
+/// With stampede protection a panic of the closure is an error, for everybody.
+fn caught<V>(load: impl Future<Output = Loaded<V>> + Send) -> impl Future<Output = Loaded<V>> + Send {
+    let caught = AssertUnwindSafe(load).catch_unwind();
+    caught.map(|loaded| loaded.unwrap_or_else(|payload| Err(Error::panic(&*payload))))
 }
 
 /// What the span of a closure says of its end.

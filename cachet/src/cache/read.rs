@@ -6,13 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
-use crate::fallback::{Answer, First, Found};
+use crate::fallback::{Answer, First, Found, Lookup};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{BoxFuture, Call, ErasedTier, Read, Step, poll_once, settle};
+use crate::tier::erased::{BoxFuture, Call, ErasedTier, Looked, Origin, Read, Step, poll_once, settle};
+use crate::underway::Ticket;
 use crate::{CacheEntry, Error, Key, Value};
-
-/// What a read returns.
-pub(super) type Answered<U> = Result<Option<CacheEntry<U>>, Error>;
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up: in the first tier, then in the next, until one has it. What a later tier had is promoted into the
@@ -42,22 +40,25 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         found.map(|entry| entry.is_some())
     }
 
-    fn start_contains<'a>(&'a self, key: &'a K) -> Step<'a, Answered<()>> {
+    fn start_contains<'a>(&'a self, key: &'a K) -> Step<'a, Looked<()>> {
         let inner = &*self.0;
         let begun = if inner.observed() {
             inner.begin_observed_read(CacheOperation::Contains, key, |tier, call| tier.contains(key, call))
         } else {
             match inner.tiers.ask_first(None, |tier, call| tier.contains(key, call)) {
-                First::Hit(entry, _) => Begun::Hit(entry),
-                First::Open { next, failure } => Begun::Open(Search { operation: None, next, failure }),
+                First::Hit { entry, .. } => Begun::Hit(entry),
+                First::Open(lookup) => Begun::Open(None, lookup),
             }
         };
         match begun {
             Begun::Hit(entry) => Step::Ready(Ok(Some(entry))),
-            Begun::Open(Search { mut operation, next, failure }) => inner.run(async move {
-                let ask =
-                    inner.tiers.ask_from(next, failure, operation.as_ref(), |tier, call| tier.contains(key, call));
-                let answer = ask.await;
+            Begun::Open(mut operation, mut lookup) => inner.run(async move {
+                let ask = |tier: &'a dyn ErasedTier<K, V>, call| tier.contains(key, call);
+                let answer = match inner.tiers.ask(&mut lookup, operation.as_ref(), ask).await {
+                    // Nobody was served, so there is nothing to refresh.
+                    Some(found) => Ok(Some(Found { due: false, ..found })),
+                    None => inner.give_up(key, lookup, operation.as_ref()).await,
+                };
                 conclude(operation.as_mut(), answer)
             }),
         }
@@ -72,12 +73,12 @@ pub struct Get<'a, K: Key + ?Sized, V: Value>(Getting<'a, K, V>);
 
 enum Getting<'a, K: Key + ?Sized, V: Value> {
     Start(&'a Inner<K, V>, &'a K),
-    Waiting(BoxFuture<'a, Answered<V>>),
+    Waiting(BoxFuture<'a, Looked<V>>),
     Done,
 }
 
 impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
-    type Output = Answered<V>;
+    type Output = Looked<V>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -102,14 +103,14 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         mut self: Pin<&mut Self>,
         inner: &'a Inner<K, V>,
         key: &'a K,
-        answer: Poll<Answered<V>>,
+        answer: Poll<Looked<V>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Answered<V>> {
+    ) -> Poll<Looked<V>> {
         if matches!(answer, Poll::Ready(Ok(Some(_)))) || answer.is_ready() && inner.tiers.is_end(1) {
             return answer;
         }
         self.0 = Getting::Done;
-        match inner.go_on_getting(key, Search::after(answer)) {
+        match inner.go_on_getting(key, None, lookup_after(answer)) {
             Step::Ready(answered) => Poll::Ready(answered),
             Step::Wait(future) => {
                 self.0 = Getting::Waiting(future);
@@ -120,12 +121,12 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
 
     #[cold]
     #[inline(never)]
-    fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered<V>> {
+    fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Looked<V>> {
         if let Getting::Start(inner, key) = self.0 {
             self.0 = Getting::Done;
             match inner.begin_observed_read(CacheOperation::Get, key, |tier, call| tier.get(key, call)) {
                 Begun::Hit(entry) => return Poll::Ready(Ok(Some(entry))),
-                Begun::Open(search) => match inner.go_on_getting(key, search) {
+                Begun::Open(operation, lookup) => match inner.go_on_getting(key, operation, lookup) {
                     Step::Ready(answered) => return Poll::Ready(answered),
                     Step::Wait(future) => self.0 = Getting::Waiting(future),
                 },
@@ -148,71 +149,102 @@ impl<K: Key + ?Sized, V: Value> fmt::Debug for Get<'_, K, V> {
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// A lookup that the first tier did not answer.
     #[inline(never)]
-    fn go_on_getting<'a>(&'a self, key: &'a K, search: Search<'a>) -> Step<'a, Answered<V>> {
-        let Search { mut operation, next, failure } = search;
-        if self.tiers.is_end(next) {
-            return Step::Ready(conclude(operation.as_mut(), failure.map_or(Ok(None::<Found<'_, V>>), Err)));
+    fn go_on_getting<'a>(
+        &'a self,
+        key: &'a K,
+        mut operation: Option<Operation<'a>>,
+        lookup: Lookup<'a, V>,
+    ) -> Step<'a, Looked<V>> {
+        if self.tiers.is_end(lookup.next) && lookup.spares.is_empty() {
+            return Step::Ready(conclude(operation.as_mut(), lookup.failure.map_or(Ok(None::<Found<'_, V>>), Err)));
         }
         if self.tiers.immediate() {
-            let answer = poll_once(self.search(key, operation.as_ref(), next, failure));
+            let answer = poll_once(self.search(key, lookup, operation.as_ref()));
             let answer = answer.unwrap_or_else(|| Err(Error::not_immediate()));
             return Step::Ready(conclude(operation.as_mut(), answer));
         }
         let mut operation = operation.map(Box::new);
         Step::Wait(Box::pin(async move {
-            let answer = self.search(key, operation.as_deref(), next, failure).await;
+            let answer = self.search(key, lookup, operation.as_deref()).await;
             conclude(operation.as_deref_mut(), answer)
         }))
     }
 
-    /// Asks the tiers from `next` on, and promotes what one of them has.
+    /// Asks the other tiers, and gives up if none of them has the entry.
     async fn search<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
+        mut lookup: Lookup<'a, V>,
         operation: Option<&'f Operation<'a>>,
-        next: usize,
-        failure: Option<Error>,
     ) -> Answer<'a, V> {
-        let ticket = self.tiers.coherence.ticket(key);
-        let answer = self.tiers.ask_from(next, failure, operation, |tier, call| tier.get(key, call)).await;
-        if let Ok(Some(found)) = &answer {
-            self.tiers.promote(key, found, &ticket, operation).await;
+        let ticket = self.under_way.ticket(key);
+        match self.find(key, &mut lookup, &ticket, operation).await {
+            Some(found) => Ok(Some(found)),
+            None => self.give_up(key, lookup, operation).await,
         }
-        answer
     }
 
-    /// Begins a lookup: asks the first tier, if it answers at once, and is done if it has the entry.
-    #[inline]
-    pub(super) fn begin_get<'a>(&'a self, kind: CacheOperation, key: &'a K) -> Begun<'a, V> {
-        if self.observed() {
-            return self.begin_observed_read(kind, key, |tier, call| tier.get(key, call));
+    /// Asks the other tiers, and promotes what one of them has.
+    pub(super) async fn find<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        lookup: &mut Lookup<'a, V>,
+        ticket: &'f Ticket<'f, K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Option<Found<'a, V>> {
+        let found = self.tiers.ask(lookup, operation, |tier, call| tier.get(key, call)).await?;
+        // Whatever comes of the promotion is nobody's failure.
+        let _ = self.tiers.promote(key, &found, Origin::Promoted(ticket), operation).await;
+        if found.due {
+            self.refresh(key, found.depth, operation);
         }
-        match self.tiers.hit(key, &mut |answer| answer) {
-            Poll::Ready(Ok(Some(entry))) => Begun::Hit(entry),
-            answer => Begun::Open(Search::after(answer)),
+        Some(found)
+    }
+
+    /// What a lookup comes to that has found nothing.
+    async fn give_up<'f, 'a: 'f, U>(
+        &'a self,
+        key: &'f K,
+        lookup: Lookup<'a, U>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Answer<'a, U> {
+        let Lookup { failure, spares, .. } = lookup;
+        let Some(error) = failure else {
+            self.tiers.remove_spares(key, &spares, operation).await;
+            return Ok(None);
+        };
+        match spares.into_iter().next() {
+            Some(spare) => Ok(Some(spare.instead_of(error))),
+            None => Err(error),
         }
     }
 
     #[inline(never)]
-    fn begin_observed_read<'a, U>(
+    pub(super) fn begin_observed_read<'a, U>(
         &'a self,
         kind: CacheOperation,
         key: &K,
         ask: impl for<'f> FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
     ) -> Begun<'a, U> {
         // In place: it is moved only when the first tier does not answer.
-        let mut operation = Operation::start(&self.telemetry, kind, self.record_keys.text(key));
+        let mut operation = Operation::start(&self.telemetry, kind, self.rules.record_keys.text(key));
         match self.tiers.ask_first(Some(&operation), ask) {
-            First::Hit(entry, age) => {
+            First::Hit { entry, age, due } => {
+                // Looking whether there is an entry serves nobody with it.
+                let due = due && kind != CacheOperation::Contains;
+                if due {
+                    self.refresh(key, 0, Some(&operation));
+                }
+                let outcome = if due { OperationOutcome::Stale } else { OperationOutcome::Hit };
                 let hit_tier = Some(self.tiers.first_name());
-                operation.complete(Completion { outcome: OperationOutcome::Hit, hit_tier, age, error: None });
+                operation.complete(Completion { outcome, hit_tier, age, error: None });
                 Begun::Hit(entry)
             }
-            First::Open { next, failure } => {
-                if next > 0 {
+            First::Open(lookup) => {
+                if lookup.next > 0 {
                     operation.turns_slow();
                 }
-                Begun::Open(Search { operation: Some(operation), next, failure })
+                Begun::Open(Some(operation), lookup)
             }
         }
     }
@@ -225,29 +257,21 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 )]
 pub(super) enum Begun<'a, U> {
     Hit(CacheEntry<U>),
-    Open(Search<'a>),
+    Open(Option<Operation<'a>>, Lookup<'a, U>),
 }
 
-/// A read that goes on with the tier of number `next`.
-pub(super) struct Search<'a> {
-    pub(super) operation: Option<Operation<'a>>,
-    pub(super) next: usize,
-    pub(super) failure: Option<Error>,
-}
-
-impl Search<'_> {
-    /// Nobody listens, and the first tier has no entry, or more to say than [`ErasedTier::hit`] can.
-    fn after<V>(answer: Poll<Answered<V>>) -> Self {
-        match answer {
-            Poll::Pending => Self { operation: None, next: 0, failure: None },
-            Poll::Ready(answer) => Self { operation: None, next: 1, failure: answer.err() },
-        }
+/// Nobody listens, and the first tier has no entry, or more to say than [`ErasedTier::hit`] can.
+pub(super) fn lookup_after<V>(answer: Poll<Looked<V>>) -> Lookup<'static, V> {
+    match answer {
+        Poll::Pending => Lookup::at(0, None),
+        Poll::Ready(answer) => Lookup::at(1, answer.err()),
     }
 }
 
 impl<'a, U> Found<'a, U> {
-    pub(super) fn completion<'e>(&self) -> Completion<'a, 'e> {
-        Completion { outcome: OperationOutcome::Hit, hit_tier: Some(self.tier), age: self.age, error: None }
+    pub(super) fn completion(&self) -> Completion<'a, '_> {
+        let outcome = if self.is_stale() { OperationOutcome::Stale } else { OperationOutcome::Hit };
+        Completion { outcome, hit_tier: Some(self.tier), age: self.age, error: self.instead_of.as_ref() }
     }
 }
 

@@ -57,9 +57,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         inner.fix_deadline(&mut entry);
         let atomic = inner.tiers.is_one_immediate();
-        if atomic && !inner.observed() && inner.tiers.coherence.is_quiet() {
+        if atomic && !inner.observed() && inner.under_way.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
-            return inner.tiers.insert_first(key, entry);
+            return inner.tiers.insert_first(key, entry, Origin::Direct);
         }
         inner.go_on_inserting(key, entry, atomic)
     }
@@ -80,7 +80,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
         let atomic = inner.tiers.is_one_immediate();
         inner.run(async move {
-            let writing = inner.tiers.coherence.write(key, atomic).await;
+            let writing = inner.under_way.write(key, atomic).await;
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
             drop(writing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
@@ -102,7 +102,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Clear, None);
         inner.run(async move {
-            let clearing = inner.tiers.coherence.clear().await;
+            let clearing = inner.under_way.clear().await;
             let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
             drop(clearing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
@@ -142,7 +142,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     {
         let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
         self.run(async move {
-            let writing = self.tiers.coherence.write::<K>(key.borrow(), atomic).await;
+            let writing = self.under_way.write::<K>(key.borrow(), atomic).await;
             let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
             drop(writing);
             conclude(operation.as_mut(), written)

@@ -54,7 +54,7 @@ names! {
     SPAN_TRY_GET_OR_INSERT = "cache.try_get_or_insert";
     /// Span of `Cache::optionally_get_or_insert`.
     SPAN_OPTIONALLY_GET_OR_INSERT = "cache.optionally_get_or_insert";
-    /// Span of a refresh in the background. Reserved: not opened by this version.
+    /// Span of a refresh in the background: a root, which follows from the operation that triggered it.
     SPAN_REFRESH = "cache.refresh";
 
     /// The name of the cache; a string.

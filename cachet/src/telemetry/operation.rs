@@ -17,7 +17,7 @@ use super::{
 };
 use crate::Error;
 use crate::clock::Tick;
-use crate::flight::Leader;
+use crate::underway::Leader;
 
 /// An operation that somebody listens to, from its start to its one completion event.
 ///
@@ -43,6 +43,30 @@ struct Progress<'a> {
     last: Option<Tick>,
     load: Option<Duration>,
     leader: Option<RequestId>,
+}
+
+/// A refresh that somebody listens to, before its task runs: its span is opened while that of its trigger is still open.
+pub(crate) struct Announced {
+    id: RequestId,
+    parent: Option<RequestId>,
+    key: Option<Arc<str>>,
+    span: Span,
+}
+
+impl Announced {
+    pub(crate) fn refresh(telemetry: &CacheTelemetry, key: Option<Arc<str>>, trigger: Option<&Operation<'_>>) -> Self {
+        let (id, parent) = (RequestId::next(), trigger.map(|trigger| trigger.id));
+        let logs = &telemetry.logs;
+        let span = if logs.spans_from_the_start() || logs.spans_when_slow() {
+            logs.operation_span(&telemetry.name, CacheOperation::Refresh, id, parent, key.as_deref())
+        } else {
+            Span::none()
+        };
+        if let Some(trigger) = trigger {
+            span.follows_from(&trigger.span().link());
+        }
+        Self { id, parent, key, span }
+    }
 }
 
 /// What came of calling a tier: its answer, or its panic.
@@ -75,18 +99,30 @@ impl<'a> Operation<'a> {
     #[inline]
     pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation, key: Option<Arc<str>>) -> Self {
         let (id, parent) = (RequestId::next(), RequestId::current());
-        let started = telemetry.timed().then(|| telemetry.clock.now());
         let span = OnceLock::new();
         if telemetry.logs.spans_from_the_start() {
             let _ = span.set(telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref()));
         }
-        // Made where it is to be: it is too large to be moved about on the way of every hit.
+        Self::new(telemetry, kind, id, parent, key, span)
+    }
+
+    /// Made where it is to be: it is too large to be moved about on the way of every hit.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "see above")]
+    fn new(
+        telemetry: &'a CacheTelemetry,
+        kind: CacheOperation,
+        id: RequestId,
+        parent: Option<RequestId>,
+        key: Option<Arc<str>>,
+        span: OnceLock<Span>,
+    ) -> Self {
         Self {
             telemetry,
             kind,
             id,
             parent,
-            started,
+            started: telemetry.timed().then(|| telemetry.clock.now()),
             key,
             span,
             fallback: AtomicBool::new(false),
@@ -94,6 +130,12 @@ impl<'a> Operation<'a> {
             completed: false,
             progress: Mutex::new(Progress { trail: SmallVec::new(), last: None, load: None, leader: None }),
         }
+    }
+
+    /// Starts what was announced, in whichever task that is.
+    pub(crate) fn start_announced(telemetry: &'a CacheTelemetry, announced: Announced) -> Self {
+        let Announced { id, parent, key, span } = announced;
+        Self::new(telemetry, CacheOperation::Refresh, id, parent, key, span.into())
     }
 
     fn span(&self) -> &Span {

@@ -103,7 +103,7 @@ named! {
         TryGetOrInsert = "try_get_or_insert",
         /// [`Cache::optionally_get_or_insert`](crate::Cache::optionally_get_or_insert)
         OptionallyGetOrInsert = "optionally_get_or_insert",
-        /// A refresh in the background. Reserved: not reported by this version.
+        /// A refresh in the background; see [`Tier::refresh_after`](crate::Tier::refresh_after).
         Refresh = "refresh",
     }
 }
@@ -125,7 +125,8 @@ named! {
     pub enum OperationOutcome {
         /// A tier had a fresh entry.
         Hit = "hit",
-        /// An entry was served although it was due for a refresh. Reserved: not reported by this version.
+        /// An entry was served that is due for a [refresh](crate::Tier::refresh_after); or an expired one, since all else
+        /// [failed](crate::CacheBuilder::serve_stale_on_error): then the event has the error.
         Stale = "stale",
         /// No tier had an entry.
         Miss = "miss",
@@ -149,11 +150,12 @@ named! {
         Panicked = "panicked",
         /// The operation's future was dropped before it had finished.
         Cancelled = "cancelled",
-        /// A refresh stored a new entry. Reserved: not reported by this version.
+        /// A refresh stored a new entry.
         Refreshed = "refreshed",
-        /// A refresh was not tried, since the last one failed a short while ago. Reserved: not reported by this version.
+        /// A refresh was not tried, since the last one brought nothing a short while ago; reported once per
+        /// [cool-down](crate::Tier::refresh_cool_down).
         Suppressed = "suppressed",
-        /// A refresh lost against a newer write. Reserved: not reported by this version.
+        /// A refresh lost against a newer write.
         Superseded = "superseded",
     }
 }

@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::coherence::Ticket;
 use crate::telemetry::{Operation, TierIdentity};
+use crate::underway::Ticket;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -61,16 +61,19 @@ impl<'f, 'a> Call<'f, 'a> {
     pub(crate) fn of(operation: Option<&'f Operation<'a>>) -> Self {
         Self { operation, fallback: false }
     }
-
-    pub(crate) fn after(self, earlier: usize) -> Self {
-        Self { fallback: earlier > 0, ..self }
-    }
 }
 
 /// What a tier said to a lookup; expired entries count as a miss.
 pub(crate) enum Read<U> {
-    Hit(CacheEntry<U>, Option<Duration>),
+    Hit {
+        entry: CacheEntry<U>,
+        age: Option<Duration>,
+        /// Old enough to be refreshed.
+        due: bool,
+    },
     Miss,
+    /// Expired, and left where it is: it may be served if nobody else answers.
+    Spare(CacheEntry<U>, Option<Duration>),
     Failed(Error),
 }
 
@@ -78,27 +81,58 @@ pub(crate) enum Read<U> {
 pub(crate) type Written = Result<InsertOutcome, Error>;
 
 /// What a lookup comes to, in the form in which `Cache::get` returns it.
-pub(crate) type Answer<V> = Poll<Result<Option<CacheEntry<V>>, Error>>;
+pub(crate) type Looked<V> = Result<Option<CacheEntry<V>>, Error>;
 
-/// What becomes of a lookup that is not a plain hit.
-pub(crate) type Otherwise<'o, V> = &'o mut dyn FnMut(Answer<V>) -> Answer<V>;
+/// The same where there always is an entry, as `Cache::get_or_insert` returns it.
+pub(crate) type Got<V> = Result<CacheEntry<V>, Error>;
+
+/// A form in which a hit is returned.
+pub(crate) trait FromHit<V> {
+    fn from_hit(entry: CacheEntry<V>) -> Self;
+}
+
+impl<V> FromHit<V> for Looked<V> {
+    #[inline]
+    fn from_hit(entry: CacheEntry<V>) -> Self {
+        Ok(Some(entry))
+    }
+}
+
+impl<V> FromHit<V> for Got<V> {
+    #[inline]
+    fn from_hit(entry: CacheEntry<V>) -> Self {
+        Ok(entry)
+    }
+}
+
+/// What becomes of a lookup that is not a plain hit. It is pending where there is more to it than a miss or a failure.
+pub(crate) type Otherwise<'o, V, R> = &'o mut dyn FnMut(Poll<Looked<V>>) -> Poll<R>;
 
 /// How an insert came about.
-#[derive(Clone, Copy)]
-pub(crate) enum Origin<'t> {
+pub(crate) enum Origin<'t, K: Key + ?Sized, V> {
     /// The user inserted it.
     Direct,
     /// A closure computed it; a newer write since then wins.
-    Computed(&'t Ticket<'t>),
+    Computed(&'t Ticket<'t, K, V>),
     /// Another tier had it; a newer write since then wins.
-    Promoted(&'t Ticket<'t>),
+    Promoted(&'t Ticket<'t, K, V>),
+    /// Another tier had it, newer than what this one has; a newer write since then wins.
+    Refreshed(&'t Ticket<'t, K, V>),
 }
 
-impl<'t> Origin<'t> {
-    pub(crate) fn ticket(self) -> Option<&'t Ticket<'t>> {
+impl<K: Key + ?Sized, V> Clone for Origin<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Key + ?Sized, V> Copy for Origin<'_, K, V> {}
+
+impl<'t, K: Key + ?Sized, V> Origin<'t, K, V> {
+    pub(crate) fn ticket(self) -> Option<&'t Ticket<'t, K, V>> {
         match self {
             Self::Direct => None,
-            Self::Computed(ticket) | Self::Promoted(ticket) => Some(ticket),
+            Self::Computed(ticket) | Self::Promoted(ticket) | Self::Refreshed(ticket) => Some(ticket),
         }
     }
 }
@@ -114,9 +148,12 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// `Cache::get` returns it, since that is what a hit consists of.
     ///
     /// Anything but a plain hit goes through `otherwise`, and its result is returned: so a hit is written right where the
-    /// caller wants it, and not copied there. It is pending where there is more to it: then nothing was changed, and
-    /// [`get`](Self::get) has to be asked.
-    fn hit(&self, key: &K, otherwise: Otherwise<'_, V>) -> Answer<V>;
+    /// caller wants it, and not copied there. Where there is more to it, `otherwise` is told that it is pending: then
+    /// nothing was changed, and [`get`](Self::get) has to be asked.
+    fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>>;
+
+    /// The same in the form in which `Cache::get_or_insert` returns it.
+    fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>>;
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>>;
 
@@ -126,13 +163,21 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
     ) -> Step<'f, Written>
     where
         K::Owned: 'f;
 
     fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
+
+    /// Removes what was left as [`Read::Spare`].
+    fn remove_expired<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        expired: CacheEntry<()>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Result<(), Error>>;
 
     fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
 

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::Error;
 use crate::clock::Tick;
+use crate::runtime::{Background, RuntimeFuture};
 use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, hold_back};
 use crate::tier::erased::{Origin, poll_once};
+use crate::{Error, Key};
 
 /// A call of a tier that is reported if somebody listens.
 pub(super) struct Observed<'f, 'a> {
     pub(super) tier: &'a TierIdentity,
     pub(super) immediate: bool,
+    pub(super) limit: Option<&'a Limit>,
     pub(super) call: Option<TierCall<'f, 'a>>,
 }
 
@@ -28,9 +30,9 @@ impl<'f> Observed<'f, '_> {
     }
 
     /// The same for a write that comes too late (`None`) once a newer one of the same key has begun.
-    pub(super) async fn run_in_order<R>(
+    pub(super) async fn run_in_order<K: Key + ?Sized, V, R>(
         &mut self,
-        origin: Origin<'f>,
+        origin: Origin<'f, K, V>,
         work: impl Future<Output = Result<R, Error>> + Send,
     ) -> Option<Result<R, Error>> {
         let Some(ticket) = origin.ticket().filter(|_| self.immediate) else {
@@ -42,7 +44,7 @@ impl<'f> Observed<'f, '_> {
     }
 
     async fn attempt<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Attempt<Result<R, Error>> {
-        let work = AtOnce { work, immediate: self.immediate };
+        let work = Held { work, immediate: self.immediate, limit: self.limit, timer: None };
         match &self.call {
             Some(call) => call.attempt(work).await,
             None => Ok(work.await),
@@ -76,16 +78,31 @@ impl<'f> Observed<'f, '_> {
     }
 }
 
-pin_project! {
-    /// Holds a tier to its promise that it answers at once.
-    struct AtOnce<F> {
-        #[pin]
-        work: F,
-        immediate: bool,
+/// How long a call of a tier may take.
+pub(super) struct Limit {
+    duration: Duration,
+    background: Background,
+}
+
+impl Limit {
+    pub(super) fn new(duration: Duration, background: Background) -> Self {
+        Self { duration, background }
     }
 }
 
-impl<R, F: Future<Output = Result<R, Error>>> Future for AtOnce<F> {
+pin_project! {
+    /// Holds a tier to its promise that it answers at once, or to its time limit.
+    struct Held<'a, F> {
+        #[pin]
+        work: F,
+        immediate: bool,
+        limit: Option<&'a Limit>,
+        // Made when the tier has to be waited for.
+        timer: Option<RuntimeFuture>,
+    }
+}
+
+impl<R, F: Future<Output = Result<R, Error>>> Future for Held<'_, F> {
     type Output = Result<R, Error>;
 
     #[inline]
@@ -93,7 +110,27 @@ impl<R, F: Future<Output = Result<R, Error>>> Future for AtOnce<F> {
         let this = self.project();
         match this.work.poll(cx) {
             Poll::Pending if *this.immediate => Poll::Ready(Err(Error::not_immediate())),
-            answer => answer,
+            Poll::Pending => match this.limit {
+                Some(limit) => limit.poll(this.timer, cx).map(Err),
+                None => Poll::Pending,
+            },
+            Poll::Ready(answer) => Poll::Ready(answer),
+        }
+    }
+}
+
+impl Limit {
+    /// Ready with an error when the time is over.
+    fn poll(&self, timer: &mut Option<RuntimeFuture>, cx: &mut Context<'_>) -> Poll<Error> {
+        if timer.is_none() {
+            match self.background.sleep(self.duration) {
+                Ok(started) => *timer = Some(started),
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        match timer.as_mut().map(|timer| timer.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Error::timeout(self.duration)),
+            Some(Poll::Pending) | None => Poll::Pending,
         }
     }
 }

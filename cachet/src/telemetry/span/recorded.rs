@@ -3,6 +3,7 @@
 //! What is reported is decided here; the callsites, the handles of spans and the tiers' own fields are next door.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,7 @@ use self::fields::as_i64;
 pub(crate) use self::handle::{Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{
-    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierIdentity, TierOutcome,
-};
+use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierOutcome};
 
 /// What an event says of a failure, beside the fields that already say where it happened.
 fn causes(error: &Error) -> String {
@@ -109,7 +108,12 @@ impl Logs {
             None,
             None,
         ];
-        Span(tracing::Span::new(metadata, &metadata.fields().value_set_all(values)))
+        let values = metadata.fields().value_set_all(values);
+        Span(match operation {
+            // In the background, so in nobody's trace.
+            CacheOperation::Refresh => tracing::Span::new_root(metadata, &values),
+            _ => tracing::Span::new(metadata, &values),
+        })
     }
 
     pub(crate) fn load_span(self, cache: &str, request_id: RequestId, parent: &Span) -> Span {
@@ -228,6 +232,8 @@ impl Logs {
             .as_ref()
             .map(Error::error_type)
             .or_else(|| (event.outcome == OperationOutcome::Panicked).then_some("panic"));
+        // An operation may come with an error and yet have served something.
+        let failed = matches!(event.outcome, OperationOutcome::Error | OperationOutcome::Panicked);
         span.ended(
             OPERATION_FIXED,
             &[
@@ -239,12 +245,18 @@ impl Logs {
                 Some(&event.coalesced()),
                 Some(&leader),
                 Some(&error_type),
-                status(event.error.as_ref()),
+                status(event.error.as_ref().filter(|_| failed)),
             ],
         );
-        let callsite = match event.outcome {
-            OperationOutcome::Error | OperationOutcome::Panicked => operation_event_callsites().error,
-            _ => operation_event_callsites().debug,
+        let callsites = operation_event_callsites();
+        let callsite = match (event.operation, event.outcome) {
+            // In the background: nobody got the error.
+            (CacheOperation::Refresh, _) if failed => callsites.warn,
+            (CacheOperation::Refresh, OperationOutcome::Refreshed) => callsites.debug,
+            (CacheOperation::Refresh, _) => callsites.info,
+            _ if failed => callsites.error,
+            _ if event.error.is_some() => callsites.warn,
+            _ => callsites.debug,
         };
         let Some(metadata) = enabled(callsite) else { return };
         let message = event.error.as_ref().map(|error| format!("{outcome}: {}", causes(error)));
@@ -272,26 +284,15 @@ impl Logs {
         );
     }
 
-    /// A tier with a time to live gave back an entry of which nobody knows when it was inserted.
-    pub(crate) fn age_unknown(self, cache: &Arc<str>, tier: &TierIdentity) {
+    /// Something about a tier that its user ought to change.
+    pub(crate) fn warn(self, cache: &str, tier: &str, message: fmt::Arguments<'_>) {
         let callsite =
             crate::__callsite!(EVENT, "cache.tier", "cachet::event", WARN, ["message", "cache.name", "cache.tier"]);
         if !self.listening() {
             return;
         }
         let Some(metadata) = enabled(callsite) else { return };
-        let name = &*tier.name;
-        Span::none().event(
-            metadata,
-            &[
-                Some(&format_args!(
-                    "tier `{name}` gave an entry back without the time of its insertion, so its time to live counts it as \
-                     expired; keep the whole `CacheEntry`, or restore it with `with_inserted_at` (said once per tier)"
-                )),
-                Some(&&**cache),
-                Some(&name),
-            ],
-        );
+        Span::none().event(metadata, &[Some(&message), Some(&cache), Some(&tier)]);
     }
 
     pub(crate) fn handler_panicked(self, cache: &Arc<str>, payload: &(dyn Any + Send)) {

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{
-    CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierIdentity,
-};
+use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId};
 
 /// What `#[cache_tier]` says of a tier.
 #[doc(hidden)]
@@ -112,7 +110,7 @@ impl Logs {
 
     pub(crate) fn operation_event(self, _event: &CacheOperationEvent<'_>, _span: &Span) {}
 
-    pub(crate) fn age_unknown(self, _cache: &Arc<str>, _tier: &TierIdentity) {}
+    pub(crate) fn warn(self, _cache: &str, _tier: &str, _message: fmt::Arguments<'_>) {}
 
     pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _payload: &(dyn Any + Send)) {}
 }

@@ -238,6 +238,8 @@ pub(super) fn operation_callsite(operation: CacheOperation, level: SpanLevel) ->
 
 pub(super) struct OperationEvents {
     pub(super) error: &'static DefaultCallsite,
+    pub(super) warn: &'static DefaultCallsite,
+    pub(super) info: &'static DefaultCallsite,
     pub(super) debug: &'static DefaultCallsite,
 }
 
@@ -269,6 +271,11 @@ pub(super) fn operation_event_callsites() -> &'static OperationEvents {
             )
         };
     }
-    static EVENTS: OperationEvents = OperationEvents { error: operation_event!(ERROR), debug: operation_event!(DEBUG) };
+    static EVENTS: OperationEvents = OperationEvents {
+        error: operation_event!(ERROR),
+        warn: operation_event!(WARN),
+        info: operation_event!(INFO),
+        debug: operation_event!(DEBUG),
+    };
     &EVENTS
 }

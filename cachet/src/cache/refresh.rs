@@ -1,0 +1,169 @@
+//! Refreshing: an entry that is due is served at once, and brought up to date in the background.
+
+use std::borrow::Borrow;
+use std::hash::BuildHasher;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+
+use futures_util::FutureExt;
+use futures_util::future::{AbortHandle, Abortable};
+
+use super::{Ending, Inner, conclude};
+use crate::fallback::{Found, Lookup};
+use crate::refresh::{Permit, Refreshes};
+use crate::runtime::{Background, RuntimeFuture};
+use crate::telemetry::{Announced, Completion, Operation, OperationOutcome};
+use crate::tier::erased::Origin;
+use crate::{Error, InsertOutcome, Key, Value};
+
+/// What it takes to refresh.
+pub(crate) struct Refresher<K: Key + ?Sized, V: Value> {
+    pub(super) refreshes: Refreshes,
+    background: Background,
+    /// The cache, without keeping it.
+    cache: Weak<Inner<K, V>>,
+    /// Reads ask for no `'static` types; a task needs them, and they were known when the cache was built.
+    run: fn(Task<K, V>) -> RuntimeFuture,
+}
+
+impl<K: Key + ?Sized + 'static, V: Value + 'static> Refresher<K, V> {
+    pub(crate) fn new(refreshes: Refreshes, background: Background) -> Self {
+        Self { refreshes, background, cache: Weak::new(), run: |task| Box::pin(task.run()) }
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Refresher<K, V> {
+    pub(super) fn of(self, cache: &Weak<Inner<K, V>>) -> Self {
+        Self { cache: Weak::clone(cache), ..self }
+    }
+}
+
+/// One refresh. Dropped, it makes room for the next one of its key, whatever became of it.
+struct Task<K: Key + ?Sized, V: Value> {
+    cache: Arc<Inner<K, V>>,
+    key: K::Owned,
+    hash: u64,
+    /// The number of the tier whose entry is due.
+    tier: usize,
+    /// Until the task runs.
+    announced: Option<Announced>,
+    brought_nothing: bool,
+}
+
+impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// Has an entry of a tier brought up to date in the background, unless that is being done, or was in vain a short
+    /// while ago.
+    #[cold]
+    pub(super) fn refresh(&self, key: &K, tier: usize, trigger: Option<&Operation<'_>>) {
+        let Some(refresher) = &self.refresher else { return };
+        let refreshes = &refresher.refreshes;
+        let hash = refreshes.hasher().hash_one(key);
+        let (abort, registration) = AbortHandle::new_pair();
+        let permit = refreshes.begin(hash, self.telemetry.clock.now(), &abort);
+        if permit == Permit::Denied {
+            return;
+        }
+        let announced =
+            self.observed().then(|| Announced::refresh(&self.telemetry, self.rules.record_keys.text(key), trigger));
+        let start = |announced| Operation::start_announced(&self.telemetry, announced);
+        if permit == Permit::Suppressed {
+            if let Some(announced) = announced {
+                start(announced).complete(OperationOutcome::Suppressed);
+            }
+            return;
+        }
+        let Some(cache) = refresher.cache.upgrade() else {
+            // The cache is being dropped.
+            return refreshes.end(hash, tier, false, self.telemetry.clock.now());
+        };
+        let mut task = Task { cache, key: key.to_owned(), hash, tier, announced, brought_nothing: false };
+        if let Err(error) = refresher.background.check() {
+            task.brought_nothing = true;
+            if let Some(announced) = task.announced.take() {
+                start(announced).complete(&error);
+            }
+            return;
+        }
+        let task = Abortable::new((refresher.run)(task), registration);
+        // A runtime that refuses drops the task, which then reports that it was cancelled.
+        let _ = refresher.background.spawn(Box::pin(task.map(drop)));
+    }
+
+    /// Asks the tiers below, and puts what they have above.
+    async fn bring_up_to_date<'f, 'a: 'f>(
+        &'a self,
+        key: &'f K,
+        tier: usize,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Refreshed<'a, V>, Error> {
+        let ticket = self.under_way.ticket(key);
+        let mut lookup = Lookup::below(tier + 1);
+        let Some(found) = self.tiers.ask(&mut lookup, operation, |tier, call| tier.get(key, call)).await else {
+            lookup.failure.map_or(Ok(()), Err)?;
+            self.tiers.remove_spares(key, &lookup.spares, operation).await;
+            return Ok(Refreshed(None, OperationOutcome::Miss));
+        };
+        let stored = self.tiers.promote(key, &found, Origin::Refreshed(&ticket), operation).await;
+        let outcome = match stored {
+            _ if !ticket.is_current() => OperationOutcome::Superseded,
+            Ok(InsertOutcome::Accepted) => OperationOutcome::Refreshed,
+            Ok(InsertOutcome::Rejected) => OperationOutcome::Rejected,
+            Err(error) => return Err(error),
+        };
+        Ok(Refreshed(Some(found), outcome))
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Task<K, V> {
+    async fn run(mut self) {
+        let cache = Arc::clone(&self.cache);
+        let announced = self.announced.take();
+        let mut operation = announced.map(|announced| Operation::start_announced(&cache.telemetry, announced));
+        let key = self.key.clone();
+        let key = key.borrow();
+        let work = AssertUnwindSafe(cache.bring_up_to_date(key, self.tier, operation.as_ref())).catch_unwind();
+        let result = work.await.unwrap_or_else(|payload| Err(Error::panic(&*payload)));
+        self.brought_nothing = !matches!(
+            result,
+            Ok(Refreshed(_, OperationOutcome::Refreshed | OperationOutcome::Rejected | OperationOutcome::Superseded))
+        );
+        // What was found may be due itself, in its tier.
+        let due = result.as_ref().ok().and_then(|Refreshed(found, _)| found.as_ref().filter(|found| found.due));
+        let due = due.map(|found| found.depth);
+        let _ = conclude(operation.as_mut(), result);
+        drop(self);
+        if let Some(tier) = due {
+            cache.refresh(key, tier, operation.as_ref());
+        }
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Drop for Task<K, V> {
+    fn drop(&mut self) {
+        // Never run: this reports that it was cancelled.
+        drop(self.announced.take().map(|announced| Operation::start_announced(&self.cache.telemetry, announced)));
+        if let Some(refresher) = &self.cache.refresher {
+            let now = self.cache.telemetry.clock.now();
+            refresher.refreshes.end(self.hash, self.tier, self.brought_nothing, now);
+        }
+    }
+}
+
+/// What a refresh found, and what became of it.
+struct Refreshed<'a, V>(Option<Found<'a, V>>, OperationOutcome);
+
+impl<'a, V> Ending<'a> for Refreshed<'a, V> {
+    type Returned = ();
+
+    fn completion(&self) -> Completion<'a, '_> {
+        let Self(found, outcome) = self;
+        let found = found.as_ref();
+        Completion {
+            hit_tier: found.map(|found| found.tier),
+            age: found.and_then(|found| found.age),
+            ..(*outcome).into()
+        }
+    }
+
+    fn returned(self) {}
+}
