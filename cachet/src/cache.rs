@@ -17,6 +17,7 @@ use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
+mod many;
 mod read;
 mod refresh;
 mod write;

@@ -11,6 +11,8 @@ use crate::telemetry::Operation;
 use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
+mod many;
+
 /// Most caches have two tiers.
 const USUAL: usize = 2;
 

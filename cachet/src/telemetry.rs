@@ -74,6 +74,7 @@ pub use self::stats::{Stats, TierStats};
 pub(crate) use self::operation::{Announced, Attempt, Completion, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
+pub(crate) use self::event::Batch;
 use self::event::Name;
 
 /// What a tier is called, and where its spans and events come from.
@@ -231,6 +232,7 @@ impl EvictionReporter {
             outcome,
             request_id,
             fallback: false,
+            batch: None,
             duration: None,
             age: entry.age(&self.telemetry.clock, None).known(),
             error: None,

@@ -157,6 +157,28 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         Ok(())
     }
 
+    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
+        self.act(TierOperation::GetMany).await?;
+        Ok(keys.iter().map(|key| self.stored(key)).collect())
+    }
+
+    async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Result<Vec<InsertOutcome>, Error> {
+        if self.act(TierOperation::InsertMany).await? {
+            return Ok(vec![InsertOutcome::Rejected; entries.len()]);
+        }
+        let outcomes = vec![InsertOutcome::Accepted; entries.len()];
+        self.state().entries.extend(entries);
+        Ok(outcomes)
+    }
+
+    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), Error> {
+        self.act(TierOperation::InvalidateMany).await?;
+        for key in keys {
+            self.state().entries.remove(*key);
+        }
+        Ok(())
+    }
+
     async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
         self.act(TierOperation::Contains).await?;
         Ok(self.stored(key).map(|entry| entry.metadata()))

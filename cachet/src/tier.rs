@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use futures_util::future::{join_all, try_join_all};
+
 use crate::telemetry::EvictionReporter;
 use crate::telemetry::span::{FieldRecorder, TierDescriptor};
 use crate::{CacheEntry, Error, Key, Value};
@@ -105,6 +107,41 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// By default it gets the entry and drops the value; worth overriding where that costs a copy or a transfer.
     fn peek(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<()>>, Error>> + Send {
         async move { Ok(self.get(key).await?.map(|entry| entry.metadata())) }
+    }
+
+    /// Looks several entries up. The answers are in the order of the keys, one for each; a key may occur twice.
+    ///
+    /// By default it [gets](Self::get) them all at once, and fails if one of them fails; worth overriding where the storage
+    /// can answer several questions in one go.
+    fn get_many(&self, keys: &[&K]) -> impl Future<Output = Result<Vec<Option<CacheEntry<V>>>, Error>> + Send {
+        // Made here, and awaited below: so that no borrow of the iterator is held meanwhile.
+        let answers: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        async move { try_join_all(answers).await }
+    }
+
+    /// Stores several entries. The outcomes are in the order of the entries, one for each; if a key occurs twice, the last
+    /// one is what is stored.
+    ///
+    /// By default it [inserts](Self::insert) them one after the other, all of them, and then fails if one of them failed.
+    fn insert_many(
+        &self,
+        entries: Vec<(K::Owned, CacheEntry<V>)>,
+    ) -> impl Future<Output = Result<Vec<InsertOutcome>, Error>> + Send {
+        async move {
+            let mut outcomes = Vec::with_capacity(entries.len());
+            for (key, entry) in entries {
+                outcomes.push(self.insert(key, entry).await);
+            }
+            outcomes.into_iter().collect()
+        }
+    }
+
+    /// Removes the entries of several keys; that there is none is not an error.
+    ///
+    /// By default it [invalidates](Self::invalidate) them all at once, and then fails if one of them failed.
+    fn invalidate_many(&self, keys: &[&K]) -> impl Future<Output = Result<(), Error>> + Send {
+        let answers: Vec<_> = keys.iter().map(|key| self.invalidate(key)).collect();
+        async move { join_all(answers).await.into_iter().collect() }
     }
 
     /// Tells about how many entries there are; `Ok(None)`, the default, where the tier cannot tell.

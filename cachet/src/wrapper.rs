@@ -20,6 +20,7 @@ use crate::underway::Ticket;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 pub(crate) mod lifetime;
+mod many;
 mod observed;
 
 use self::lifetime::{Freshness, Lifetime};
@@ -383,5 +384,25 @@ where
 
     fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>> {
         self.step(self.simple(TierOperation::Len, TierOutcome::Counted, self.tier.len(), call), Err)
+    }
+
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>> {
+        self.step(self.read_many(keys, call), |error| keys.iter().map(|_| Read::Failed(error.clone())).collect())
+    }
+
+    fn insert_many<'f, 'a: 'f>(
+        &'a self,
+        entries: Vec<(K::Owned, CacheEntry<V>)>,
+        tickets: Option<&'f [&'f Ticket<'f, K, V>]>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
+    where
+        K::Owned: 'f,
+    {
+        self.step(self.write_many(entries, tickets, call), Err)
+    }
+
+    fn invalidate_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+        self.step(self.remove_many(keys, call), Err)
     }
 }

@@ -8,19 +8,22 @@ pub(super) struct Operation {
     pub(super) outcomes: &'static [&'static str],
 }
 
-const TIER: [Operation; 7] = [
+const TIER: [Operation; 10] = [
     Operation { name: "get", outcomes: &["hit", "miss", "expired", "error", "cancelled"] },
     Operation { name: "contains", outcomes: &["hit", "miss", "expired", "error", "cancelled"] },
     Operation { name: "insert", outcomes: &["inserted", "rejected", "superseded", "error", "cancelled"] },
     Operation { name: "invalidate", outcomes: &["invalidated", "error", "cancelled"] },
     Operation { name: "clear", outcomes: &["cleared", "error", "cancelled"] },
     Operation { name: "len", outcomes: &["counted", "error", "cancelled"] },
+    Operation { name: "get_many", outcomes: &["hit", "miss", "error", "cancelled"] },
+    Operation { name: "insert_many", outcomes: &["inserted", "rejected", "superseded", "error", "cancelled"] },
+    Operation { name: "invalidate_many", outcomes: &["invalidated", "error", "cancelled"] },
     Operation { name: "evict", outcomes: &["evicted", "expired"] },
 ];
 
 const COMPUTE: &[&str] = &["hit", "stale", "computed", "error", "panicked", "cancelled"];
 
-const OPERATION: [Operation; 10] = [
+const OPERATION: [Operation; 13] = [
     Operation { name: "get", outcomes: &["hit", "stale", "miss", "error", "panicked", "cancelled"] },
     Operation { name: "contains", outcomes: &["hit", "stale", "miss", "error", "panicked", "cancelled"] },
     Operation { name: "insert", outcomes: &["inserted", "rejected", "error", "panicked", "cancelled"] },
@@ -33,9 +36,12 @@ const OPERATION: [Operation; 10] = [
         name: "optionally_get_or_insert",
         outcomes: &["hit", "stale", "computed", "none", "error", "panicked", "cancelled"],
     },
+    Operation { name: "get_many", outcomes: &["hit", "stale", "miss", "error", "panicked", "cancelled"] },
+    Operation { name: "insert_many", outcomes: &["inserted", "rejected", "error", "panicked", "cancelled"] },
+    Operation { name: "invalidate_many", outcomes: &["invalidated", "error", "panicked", "cancelled"] },
     Operation {
         name: "refresh",
-        outcomes: &["refreshed", "miss", "error", "suppressed", "superseded", "panicked", "cancelled"],
+        outcomes: &["refreshed", "rejected", "miss", "error", "suppressed", "superseded", "panicked", "cancelled"],
     },
 ];
 

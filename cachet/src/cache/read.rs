@@ -202,7 +202,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     }
 
     /// What a lookup comes to that has found nothing.
-    async fn give_up<'f, 'a: 'f, U>(
+    pub(super) async fn give_up<'f, 'a: 'f, U>(
         &'a self,
         key: &'f K,
         lookup: Lookup<'a, U>,

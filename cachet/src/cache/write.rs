@@ -165,7 +165,7 @@ impl<'a> Ending<'a> for InsertOutcome {
     }
 }
 
-struct Removed(OperationOutcome);
+pub(super) struct Removed(pub(super) OperationOutcome);
 
 impl<'a> Ending<'a> for Removed {
     type Returned = ();

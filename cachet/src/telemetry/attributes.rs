@@ -54,6 +54,12 @@ names! {
     SPAN_TRY_GET_OR_INSERT = "cache.try_get_or_insert";
     /// Span of `Cache::optionally_get_or_insert`.
     SPAN_OPTIONALLY_GET_OR_INSERT = "cache.optionally_get_or_insert";
+    /// Span of `Cache::get_many`.
+    SPAN_GET_MANY = "cache.get_many";
+    /// Span of `Cache::insert_many`.
+    SPAN_INSERT_MANY = "cache.insert_many";
+    /// Span of `Cache::invalidate_many`.
+    SPAN_INVALIDATE_MANY = "cache.invalidate_many";
     /// Span of a refresh in the background: a root, which follows from the operation that triggered it.
     SPAN_REFRESH = "cache.refresh";
 
@@ -77,6 +83,10 @@ names! {
     FIELD_LEADER_REQUEST_ID = "cache.leader_request_id";
     /// Whether a read found an entry; a boolean.
     FIELD_HIT = "cache.hit";
+    /// How many keys it was about, where it was about several; an integer, on operations and on the events of tiers.
+    FIELD_KEYS = "cache.keys";
+    /// For how many of several keys a lookup had an entry; an integer, likewise.
+    FIELD_HITS = "cache.hits";
     /// The tier that answered; a string.
     FIELD_HIT_TIER = "cache.hit_tier";
     /// The age of the entry in its tier, in milliseconds; an integer.

@@ -30,6 +30,13 @@ impl Name<'_> {
     }
 }
 
+/// How many keys something was about that was about several, and for how many of them a lookup had an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) keys: usize,
+    pub(crate) hits: Option<usize>,
+}
+
 /// One call of a tier, or one entry that a tier dropped of its own accord ([`TierOperation::Evict`]).
 ///
 /// Sent to every [`CacheEventHandler`](crate::CacheEventHandler) that is interested in tiers, as soon as the tier has
@@ -42,6 +49,7 @@ pub struct CacheTierEvent<'a> {
     pub(crate) outcome: TierOutcome,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) fallback: bool,
+    pub(crate) batch: Option<Batch>,
     pub(crate) duration: Option<Duration>,
     pub(crate) age: Option<Duration>,
     pub(crate) error: Option<Error>,
@@ -79,6 +87,16 @@ impl CacheTierEvent<'_> {
         self.fallback
     }
 
+    /// How many keys the call was about, if it was about several (`get_many` and its like).
+    pub fn keys(&self) -> Option<usize> {
+        self.batch.map(|batch| batch.keys)
+    }
+
+    /// For how many of the keys of a `get_many` there was an entry; `None` for everything else.
+    pub fn hits(&self) -> Option<usize> {
+        self.batch.and_then(|batch| batch.hits)
+    }
+
     /// How long the tier took; `None` unless some handler is interested in timing.
     pub const fn duration(&self) -> Option<Duration> {
         self.duration
@@ -114,6 +132,7 @@ impl fmt::Debug for CacheTierEvent<'_> {
             .field("outcome", &self.outcome)
             .field("request_id", &self.request_id)
             .field("fallback", &self.fallback)
+            .field("batch", &self.batch)
             .field("duration", &self.duration)
             .field("age", &self.age)
             .field("error", &self.error)
@@ -150,6 +169,7 @@ pub struct CacheOperationEvent<'a> {
     pub(crate) parent_request_id: Option<RequestId>,
     pub(crate) leader_request_id: Option<RequestId>,
     pub(crate) fallback: bool,
+    pub(crate) batch: Option<Batch>,
     pub(crate) hit_tier: Option<Name<'a>>,
     pub(crate) age: Option<Duration>,
     pub(crate) duration: Option<Duration>,
@@ -198,6 +218,16 @@ impl<'a> CacheOperationEvent<'a> {
     /// Whether some tier was asked because an earlier one did not answer.
     pub const fn fallback(&self) -> bool {
         self.fallback
+    }
+
+    /// How many keys the operation was about, if it was about several (`get_many` and its like).
+    pub fn keys(&self) -> Option<usize> {
+        self.batch.map(|batch| batch.keys)
+    }
+
+    /// For how many of the keys of a `get_many` there was an entry; `None` for everything else.
+    pub fn hits(&self) -> Option<usize> {
+        self.batch.and_then(|batch| batch.hits)
     }
 
     /// The tier that answered a read.
@@ -264,6 +294,7 @@ impl fmt::Debug for CacheOperationEvent<'_> {
             .field("parent_request_id", &self.parent_request_id)
             .field("leader_request_id", &self.leader_request_id)
             .field("fallback", &self.fallback)
+            .field("batch", &self.batch)
             .field("hit_tier", &self.hit_tier())
             .field("age", &self.age)
             .field("duration", &self.duration)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use smallvec::SmallVec;
 
-use super::event::{Name, Trail};
+use super::event::{Batch, Name, Trail};
 use super::span::{FieldRecorder, Span, TierSpan};
 use super::{
     CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OperationOutcome, RequestId, RequestIdExt,
@@ -29,6 +29,8 @@ pub(crate) struct Operation<'a> {
     parent: Option<RequestId>,
     started: Option<Tick>,
     key: Option<Arc<str>>,
+    /// Set where it is about several keys.
+    pub(crate) batch: Option<Batch>,
     /// Opened at the start, or once the operation turns out to be slow, or never.
     span: OnceLock<Span>,
     fallback: AtomicBool,
@@ -124,6 +126,7 @@ impl<'a> Operation<'a> {
             parent,
             started: telemetry.timed().then(|| telemetry.clock.now()),
             key,
+            batch: None,
             span,
             fallback: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
@@ -261,6 +264,7 @@ impl<'a> Operation<'a> {
             parent_request_id: self.parent,
             leader_request_id: progress.leader,
             fallback: *self.fallback.get_mut(),
+            batch: self.batch,
             hit_tier: completion.hit_tier.map(Name::Borrowed),
             age: completion.age,
             duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
@@ -309,6 +313,8 @@ pub(crate) struct TierCall<'o, 'a> {
     tier: &'a TierIdentity,
     kind: TierOperation,
     fallback: bool,
+    /// Set where it is about several keys.
+    pub(crate) batch: Option<Batch>,
     started: Option<Tick>,
     ended: Option<Tick>,
     span: Span,
@@ -331,7 +337,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             let at_once = span.is_none() && operation.span().is_none() && operation.progress().last.is_none();
             if at_once { Some(started) } else { operation.now() }
         });
-        Self { operation, tier, kind, fallback, started, ended: None, span, finished: false }
+        Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, finished: false }
     }
 
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
@@ -382,6 +388,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             outcome,
             request_id: Some(operation.id),
             fallback: self.fallback,
+            batch: self.batch,
             duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
             age,
             error: error.cloned(),

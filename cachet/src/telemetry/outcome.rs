@@ -47,6 +47,12 @@ named! {
         Clear = "clear",
         /// Count the entries.
         Len = "len",
+        /// Look several entries up.
+        GetMany = "get_many",
+        /// Store several entries.
+        InsertMany = "insert_many",
+        /// Remove the entries of several keys.
+        InvalidateMany = "invalidate_many",
         /// Nothing: the tier dropped an entry of its own accord.
         Evict = "evict",
     }
@@ -55,9 +61,9 @@ named! {
 named! {
     /// How a call of a tier ended.
     pub enum TierOutcome {
-        /// The tier had a fresh entry.
+        /// The tier had a fresh entry; of several keys, for all of them.
         Hit = "hit",
-        /// The tier had no entry.
+        /// The tier had no entry; of several keys, for at least one of them.
         Miss = "miss",
         /// The tier had an entry past its time to live, which was removed.
         Expired = "expired",
@@ -65,7 +71,7 @@ named! {
         Error = "error",
         /// The caller went away before the tier had answered.
         Cancelled = "cancelled",
-        /// The entry was stored.
+        /// The entry was stored, or at least one of several.
         Inserted = "inserted",
         /// The tier, or its insert policy, did not take the entry.
         Rejected = "rejected",
@@ -103,6 +109,12 @@ named! {
         TryGetOrInsert = "try_get_or_insert",
         /// [`Cache::optionally_get_or_insert`](crate::Cache::optionally_get_or_insert)
         OptionallyGetOrInsert = "optionally_get_or_insert",
+        /// [`Cache::get_many`](crate::Cache::get_many)
+        GetMany = "get_many",
+        /// [`Cache::insert_many`](crate::Cache::insert_many)
+        InsertMany = "insert_many",
+        /// [`Cache::invalidate_many`](crate::Cache::invalidate_many)
+        InvalidateMany = "invalidate_many",
         /// A refresh in the background; see [`Tier::refresh_after`](crate::Tier::refresh_after).
         Refresh = "refresh",
     }
@@ -111,7 +123,7 @@ named! {
 impl CacheOperation {
     /// Whether the operation looks an entry up, possibly before it computes one.
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::Get | Self::Contains) || self.is_compute()
+        matches!(self, Self::Get | Self::Contains | Self::GetMany) || self.is_compute()
     }
 
     /// Whether the operation computes what it does not find.
@@ -123,12 +135,12 @@ impl CacheOperation {
 named! {
     /// How an operation ended.
     pub enum OperationOutcome {
-        /// A tier had a fresh entry.
+        /// A tier had a fresh entry; of several keys, for all of them.
         Hit = "hit",
         /// An entry was served that is due for a [refresh](crate::Tier::refresh_after); or an expired one, since all else
         /// [failed](crate::CacheBuilder::serve_stale_on_error): then the event has the error.
         Stale = "stale",
-        /// No tier had an entry.
+        /// No tier had an entry; of several keys, for at least one of them.
         Miss = "miss",
         /// The entry was stored in at least one tier.
         Inserted = "inserted",
@@ -144,7 +156,7 @@ named! {
         Cleared = "cleared",
         /// The entries were counted.
         Counted = "counted",
-        /// The operation returned an error.
+        /// The operation returned an error; of several lookups, at least one did.
         Error = "error",
         /// A tier, or the closure, panicked.
         Panicked = "panicked",

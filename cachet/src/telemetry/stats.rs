@@ -134,6 +134,10 @@ impl CacheEventHandler for Stats {
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
         let tier = self.tier_or_new(event.cache(), event.tier());
         tier.0.calls.count(event.operation() as usize, event.outcome() as usize);
+        if let (Some(keys), Some(hits)) = (event.keys(), event.hits()) {
+            tier.0.many_hits.fetch_add(hits as u64, Ordering::Relaxed);
+            tier.0.many_misses.fetch_add(keys.saturating_sub(hits) as u64, Ordering::Relaxed);
+        }
         if let Some(duration) = event.duration() {
             tier.0.durations[event.operation() as usize].record(duration);
         }
@@ -196,6 +200,8 @@ struct TierCounters {
     tier: Box<str>,
     calls: Table<{ TierOperation::ALL.len() }, { TierOutcome::ALL.len() }>,
     durations: [Histogram; TierOperation::ALL.len()],
+    many_hits: AtomicU64,
+    many_misses: AtomicU64,
 }
 
 impl TierStats {
@@ -205,6 +211,8 @@ impl TierStats {
             tier: tier.into(),
             calls: Table::default(),
             durations: std::array::from_fn(|_| Histogram::new()),
+            many_hits: AtomicU64::new(0),
+            many_misses: AtomicU64::new(0),
         }))
     }
 
@@ -232,17 +240,19 @@ impl TierStats {
         TierOperation::ALL.iter().map(|operation| self.count(*operation, outcome)).sum()
     }
 
-    /// How many lookups found a fresh entry.
+    /// How many lookups found a fresh entry; a lookup of several keys counts once for each.
     pub fn hits(&self) -> u64 {
-        self.count(TierOperation::Get, TierOutcome::Hit)
+        self.count(TierOperation::Get, TierOutcome::Hit) + self.0.many_hits.load(Ordering::Relaxed)
     }
 
-    /// How many lookups found none: absent, expired, failed or given up.
+    /// How many lookups found none: absent, expired, failed or given up; a lookup of several keys that was answered counts
+    /// once for each.
     pub fn misses(&self) -> u64 {
-        [TierOutcome::Miss, TierOutcome::Expired, TierOutcome::Error, TierOutcome::Cancelled]
+        let many = self.0.many_misses.load(Ordering::Relaxed);
+        many + [TierOutcome::Miss, TierOutcome::Expired, TierOutcome::Error, TierOutcome::Cancelled]
             .map(|outcome| self.count(TierOperation::Get, outcome))
             .iter()
-            .sum()
+            .sum::<u64>()
     }
 
     /// Hits per lookup, between 0 and 1; `None` before the first lookup.

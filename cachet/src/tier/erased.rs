@@ -182,4 +182,19 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
 
     fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>>;
+
+    /// One answer for each key, in their order.
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>>;
+
+    /// One outcome for each entry, in their order. Promotions have a ticket for each.
+    fn insert_many<'f, 'a: 'f>(
+        &'a self,
+        entries: Vec<(K::Owned, CacheEntry<V>)>,
+        tickets: Option<&'f [&'f Ticket<'f, K, V>]>,
+        call: Call<'f, 'a>,
+    ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
+    where
+        K::Owned: 'f;
+
+    fn invalidate_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
 }

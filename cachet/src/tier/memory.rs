@@ -140,6 +140,17 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
         Ok(())
     }
 
+    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
+        Ok(keys.iter().map(|key| self.entries.get(*key).map(|stored| stored.entry.into_entry())).collect())
+    }
+
+    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), Error> {
+        for key in keys {
+            self.entries.remove(*key);
+        }
+        Ok(())
+    }
+
     async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
         let mut found = None;
         self.entries.remove_if(key, |stored| {

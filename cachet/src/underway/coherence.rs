@@ -52,6 +52,22 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         Some(writing)
     }
 
+    /// The same for several keys.
+    pub(crate) async fn write_many<'k>(&self, keys: impl Iterator<Item = &'k K>, atomic: bool) -> Vec<Writing<'_, K, V>>
+    where
+        K: 'k,
+    {
+        if atomic && self.is_quiet() {
+            return Vec::new();
+        }
+        // All begin before any is waited for: so two of these never wait for each other.
+        let writing: Vec<_> = keys.map(|key| self.begin_write(key)).collect();
+        for writing in &writing {
+            writing.settled().await;
+        }
+        writing
+    }
+
     fn begin_write<Q: Hash + ?Sized>(&self, key: &Q) -> Writing<'_, K, V> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);

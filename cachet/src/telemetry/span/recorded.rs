@@ -40,6 +40,10 @@ fn id(id: RequestId) -> i64 {
     as_i64(id.get().into())
 }
 
+fn count(number: Option<usize>) -> Option<i64> {
+    number.map(|number| as_i64(number as u128))
+}
+
 /// The logs of one cache: off, or on with a span policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Logs(Option<Enabled>);
@@ -98,6 +102,8 @@ impl Logs {
             Some(&key),
             Some(&"internal"),
             Some(&sentry_op(operation)),
+            None,
+            None,
             None,
             None,
             None,
@@ -214,6 +220,8 @@ impl Logs {
                 Some(&duration),
                 Some(&event.key()),
                 Some(&error_type),
+                Some(&count(event.keys())),
+                Some(&count(event.hits())),
             ],
         );
     }
@@ -227,6 +235,7 @@ impl Logs {
         let hit_tier = event.hit_tier();
         let age = event.age.map(millis);
         let leader = event.leader_request_id.map(id);
+        let (keys, hits) = (count(event.keys()), count(event.hits()));
         let error_type = event
             .error
             .as_ref()
@@ -246,6 +255,8 @@ impl Logs {
                 Some(&leader),
                 Some(&error_type),
                 status(event.error.as_ref().filter(|_| failed)),
+                Some(&keys),
+                Some(&hits),
             ],
         );
         let callsites = operation_event_callsites();
@@ -280,6 +291,8 @@ impl Logs {
                 Some(&duration),
                 Some(&event.key()),
                 Some(&error_type),
+                Some(&keys),
+                Some(&hits),
             ],
         );
     }
@@ -346,8 +359,8 @@ fn status(error: Option<&Error>) -> Option<&'static dyn Value> {
 /// What Sentry's Caches module calls the operation.
 fn sentry_op(operation: CacheOperation) -> &'static str {
     match operation {
-        CacheOperation::Insert => "cache.put",
-        CacheOperation::Invalidate => "cache.remove",
+        CacheOperation::Insert | CacheOperation::InsertMany => "cache.put",
+        CacheOperation::Invalidate | CacheOperation::InvalidateMany => "cache.remove",
         CacheOperation::Clear => "cache.flush",
         _ => "cache.get",
     }

@@ -81,6 +81,8 @@ const EVENT_FIELDS: &[&str] = &[
     "cache.duration_ns",
     "cache.key",
     "error.type",
+    "cache.keys",
+    "cache.hits",
 ];
 
 /// What `#[cache_tier]` says of a tier: its default name, and its own callsites.
@@ -204,6 +206,8 @@ macro_rules! operation_span {
                 "cache.leader_request_id",
                 "error.type",
                 "otel.status_code",
+                "cache.keys",
+                "cache.hits",
             ]
         )
     };
@@ -232,6 +236,9 @@ pub(super) fn operation_callsite(operation: CacheOperation, level: SpanLevel) ->
         GetOrInsert = "cache.get_or_insert",
         TryGetOrInsert = "cache.try_get_or_insert",
         OptionallyGetOrInsert = "cache.optionally_get_or_insert",
+        GetMany = "cache.get_many",
+        InsertMany = "cache.insert_many",
+        InvalidateMany = "cache.invalidate_many",
         Refresh = "cache.refresh",
     }
 }
@@ -267,6 +274,8 @@ pub(super) fn operation_event_callsites() -> &'static OperationEvents {
                     "cache.duration_ns",
                     "cache.key",
                     "error.type",
+                    "cache.keys",
+                    "cache.hits",
                 ]
             )
         };

@@ -1,0 +1,245 @@
+//! Several keys in one operation: `get_many`, `insert_many`, `invalidate_many`.
+
+use std::borrow::Borrow;
+use std::future::Future;
+
+use super::write::Removed;
+use super::{Cache, Ending, Inner, conclude};
+use crate::fallback::{Answer, Found};
+use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
+use crate::tier::erased::{Step, settle};
+use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
+
+impl<K: Key + ?Sized, V: Value> Cache<K, V> {
+    /// Looks several entries up: one call of the first tier, then one call of the next for what is still missing, and so
+    /// on. What a later tier had is promoted into the earlier ones.
+    ///
+    /// The answers are in the order of the keys, one for each. A key may occur twice, and there may be none at all. Each
+    /// answer is what [`get`](Self::get) would have returned for its key.
+    ///
+    /// To telemetry it is one operation: a `hit` if all keys had an entry, else a `miss`, with the numbers of
+    /// [keys](crate::CacheOperationEvent::keys) and [hits](crate::CacheOperationEvent::hits).
+    ///
+    /// # Errors
+    ///
+    /// A key that no tier has an entry for, although some tier failed, is answered with the error of the first that did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
+    ///
+    /// let keys = ["ada", "eve", "bob"];
+    /// for (key, age) in keys.into_iter().zip(ages.get_many(keys).await) {
+    ///     match age? {
+    ///         Some(age) => println!("{key} is {}", *age),
+    ///         None => println!("nobody knows how old {key} is"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "get_all")]
+    #[doc(alias = "mget")]
+    pub fn get_many<'k, Q>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+    ) -> impl Future<Output = Vec<Result<Option<CacheEntry<V>>, Error>>> + Send
+    where
+        Q: Borrow<K> + ?Sized + 'k,
+        K: 'k,
+    {
+        let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
+        async move {
+            let inner = &*self.0;
+            let mut operation = inner.observe_many(CacheOperation::GetMany, keys.len());
+            let answers = inner.look_up_many(&keys, operation.as_ref()).await;
+            if let Some(operation) = &mut operation {
+                complete_reads(operation, &answers);
+            }
+            answers.into_iter().map(|answer| answer.map(|found| found.map(|found| found.entry))).collect()
+        }
+    }
+
+    /// Stores several entries in all tiers, with one call of each, in place of whatever was there.
+    ///
+    /// The outcomes are in the order of the entries, one for each: accepted if any tier accepted the entry. If a key occurs
+    /// twice, the later entry is the one that stays. For everything else see [`insert`](Self::insert).
+    ///
+    /// # Errors
+    ///
+    /// If some tier failed for some entry, its error, which names it; every tier has been tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, InsertOutcome, Tier};
+    ///
+    /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
+    /// let outcomes = ages.insert_many([("ada", 36), ("bob", 41)]).await?;
+    /// assert_eq!(outcomes, [InsertOutcome::Accepted; 2]);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "put_all")]
+    #[doc(alias = "mset")]
+    pub fn insert_many<Q, E>(
+        &self,
+        entries: impl IntoIterator<Item = (Q, E)>,
+    ) -> impl Future<Output = Result<Vec<InsertOutcome>, Error>> + Send
+    where
+        Q: IntoKey<K>,
+        E: IntoEntry<V>,
+    {
+        let inner = &*self.0;
+        let entries: Vec<_> = entries
+            .into_iter()
+            .map(|(key, entry)| {
+                let mut entry = entry.into_entry();
+                inner.fix_deadline(&mut entry);
+                (key.into_key(), entry)
+            })
+            .collect();
+        async move { settle!(inner.start_insert_many(entries)) }
+    }
+
+    /// Removes the entries of several keys from all tiers, with one call of each; that there is none is not an error.
+    ///
+    /// # Errors
+    ///
+    /// If some tier failed, its error, which names it; every tier has been tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
+    /// ages.invalidate_many(["ada", "bob"]).await?;
+    /// assert!(!ages.contains("ada").await?);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "remove_all")]
+    pub fn invalidate_many<'k, Q>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+    ) -> impl Future<Output = Result<(), Error>> + Send
+    where
+        Q: Borrow<K> + ?Sized + 'k,
+        K: 'k,
+    {
+        let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
+        async move { settle!(self.0.start_invalidate_many(keys)) }
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    fn observe_many(&self, kind: CacheOperation, keys: usize) -> Option<Operation<'_>> {
+        let mut operation = self.observe(kind, None)?;
+        operation.batch = Some(Batch { keys, hits: None });
+        Some(operation)
+    }
+
+    async fn look_up_many<'f, 'a: 'f>(
+        &'a self,
+        keys: &'f [&'f K],
+        operation: Option<&'f Operation<'a>>,
+    ) -> Vec<Answer<'a, V>> {
+        let mut answers = Vec::with_capacity(keys.len());
+        let found = self.tiers.ask_many(keys, &self.under_way, operation).await;
+        for (key, found) in keys.iter().zip(found) {
+            answers.push(match found {
+                Ok(found) => {
+                    if found.due {
+                        self.refresh(key, found.depth, operation);
+                    }
+                    Ok(Some(found))
+                }
+                Err(lookup) => self.give_up(key, lookup, operation).await,
+            });
+        }
+        answers
+    }
+
+    fn start_insert_many<'a>(
+        &'a self,
+        entries: Vec<(K::Owned, CacheEntry<V>)>,
+    ) -> Step<'a, Result<Vec<InsertOutcome>, Error>>
+    where
+        K::Owned: 'a,
+    {
+        let mut operation = self.observe_many(CacheOperation::InsertMany, entries.len());
+        let atomic = self.tiers.is_one_immediate();
+        self.run(async move {
+            let keys = entries.iter().map(|(key, _)| key.borrow());
+            let writing = self.under_way.write_many(keys, atomic).await;
+            let written = self.tiers.insert_many(entries, operation.as_ref()).await;
+            drop(writing);
+            conclude(operation.as_mut(), written)
+        })
+    }
+
+    fn start_invalidate_many<'a>(&'a self, keys: Vec<&'a K>) -> Step<'a, Result<(), Error>> {
+        let mut operation = self.observe_many(CacheOperation::InvalidateMany, keys.len());
+        let atomic = self.tiers.is_one_immediate();
+        self.run(async move {
+            let writing = self.under_way.write_many(keys.iter().copied(), atomic).await;
+            let removed = if keys.is_empty() {
+                Ok(())
+            } else {
+                self.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate_many(&keys, call)).await
+            };
+            drop(writing);
+            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
+        })
+    }
+}
+
+/// One completion for all answers: the worst of them.
+fn complete_reads<V>(operation: &mut Operation<'_>, answers: &[Answer<'_, V>]) {
+    let found = || answers.iter().filter_map(|answer| answer.as_ref().ok()?.as_ref());
+    let hits = found().count();
+    operation.batch = Some(Batch { keys: answers.len(), hits: Some(hits) });
+    if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+        return operation.complete(error);
+    }
+    let outcome = if hits < answers.len() {
+        OperationOutcome::Miss
+    } else if found().any(Found::is_stale) {
+        OperationOutcome::Stale
+    } else {
+        OperationOutcome::Hit
+    };
+    let error = found().find_map(|found| found.instead_of.as_ref());
+    operation.complete(Completion { error, ..outcome.into() });
+}
+
+impl<'a> Ending<'a> for Vec<InsertOutcome> {
+    type Returned = Self;
+
+    fn completion(&self) -> Completion<'a, '_> {
+        let is_rejected = !self.is_empty() && self.iter().all(|outcome| *outcome == InsertOutcome::Rejected);
+        if is_rejected { OperationOutcome::Rejected.into() } else { OperationOutcome::Inserted.into() }
+    }
+
+    fn returned(self) -> Self {
+        self
+    }
+}

@@ -1,0 +1,108 @@
+//! Several tiers, asked about several keys: one call of a tier for all keys that are still open.
+
+use super::{Found, Lookup, Tiers, all, together};
+use crate::telemetry::Operation;
+use crate::tier::erased::Call;
+use crate::underway::{Ticket, UnderWay};
+use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+
+impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
+    /// Asks the tiers, one after the other, for whatever has not been found yet, and promotes what a later one has. The
+    /// result has a place for each key.
+    pub(crate) async fn ask_many(
+        &'a self,
+        keys: &'f [&'f K],
+        under_way: &'f UnderWay<K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Vec<Result<Found<'a, V>, Lookup<'a, V>>> {
+        let mut answers: Vec<_> = keys.iter().map(|_| Err(Lookup::at(0, None))).collect();
+        let mut open: Vec<usize> = (0..keys.len()).collect();
+        let mut tickets: Vec<Option<Ticket<'f, K, V>>> = Vec::new();
+        for (depth, tier) in self.iter().enumerate() {
+            if open.is_empty() {
+                break;
+            }
+            if depth == 1 {
+                // What is found from here on is promoted, unless a newer write of its key gets in the way.
+                tickets.resize_with(keys.len(), || None);
+                for place in &open {
+                    tickets[*place] = Some(under_way.ticket(keys[*place]));
+                }
+            }
+            if let (Some(operation), 1..) = (operation, depth) {
+                operation.falls_back();
+            }
+            let asked: Vec<&K> = open.iter().map(|place| keys[*place]).collect();
+            let call = Call { operation, fallback: depth > 0 };
+            let reads = tier.get_many(&asked, call).finish().await;
+            let mut found = Vec::new();
+            for (place, read) in std::mem::take(&mut open).into_iter().zip(reads) {
+                let Err(lookup) = &mut answers[place] else { continue };
+                match lookup.take_in(read, &tier.identity().name, depth) {
+                    Some(entry) => {
+                        answers[place] = Ok(entry);
+                        found.push(place);
+                    }
+                    None => open.push(place),
+                }
+            }
+            if let (Some(operation), 0, false) = (operation, depth, open.is_empty()) {
+                operation.turns_slow();
+            }
+            if depth > 0 && !found.is_empty() {
+                self.promote_many(keys, &found, &answers, &tickets, operation).await;
+            }
+        }
+        answers
+    }
+
+    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported, and is nobody's failure.
+    async fn promote_many(
+        &'a self,
+        keys: &'f [&'f K],
+        places: &[usize],
+        answers: &[Result<Found<'a, V>, Lookup<'a, V>>],
+        tickets: &[Option<Ticket<'f, K, V>>],
+        operation: Option<&Operation<'a>>,
+    ) {
+        let promoted = || {
+            places.iter().filter_map(|place| {
+                let (found, ticket) = (answers[*place].as_ref().ok()?, tickets[*place].as_ref()?);
+                Some(((keys[*place].to_owned(), found.entry.clone()), (found.depth, ticket)))
+            })
+        };
+        let (depths, tickets): (Vec<_>, Vec<_>) = promoted().map(|(_, with)| with).unzip();
+        for tier in self.iter().take(depths.first().copied().unwrap_or(0)) {
+            let entries = promoted().map(|(entry, _)| entry).collect();
+            let _ = tier.insert_many(entries, Some(&tickets), Call::of(operation)).finish().await;
+        }
+    }
+
+    /// Inserts into all tiers at once.
+    pub(crate) async fn insert_many(
+        &'a self,
+        entries: Vec<(K::Owned, CacheEntry<V>)>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Vec<InsertOutcome>, Error>
+    where
+        K::Owned: 'f,
+    {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut outcomes = vec![InsertOutcome::Rejected; entries.len()];
+        let mut failure = Ok(());
+        let steps = self.iter().map(|tier| tier.insert_many(entries.clone(), None, Call::of(operation))).collect();
+        for written in all(steps).await {
+            match written {
+                Ok(written) => {
+                    for (outcome, written) in outcomes.iter_mut().zip(written) {
+                        *outcome = together(Ok(*outcome), Ok(written))?;
+                    }
+                }
+                Err(error) => failure = failure.and(Err(error)),
+            }
+        }
+        failure.map(|()| outcomes)
+    }
+}
