@@ -141,6 +141,9 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
 fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     use TierOutcome as O;
     let possible: &[O] = match event.operation() {
+        TierOperation::GetMany => &[O::Hit, O::Miss, O::Error, O::Cancelled],
+        TierOperation::InsertMany => &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled],
+        TierOperation::InvalidateMany => &[O::Invalidated, O::Error, O::Cancelled],
         TierOperation::Get | TierOperation::Contains => &[O::Hit, O::Miss, O::Expired, O::Error, O::Cancelled],
         TierOperation::Insert => &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled],
         TierOperation::Invalidate => &[O::Invalidated, O::Error, O::Cancelled],
@@ -152,7 +155,7 @@ fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     let failed = event.outcome() == O::Error;
     // The removal of an expired entry may fail; the lookup has not.
     ensure!(
-        failed == event.error().is_some() || event.outcome() == O::Expired,
+        failed == event.error().is_some() || [O::Expired, O::Miss].contains(&event.outcome()),
         "{} of {} and its error contradict each other",
         event.outcome(),
         event.tier()
@@ -181,12 +184,15 @@ fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> 
     );
     // A panic is an error where it was caught, and none where it unwinds.
     ensure!(
-        (event.outcome() == OperationOutcome::Error) == event.error().is_some_and(|error| !error.is_panic()),
+        (event.outcome() == OperationOutcome::Error) == event.error().is_some_and(|error| !error.is_panic())
+            || event.outcome() == OperationOutcome::Stale,
         "the outcome {} and the error contradict each other",
         event.outcome()
     );
     if event.coalesced() {
         follower(event, &calls)?;
+    } else if event.operation() == CacheOperation::GetMany {
+        read_of_several(event, &calls)?;
     } else if event.operation().is_read() {
         read(event, &calls)?;
     }
@@ -208,9 +214,9 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
     use CacheOperation as C;
     use OperationOutcome as O;
     let own: &[O] = match event.operation() {
-        C::Get | C::Contains => &[O::Hit, O::Stale, O::Miss],
-        C::Insert => &[O::Inserted, O::Rejected],
-        C::Invalidate => &[O::Invalidated],
+        C::Get | C::Contains | C::GetMany => &[O::Hit, O::Stale, O::Miss],
+        C::Insert | C::InsertMany => &[O::Inserted, O::Rejected],
+        C::Invalidate | C::InvalidateMany => &[O::Invalidated],
         C::Clear => &[O::Cleared],
         C::Len => &[O::Counted],
         C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],
@@ -224,6 +230,32 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
         event.operation(),
         event.outcome()
     );
+    Ok(())
+}
+
+/// Every tier is asked at most once, for what the ones before did not have; and what was found was counted.
+fn read_of_several(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
+    let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == TierOperation::GetMany).collect();
+    let mut open = event.keys().ok_or("several keys, and nobody knows how many")?;
+    for (index, call) in lookups.iter().enumerate() {
+        ensure!(call.fallback() == (index > 0), "the order of the tiers");
+        ensure!(call.keys() == Some(open), "{:?} keys were asked for, and {open} were open", call.keys());
+        let hits = call.hits().unwrap_or(0);
+        let all_hit = call.outcome() == TierOutcome::Hit;
+        ensure!(all_hit == (call.hits() == Some(open)), "{hits} hits of {open}, yet {}", call.outcome());
+        open = open.saturating_sub(hits);
+    }
+    if let Some(hits) = event.hits() {
+        let found = event.keys().unwrap_or(0) - open;
+        let stale = event.outcome() == OperationOutcome::Stale;
+        ensure!(hits == found || stale && hits > found, "{hits} hits, but the tiers had {found}");
+        let all_hit = matches!(event.outcome(), OperationOutcome::Hit | OperationOutcome::Stale);
+        ensure!(
+            !all_hit || Some(hits) == event.keys(),
+            "not all keys were hits, yet the outcome is {}",
+            event.outcome()
+        );
+    }
     Ok(())
 }
 

@@ -182,7 +182,7 @@ fn faulty_fields_are_refused() {
         ("count(Scope::Tier)", "`count` starts with `tier` or `operation`, not with `Scope`".into()),
         ("count(tier, outcome = \"hitt\")", format!("unknown outcome \"hitt\"; did you mean \"hit\"? (accepted: {TIER})")),
         ("count(tier, outcome = \"stale\")", format!("\"stale\" is an outcome of `operation` events; those of `tier` events are {TIER}")),
-        ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\" or \"evict\"".into()),
+        ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\", \"get_many\", \"insert_many\", \"invalidate_many\" or \"evict\"".into()),
         ("count(tier, operation = \"insert\", outcome = \"hit\")", "`insert` never reports \"hit\"; it reports \"inserted\", \"rejected\", \"superseded\", \"error\" or \"cancelled\"".into()),
         ("count(tier, operation = \"evict\", outcome = \"error\")", "`evict` never reports \"error\"; it reports \"evicted\" or \"expired\"".into()),
         ("count(operation, operation = any(\"get\", \"insert\"), outcome = any(\"none\", \"hit\"))", "none of these operations reports \"none\"; it is reported by `optionally_get_or_insert`".into()),

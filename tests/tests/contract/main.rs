@@ -7,6 +7,7 @@ mod coherence;
 mod computing;
 mod concurrency;
 mod entries;
+mod many;
 mod memory;
 mod model;
 mod names;

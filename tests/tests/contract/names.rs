@@ -24,6 +24,9 @@ fn attributes_keep_their_names() {
             "SPAN_GET_OR_INSERT cache.get_or_insert",
             "SPAN_TRY_GET_OR_INSERT cache.try_get_or_insert",
             "SPAN_OPTIONALLY_GET_OR_INSERT cache.optionally_get_or_insert",
+            "SPAN_GET_MANY cache.get_many",
+            "SPAN_INSERT_MANY cache.insert_many",
+            "SPAN_INVALIDATE_MANY cache.invalidate_many",
             "SPAN_REFRESH cache.refresh",
             "FIELD_NAME cache.name",
             "FIELD_OPERATION cache.operation",
@@ -35,6 +38,8 @@ fn attributes_keep_their_names() {
             "FIELD_COALESCED cache.coalesced",
             "FIELD_LEADER_REQUEST_ID cache.leader_request_id",
             "FIELD_HIT cache.hit",
+            "FIELD_KEYS cache.keys",
+            "FIELD_HITS cache.hits",
             "FIELD_HIT_TIER cache.hit_tier",
             "FIELD_AGE_MS cache.age_ms",
             "FIELD_DURATION_NS cache.duration_ns",
@@ -67,7 +72,7 @@ fn operations_and_outcomes_keep_their_names() {
     let texts = |names: &mut dyn Iterator<Item = &'static str>| names.collect::<Vec<_>>().join(" ");
     assert_eq!(
         texts(&mut TierOperation::ALL.iter().map(|name| name.as_str())),
-        "get contains insert invalidate clear len evict"
+        "get contains insert invalidate clear len get_many insert_many invalidate_many evict"
     );
     assert_eq!(
         texts(&mut TierOutcome::ALL.iter().map(|name| name.as_str())),
@@ -75,7 +80,8 @@ fn operations_and_outcomes_keep_their_names() {
     );
     assert_eq!(
         texts(&mut CacheOperation::ALL.iter().map(|name| name.as_str())),
-        "get contains insert invalidate clear len get_or_insert try_get_or_insert optionally_get_or_insert refresh"
+        "get contains insert invalidate clear len get_or_insert try_get_or_insert optionally_get_or_insert \
+         get_many insert_many invalidate_many refresh"
     );
     assert_eq!(
         texts(&mut OperationOutcome::ALL.iter().map(|name| name.as_str())),
@@ -93,9 +99,9 @@ fn names_are_printed_with_the_width_asked_for() {
 // S35
 #[test]
 fn reads_and_computes_are_what_the_laws_call_so() {
-    use CacheOperation::{Contains, Get, GetOrInsert, OptionallyGetOrInsert, TryGetOrInsert};
+    use CacheOperation::{Contains, Get, GetMany, GetOrInsert, OptionallyGetOrInsert, TryGetOrInsert};
     let reads: Vec<_> = CacheOperation::ALL.iter().filter(|operation| operation.is_read()).collect();
-    assert_eq!(reads, [&Get, &Contains, &GetOrInsert, &TryGetOrInsert, &OptionallyGetOrInsert]);
+    assert_eq!(reads, [&Get, &Contains, &GetOrInsert, &TryGetOrInsert, &OptionallyGetOrInsert, &GetMany]);
     let computes: Vec<_> = CacheOperation::ALL.iter().filter(|operation| operation.is_compute()).collect();
     assert_eq!(computes, [&GetOrInsert, &TryGetOrInsert, &OptionallyGetOrInsert]);
 }
