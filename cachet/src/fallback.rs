@@ -22,6 +22,7 @@ pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
     first_immediate: bool,
+    plain: bool,
 }
 
 /// An entry, where it was, and how old it was there.
@@ -91,7 +92,8 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     pub(crate) fn new(first: Box<dyn ErasedTier<K, V>>, rest: Vec<Box<dyn ErasedTier<K, V>>>) -> Self {
         let first_immediate = first.immediate();
         let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
-        Self { first, rest: rest.into(), immediate, first_immediate }
+        let plain = rest.is_empty() && first.plain();
+        Self { first, rest: rest.into(), immediate, first_immediate, plain }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -104,6 +106,12 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     #[inline]
     pub(crate) fn is_one_immediate(&self) -> bool {
         self.immediate && self.rest.is_empty()
+    }
+
+    /// Whether there is one tier, and nothing but the tier's own to an insert that nobody listens to.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     fn iter(&self) -> impl Iterator<Item = &dyn ErasedTier<K, V>> {

@@ -39,7 +39,7 @@
 //! Names and fields are in [`attributes`].
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -219,8 +219,15 @@ impl EvictionReporter {
     }
 
     fn report(&self, outcome: TierOutcome, entry: &crate::CacheEntry<()>) {
-        if self.is_listening() && !HELD_BACK.with_borrow_mut(|held| held.take_in(self, outcome, entry)) {
-            self.send(outcome, entry, RequestId::current());
+        if !self.is_listening() {
+            return;
+        }
+        let request_id = RequestId::current();
+        if HOLDING.get() == 0 {
+            self.send(outcome, entry, request_id);
+        } else {
+            let held = HeldBack { reporter: self.clone(), outcome, entry: entry.clone(), request_id };
+            HELD_BACK.with_borrow_mut(|evictions| evictions.push(held));
         }
     }
 
@@ -244,22 +251,17 @@ impl EvictionReporter {
 }
 
 thread_local! {
-    static HELD_BACK: RefCell<HeldBack> = const { RefCell::new(HeldBack { depth: 0, evictions: Vec::new() }) };
+    /// How many locks are held, by those who call from within each other.
+    static HOLDING: Cell<usize> = const { Cell::new(0) };
+    /// Evictions that are not told yet.
+    static HELD_BACK: RefCell<Vec<HeldBack>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Evictions that are not told yet.
 struct HeldBack {
-    depth: usize,
-    evictions: Vec<(EvictionReporter, TierOutcome, crate::CacheEntry<()>, Option<RequestId>)>,
-}
-
-impl HeldBack {
-    fn take_in(&mut self, reporter: &EvictionReporter, outcome: TierOutcome, entry: &crate::CacheEntry<()>) -> bool {
-        if self.depth > 0 {
-            self.evictions.push((reporter.clone(), outcome, entry.clone(), RequestId::current()));
-        }
-        self.depth > 0
-    }
+    reporter: EvictionReporter,
+    outcome: TierOutcome,
+    entry: crate::CacheEntry<()>,
+    request_id: Option<RequestId>,
 }
 
 /// Runs something that holds a lock, and tells of evictions only afterwards: a handler may well use the cache.
@@ -268,26 +270,29 @@ pub(crate) fn hold_back<T>(work: impl FnOnce() -> T) -> T {
 
     impl Drop for Tell {
         fn drop(&mut self) {
-            let mut evictions = HELD_BACK.with_borrow_mut(|held| {
-                held.depth -= 1;
-                if held.depth == 0 { std::mem::take(&mut held.evictions) } else { Vec::new() }
-            });
-            if evictions.is_empty() {
-                return;
+            let held = HOLDING.get() - 1;
+            HOLDING.set(held);
+            if held == 0 && HELD_BACK.with_borrow(|evictions| !evictions.is_empty()) {
+                tell();
             }
-            for (reporter, outcome, entry, request_id) in evictions.drain(..) {
-                reporter.send(outcome, &entry, request_id);
-            }
-            // Its memory serves the next time.
-            HELD_BACK.with_borrow_mut(|held| {
-                if held.evictions.capacity() == 0 {
-                    held.evictions = evictions;
-                }
-            });
         }
     }
 
-    HELD_BACK.with_borrow_mut(|held| held.depth += 1);
+    #[cold]
+    fn tell() {
+        let mut evictions = HELD_BACK.take();
+        for HeldBack { reporter, outcome, entry, request_id } in evictions.drain(..) {
+            reporter.send(outcome, &entry, request_id);
+        }
+        // Its memory serves the next time.
+        HELD_BACK.with_borrow_mut(|held| {
+            if held.capacity() == 0 {
+                *held = evictions;
+            }
+        });
+    }
+
+    HOLDING.set(HOLDING.get() + 1);
     let _tell = Tell;
     work()
 }

@@ -6,6 +6,7 @@
 //! tier never come here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::task::Waker;
@@ -87,12 +88,16 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
 }
 
 impl<Q, V> Shard<Q, V> {
+    fn slot(&mut self, hash: u64) -> &mut Slot<Q, V> {
+        self.slots.entry(hash).or_default()
+    }
+
     /// Gives a share of a slot back, and the slot too if it was the last.
     fn leave<R: Default>(&mut self, hash: u64, leave: impl FnOnce(&mut Slot<Q, V>) -> R) -> R {
-        let Some(slot) = self.slots.get_mut(&hash) else { return R::default() };
-        let left = leave(slot);
-        if slot.tickets == 0 && slot.writers == 0 {
-            self.slots.remove(&hash);
+        let Entry::Occupied(mut slot) = self.slots.entry(hash) else { return R::default() };
+        let left = leave(slot.get_mut());
+        if slot.get().tickets == 0 && slot.get().writers == 0 {
+            slot.remove();
         }
         left
     }

@@ -309,6 +309,10 @@ where
         T::IMMEDIATE
     }
 
+    fn plain(&self) -> bool {
+        T::IMMEDIATE && self.policy.is_always() && self.tier.drops_rejected()
+    }
+
     #[inline]
     fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
         self.hit_as(key, otherwise)
@@ -347,7 +351,7 @@ where
         K::Owned: 'f,
     {
         let told = !call.operation.is_none_or(Operation::ignores_tiers);
-        if !T::IMMEDIATE || told || !self.policy.is_always() || !self.tier.drops_rejected() {
+        if told || !self.plain() {
             return self.insert_slowly(key, entry, origin, call);
         }
         // The hot path: nothing to wait for, nobody to tell, nothing to undo.

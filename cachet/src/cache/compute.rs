@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::read::{Begun, lookup_after};
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Found, Lookup, Tiers};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
+use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, hold_back};
 use crate::tier::erased::{BoxFuture, Got, Looked, Origin, Otherwise};
 use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
@@ -289,19 +289,29 @@ where
         } else {
             loading.poll(cx)
         };
-        let Poll::Ready(loaded) = polled else { return Poll::Pending };
+        let Poll::Ready(mut loaded) = polled else { return Poll::Pending };
         this.loading.set(None);
         let State::Loading(ticket) = mem::replace(this.state, State::Done) else { return Poll::Pending };
         let cache = *this.cache;
-        let loaded = loaded.map(|loaded| {
-            loaded.map(|mut entry| {
-                cache.fix_deadline(&mut entry);
-                // Ready at once: the tier is an immediate one. The caller gets the value whatever becomes of it.
-                let _ = cache.tiers.insert_first(this.key.to_owned(), entry.clone(), Origin::Computed(&ticket));
-                entry
-            })
-        });
-        ticket.land(&loaded, false);
+        // The caller gets the value whatever becomes of it. The tier is an immediate one: there is nothing to wait for.
+        let mut entry = None;
+        if let Ok(Some(loaded)) = &mut loaded {
+            cache.fix_deadline(loaded);
+            entry = Some((this.key.to_owned(), loaded.clone()));
+        }
+        if cache.tiers.is_plain() {
+            let store = || {
+                if let Some((key, entry)) = entry {
+                    let _ = cache.tiers.insert_first(key, entry, Origin::Direct);
+                }
+            };
+            hold_back(|| ticket.store_and_land(store, &loaded, false));
+        } else {
+            if let Some((key, entry)) = entry {
+                let _ = cache.tiers.insert_first(key, entry, Origin::Computed(&ticket));
+            }
+            ticket.land(&loaded, false);
+        }
         Poll::Ready(R::of(loaded))
     }
 

@@ -144,6 +144,9 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// Whether every call is answered at once, with [`Step::Ready`].
     fn immediate(&self) -> bool;
 
+    /// Whether an insert that nobody listens to is no more than the tier's own: no policy, nothing to undo.
+    fn plain(&self) -> bool;
+
     /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
     /// `Cache::get` returns it, since that is what a hit consists of.
     ///

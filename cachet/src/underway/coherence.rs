@@ -22,14 +22,13 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
     pub(crate) fn ticket(&self, key: &K) -> Ticket<'_, K, V> {
         let hash = self.hash(key);
         self.tickets.fetch_add(1, Ordering::SeqCst);
-        self.ticket_in(&mut self.shard(hash), hash)
+        self.ticket_for(self.shard(hash).slot(hash), hash)
     }
 
     /// Under the shard's lock; the ticket has been counted.
-    pub(super) fn ticket_in(&self, shard: &mut Shard<K::Owned, V>, hash: u64) -> Ticket<'_, K, V> {
+    pub(super) fn ticket_for(&self, slot: &mut Slot<K::Owned, V>, hash: u64) -> Ticket<'_, K, V> {
         let clears = self.clears.load(Ordering::SeqCst);
         let clearing = self.clearing.load(Ordering::SeqCst) > 0;
-        let slot = shard.slots.entry(hash).or_default();
         slot.tickets += 1;
         // What a write that is under way has not reached yet may be read; so it must not be stored.
         let version = (slot.writers == 0 && !clearing).then_some(slot.version);
@@ -71,7 +70,7 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
     fn begin_write<Q: Hash + ?Sized>(&self, key: &Q) -> Writing<'_, K, V> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        let slot = shard.slots.entry(hash).or_default();
+        let slot = shard.slot(hash);
         slot.writers += 1;
         slot.version += 1;
         Writing { under_way: self, hash }
@@ -134,9 +133,11 @@ impl<'u, K: Key + ?Sized, V> Ticket<'u, K, V> {
     }
 
     fn is_current_in(&self, shard: &Shard<K::Owned, V>) -> bool {
-        self.version.is_some()
-            && shard.slots.get(&self.hash).map(|slot| slot.version) == self.version
-            && self.under_way.clears.load(Ordering::SeqCst) == self.clears
+        shard.slots.get(&self.hash).is_some_and(|slot| self.is_current_for(slot))
+    }
+
+    pub(super) fn is_current_for(&self, slot: &Slot<K::Owned, V>) -> bool {
+        self.version == Some(slot.version) && self.under_way.clears.load(Ordering::SeqCst) == self.clears
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::{Shard, Ticket, UnderWay};
+use super::{Shard, Slot, Ticket, UnderWay};
 use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock, thread_local};
 use crate::telemetry::{RequestId, SpanLink};
 use crate::{CacheEntry, Error, Key};
@@ -104,8 +104,9 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         let mut ticket;
         let joined = {
             let mut shard = self.shard(hash);
-            ticket = self.ticket_in(&mut shard, hash);
-            ticket.join_in(&mut shard, key, None)
+            let slot = shard.slot(hash);
+            ticket = self.ticket_for(slot, hash);
+            ticket.join_in(slot, key, None)
         };
         (ticket, joined)
     }
@@ -116,12 +117,12 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
     pub(crate) fn join(&mut self, key: &K, me: Option<Leader>) -> Joined<V> {
         let under_way = self.under_way;
         let mut shard = under_way.shard(self.hash);
-        self.join_in(&mut shard, key, me)
+        self.join_in(shard.slot(self.hash), key, me)
     }
 
-    fn join_in(&mut self, shard: &mut Shard<K::Owned, V>, key: &K, me: Option<Leader>) -> Joined<V> {
+    fn join_in(&mut self, slot: &mut Slot<K::Owned, V>, key: &K, me: Option<Leader>) -> Joined<V> {
         let stamp = self.stamp();
-        let flight = &mut shard.slots.entry(self.hash).or_default().flight;
+        let flight = &mut slot.flight;
         match flight {
             None => {
                 *flight = Some(Flight { key: key.to_owned(), leader: me, stamp, shared: None });
@@ -166,14 +167,33 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
     }
 
     /// Ends the flight, if this ticket leads it: the result reaches all followers.
-    pub(crate) fn land(mut self, result: &Result<Option<CacheEntry<V>>, Error>, found: bool)
+    pub(crate) fn land(self, result: &Result<Option<CacheEntry<V>>, Error>, found: bool)
     where
+        V: Clone,
+    {
+        self.store_and_land(|| (), result, found);
+    }
+
+    /// [Redeems](Self::redeem) the ticket and [lands](Self::land), in one step.
+    pub(crate) fn store_and_land(
+        mut self,
+        store: impl FnOnce(),
+        result: &Result<Option<CacheEntry<V>>, Error>,
+        found: bool,
+    ) where
         V: Clone,
     {
         let under_way = self.under_way;
         let mut shard = under_way.shard(self.hash);
         let mut end = Waiting::Abandoned;
-        if self.leads && shard.has_followers(self.hash) {
+        let (is_current, has_followers) = shard.slots.get(&self.hash).map_or((false, false), |slot| {
+            let followed = || slot.flight.as_ref().is_some_and(|flight| flight.shared.is_some());
+            (self.is_current_for(slot), self.leads && followed())
+        });
+        if is_current {
+            store();
+        }
+        if has_followers {
             // A value's `clone` may do anything, so not under the lock. Should it panic, the flight is abandoned.
             drop(shard);
             end = Waiting::Landed(Landed { result: result.clone(), found });
@@ -209,12 +229,6 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
                 waker.wake();
             }
         }
-    }
-}
-
-impl<Q, V> Shard<Q, V> {
-    fn has_followers(&self, hash: u64) -> bool {
-        self.slots.get(&hash).and_then(|slot| slot.flight.as_ref()).is_some_and(|flight| flight.shared.is_some())
     }
 }
 
