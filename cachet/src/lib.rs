@@ -14,7 +14,7 @@
 //! The same facts arrive as typed events at a [`CacheEventHandler`], with or without a tracing subscriber. When nobody
 //! listens, they are not even gathered.
 //!
-//! It runs on any executor: it spawns nothing and needs no timer. The examples use tokio.
+//! It runs on any executor. Only refreshes and time limits need a [`Runtime`], which is Tokio's unless another one is given.
 //!
 //! # A first cache
 //!
@@ -168,10 +168,24 @@
 //! listens: no id is taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for
 //! what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this side by side.
 //!
+//! # When a source is slow, or gone
+//!
+//! | what | what it does |
+//! |---|---|
+//! | [`stampede_protection`](CacheBuilder::stampede_protection) | one closure computes a key for everybody who misses it; [`follower_timeout`](CacheBuilder::follower_timeout) bounds the wait |
+//! | [`refresh_after`](Tier::refresh_after) | serves an entry that is getting old at once, and brings it up to date in the background |
+//! | [`timeout`](Tier::timeout) | bounds every call of a tier |
+//! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | serves an expired entry when every other source has failed |
+//! | [`fail_closed`](CacheBuilder::fail_closed) | keeps the compute methods from computing while a tier fails |
+//! | [`ttl_jitter`](Tier::ttl_jitter) | lets entries that were inserted together expire at different times |
+//!
+//! A failing tier is passed over and reported in any case. How to remember that there is nothing is told at
+//! [`optionally_get_or_insert`](Cache::optionally_get_or_insert).
+//!
 //! # Guarantees
 //!
-//! * **Newer beats older.** An insert, invalidate or clear that happens while a promotion or a computed insert of the same
-//!   key is under way wins: the late value is not stored, and is reported as `superseded`. If the late value is being
+//! * **Newer beats older.** An insert, invalidate or clear that happens while a promotion, a refresh or a computed insert of
+//!   the same key is under way wins: the late value is not stored, and is reported as `superseded`. If the late value is being
 //!   stored at that very moment, in a tier that has to be waited for, the newer write waits for the end of that and then
 //!   follows. So a task must not hold on to a half-finished future of a cache without polling it while it awaits a write of
 //!   the same key: as with any lock, that would wait for itself. Across processes, times to live are the only rule.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{CacheEntry, Key};
 
-/// Rules which entries are inserted into a tier, however they get there: inserted directly, computed, or
-/// promoted from a later tier.
+/// Rules which entries are inserted into a tier, however they get there: inserted directly, computed,
+/// promoted or refreshed from a later tier.
 ///
 /// An entry that is turned away is reported as `rejected`, and an older value that the tier holds for the key is
 /// dropped, so that it cannot hide a newer one in another tier.

@@ -22,7 +22,8 @@ pub(crate) mod memory;
 /// a tier may be called for the same key by several tasks at once.
 ///
 /// It must not block the thread: a tier that does blocking work hands it to a thread made for that, for example with
-/// `tokio::task::spawn_blocking`. Otherwise no particular runtime is needed; cachet itself spawns nothing.
+/// `tokio::task::spawn_blocking`. Otherwise no particular runtime is needed; see [`Runtime`](crate::Runtime) for the
+/// little that cachet itself starts.
 ///
 /// Keys are whatever the program looks up, often text from outside. Never use one as a file name, or as part of a query,
 /// unescaped.

@@ -156,6 +156,35 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
     /// ```
+    ///
+    /// # Negative caching
+    ///
+    /// To remember for a while that there is nothing, make "nothing" a value, with a time to live of its own:
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::{Cache, CacheEntry, Tier};
+    /// use std::time::Duration;
+    ///
+    /// # async fn look_up(_id: u64) -> Result<Option<String>, std::io::Error> { Ok(None) }
+    /// let users = Cache::<u64, Option<String>>::builder("users").tier(Tier::memory(1000)).build();
+    /// let user = users
+    ///     .optionally_get_or_insert(&7, || async {
+    ///         match look_up(7).await {
+    ///             Ok(Some(name)) => Some(CacheEntry::new(Some(name))),
+    ///             Ok(None) => Some(CacheEntry::expires_after(None, Duration::from_secs(30))),
+    ///             // Nothing is known, so nothing is remembered.
+    ///             Err(_) => None,
+    ///         }
+    ///     })
+    ///     .await?;
+    /// assert_eq!(user.map(CacheEntry::into_value), Some(None));
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
     pub fn optionally_get_or_insert<'a, F, Fut, E>(
         &'a self,
         key: &'a K,
