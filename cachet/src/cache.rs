@@ -137,6 +137,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         !self.silent && self.telemetry.observed()
     }
 
+    /// Whether those who listen want to know neither what the tiers do nor the key.
+    #[inline]
+    fn brief(&self) -> bool {
+        !self.telemetry.wants_tiers() && self.rules.record_keys.is_omitted()
+    }
+
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.
     #[inline]
     fn observe(&self, kind: CacheOperation, key: Option<&K>) -> Option<Operation<'_>> {

@@ -47,7 +47,8 @@ impl From<Wall> for SystemTime {
 
 /// A duration in nanoseconds; what does not fit (584 years) counts as that long.
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    // In 64 bits: this is done at every reading of the clock.
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 /// Where a cache gets the time from.

@@ -71,7 +71,7 @@ pub use self::span::SpanPolicy;
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::stats::{Stats, TierStats};
 
-pub(crate) use self::operation::{Announced, Attempt, Completion, Operation, TierCall};
+pub(crate) use self::operation::{Announced, Attempt, Brief, Completion, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 pub(crate) use self::event::Batch;
@@ -128,7 +128,7 @@ impl CacheTelemetry {
 
     /// Whether calls of tiers have to be described.
     #[inline]
-    fn wants_tiers(&self) -> bool {
+    pub(crate) fn wants_tiers(&self) -> bool {
         self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) || self.logs.listening()
     }
 
@@ -151,6 +151,7 @@ impl CacheTelemetry {
         self.notify(Interest::TIERS, |handler| handler.on_tier_event(event));
     }
 
+    #[inline]
     fn report_operation(&self, event: &CacheOperationEvent<'_>, span: &span::Span) {
         self.logs.operation_event(event, span);
         self.notify(Interest::OPERATIONS, |handler| handler.on_operation_event(event));

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::read::{Begun, lookup_after};
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Found, Lookup, Tiers};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, hold_back};
+use crate::telemetry::{Brief, CacheOperation, Completion, Operation, OperationOutcome, hold_back};
 use crate::tier::erased::{BoxFuture, Got, Looked, Origin, Otherwise};
 use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
@@ -274,16 +274,28 @@ where
         Self { cache, kind, key, closure: Some(closure), loading: None, state: State::Start, returns: PhantomData }
     }
 
+    /// As `Get::poll_briefly`.
+    #[inline(never)]
+    fn poll_briefly(mut self: Pin<&mut Self>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
+        let (cache, kind, key) = (self.cache, self.kind, self.key);
+        let mut brief = Some(Brief::start(&cache.telemetry, kind));
+        let answer = R::hit(&cache.tiers, key, &mut |answer| {
+            let operation = brief.take().map(Brief::grow);
+            self.as_mut().wait(operation, lookup_after(answer), landings);
+            self.as_mut().poll_waiting(cx)
+        });
+        if let Some(brief) = brief {
+            brief.hit(cache.tiers.first_name());
+        }
+        answer
+    }
+
     /// Nobody listens, and the first tier had no simple answer.
     #[cold]
     #[inline(never)]
     fn go_on(mut self: Pin<&mut Self>, answer: Poll<Looked<V>>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
         let this = self.as_mut().project();
         let (cache, key) = (*this.cache, *this.key);
-        if let Poll::Ready(Ok(Some(entry))) = answer {
-            *this.state = State::Done;
-            return Poll::Ready(R::of(Ok(Some(entry))));
-        }
         if matches!(answer, Poll::Ready(Ok(None))) && cache.tiers.is_one_immediate() {
             let (ticket, joined) = if cache.rules.stampede_protection {
                 cache.under_way.join(key)
@@ -402,12 +414,15 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
         let (cache, key) = (self.cache, self.key);
-        if let State::Start = self.state
-            && !cache.observed()
-        {
+        if let State::Start = self.state {
             // What lands from here on, the lookup may have missed.
             let landings = cache.under_way.landings();
-            return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
+            if !cache.observed() {
+                return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
+            }
+            if cache.brief() {
+                return self.poll_briefly(landings, cx);
+            }
         }
         self.poll_slowly(cx)
     }

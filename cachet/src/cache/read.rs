@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Answer, First, Found, Lookup};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
+use crate::telemetry::{Brief, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{BoxFuture, Call, ErasedTier, Looked, Origin, Read, Step, poll_once, settle};
 use crate::underway::Ticket;
 use crate::{CacheEntry, Error, Key, Value};
@@ -82,20 +82,42 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Getting::Start(inner, key) = self.0
-            && !inner.observed()
-        {
-            // Nobody listens: a hit is one call of the first tier, and its answer is passed on as it is.
-            return inner.tiers.hit(key, &mut |answer| match answer {
-                Poll::Ready(Ok(None)) if inner.tiers.is_end(1) => Poll::Ready(Ok(None)),
-                answer => self.as_mut().go_on(inner, key, answer, cx),
-            });
+        if let Getting::Start(inner, key) = self.0 {
+            if !inner.observed() {
+                // Nobody listens: a hit is one call of the first tier, and its answer is passed on as it is.
+                return inner.tiers.hit(key, &mut |answer| match answer {
+                    Poll::Ready(Ok(None)) if inner.tiers.is_end(1) => Poll::Ready(Ok(None)),
+                    answer => self.as_mut().go_on(inner, key, None, lookup_after(answer), cx),
+                });
+            }
+            if inner.brief() {
+                return self.poll_briefly(inner, key, cx);
+            }
         }
         self.poll_slowly(cx)
     }
 }
 
 impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
+    /// Listeners want to know of the operation as a whole: a hit is told of once it is there, and not moved on the way.
+    #[inline(never)]
+    fn poll_briefly(
+        mut self: Pin<&mut Self>,
+        inner: &'a Inner<K, V>,
+        key: &'a K,
+        cx: &mut Context<'_>,
+    ) -> Poll<Looked<V>> {
+        let mut brief = Some(Brief::start(&inner.telemetry, CacheOperation::Get));
+        let answer = inner.tiers.hit(key, &mut |answer| {
+            let operation = brief.take().map(Brief::grow);
+            self.as_mut().go_on(inner, key, operation, lookup_after(answer), cx)
+        });
+        if let Some(brief) = brief {
+            brief.hit(inner.tiers.first_name());
+        }
+        answer
+    }
+
     /// The first tier had no simple answer.
     #[cold]
     #[inline(never)]
@@ -103,14 +125,12 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         mut self: Pin<&mut Self>,
         inner: &'a Inner<K, V>,
         key: &'a K,
-        answer: Poll<Looked<V>>,
+        operation: Option<Operation<'a>>,
+        lookup: Lookup<'a, V>,
         cx: &mut Context<'_>,
     ) -> Poll<Looked<V>> {
-        if matches!(answer, Poll::Ready(Ok(Some(_)))) || answer.is_ready() && inner.tiers.is_end(1) {
-            return answer;
-        }
         self.0 = Getting::Done;
-        match inner.go_on_getting(key, None, lookup_after(answer)) {
+        match inner.go_on_getting(key, operation, lookup) {
             Step::Ready(answered) => Poll::Ready(answered),
             Step::Wait(future) => {
                 self.0 = Getting::Waiting(future);
@@ -126,10 +146,7 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
             self.0 = Getting::Done;
             match inner.begin_observed_read(CacheOperation::Get, key, |tier, call| tier.get(key, call)) {
                 Begun::Hit(entry) => return Poll::Ready(Ok(Some(entry))),
-                Begun::Open(operation, lookup) => match inner.go_on_getting(key, operation, lookup) {
-                    Step::Ready(answered) => return Poll::Ready(answered),
-                    Step::Wait(future) => self.0 = Getting::Waiting(future),
-                },
+                Begun::Open(operation, lookup) => return self.go_on(inner, key, operation, lookup, cx),
             }
         }
         match &mut self.0 {

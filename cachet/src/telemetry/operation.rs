@@ -1,6 +1,7 @@
 //! One observed operation, and one call of a tier inside it: both report exactly once, also when they are dropped.
 
 use std::any::Any;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,6 +46,82 @@ struct Progress<'a> {
     last: Option<Tick>,
     load: Option<Duration>,
     leader: Option<RequestId>,
+}
+
+/// A lookup of which nobody wants to know more than how it ended, and not the key; so there is little to keep while it runs.
+///
+/// Dropped before [`hit`](Self::hit), it reports as an [`Operation`] would.
+pub(crate) struct Brief<'a> {
+    telemetry: &'a CacheTelemetry,
+    kind: CacheOperation,
+    id: RequestId,
+    parent: Option<RequestId>,
+    started: Option<Tick>,
+    is_open: bool,
+    #[allow(dead_code, reason = "restores the id")]
+    scope: super::request_id::Scope,
+}
+
+impl<'a> Brief<'a> {
+    #[inline]
+    pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation) -> Self {
+        let (id, parent) = (RequestId::next(), RequestId::current());
+        let started = telemetry.timed().then(|| telemetry.clock.now());
+        Self { telemetry, kind, id, parent, started, is_open: true, scope: id.enter() }
+    }
+
+    /// The first tier had it.
+    #[inline]
+    pub(crate) fn hit(mut self, tier: &'a Arc<str>) {
+        self.is_open = false;
+        // First of all: with a call in between, half of the event would be made elsewhere, and copied.
+        let duration = self.started.map(|started| self.telemetry.clock.now().since(started));
+        // It owns nothing, so there is nothing to drop.
+        let event = ManuallyDrop::new(CacheOperationEvent {
+            cache: Name::Borrowed(&self.telemetry.name),
+            operation: self.kind,
+            outcome: OperationOutcome::Hit,
+            request_id: self.id,
+            parent_request_id: self.parent,
+            leader_request_id: None,
+            fallback: false,
+            batch: None,
+            hit_tier: Some(Name::Borrowed(tier)),
+            age: None,
+            duration,
+            load_duration: None,
+            error: None,
+            key: None,
+            trail: Trail::Borrowed(&[]),
+        });
+        self.telemetry.report_operation(&event, &NO_SPAN);
+    }
+
+    /// There is more to it.
+    #[cold]
+    pub(crate) fn grow(mut self) -> Operation<'a> {
+        self.is_open = false;
+        self.grown()
+    }
+
+    fn grown(&self) -> Operation<'a> {
+        let mut operation = Operation::new(self.telemetry, self.kind, self.id, self.parent, None, OnceLock::new());
+        operation.started = self.started;
+        operation
+    }
+}
+
+impl Drop for Brief<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        fn unwound(brief: &Brief<'_>) {
+            brief.grown().panicked.store(std::thread::panicking(), Ordering::Relaxed);
+        }
+        if self.is_open {
+            unwound(self);
+        }
+    }
 }
 
 /// A refresh that somebody listens to, before its task runs: its span is opened while that of its trigger is still open.

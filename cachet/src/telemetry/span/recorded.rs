@@ -226,10 +226,14 @@ impl Logs {
         );
     }
 
+    #[inline]
     pub(crate) fn operation_event(self, event: &CacheOperationEvent<'_>, span: &Span) {
-        if !self.listening() {
-            return;
+        if self.listening() {
+            Self::tell_of_operation(event, span);
         }
+    }
+
+    fn tell_of_operation(event: &CacheOperationEvent<'_>, span: &Span) {
         let outcome = event.outcome.as_str();
         let hit = operation_hit(event);
         let hit_tier = event.hit_tier();
