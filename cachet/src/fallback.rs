@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
-use crate::telemetry::Operation;
+use crate::telemetry::{Operation, hold_back};
 use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
+use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 mod many;
@@ -17,12 +18,16 @@ mod many;
 const USUAL: usize = 2;
 
 /// The tiers of a cache, nearest first; never empty.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
 pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
     first_immediate: bool,
+    /// See [`is_plain`](Self::is_plain).
     plain: bool,
+    /// All tiers are plain, and none cares how old its entries are.
+    swift: bool,
 }
 
 /// An entry, where it was, and how old it was there.
@@ -93,7 +98,8 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         let first_immediate = first.immediate();
         let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
         let plain = rest.is_empty() && first.plain();
-        Self { first, rest: rest.into(), immediate, first_immediate, plain }
+        let swift = std::iter::once(&first).chain(&rest).all(|tier| tier.plain() && tier.ageless());
+        Self { first, rest: rest.into(), immediate, first_immediate, plain, swift }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -166,6 +172,33 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         &self.first.identity().name
     }
 
+    /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,
+    /// judged or undone. It is pending where there is more to it: then nothing was changed.
+    pub(crate) fn hit_below(&self, key: &K, under_way: &UnderWay<K, V>) -> Poll<Looked<V>> {
+        if !self.swift {
+            return Poll::Pending;
+        }
+        let glance = under_way.glance(key);
+        for (earlier, tier) in self.rest.iter().enumerate() {
+            let answer = tier.hit(key, &mut |answer| answer);
+            match &answer {
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(entry))) if !entry.has_ttl() => {
+                    hold_back(|| {
+                        glance.redeem(|| {
+                            for earlier in self.iter().take(earlier + 1) {
+                                let _ = earlier.put(key.to_owned(), entry.clone());
+                            }
+                        });
+                    });
+                    return answer;
+                }
+                _ => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
     /// Asks the tiers that have not been asked yet, one after the other, until one answers.
     pub(crate) async fn ask<'f, 'a: 'f, U>(
         &'a self,
@@ -234,6 +267,12 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         K::Owned: 'f,
     {
         self.first.insert(key, entry, origin, Call::of(None))
+    }
+
+    /// The same where that [is plain](Self::is_plain).
+    #[inline]
+    pub(crate) fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+        self.first.put(key, entry)
     }
 
     /// Inserts into all tiers at once.

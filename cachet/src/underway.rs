@@ -28,7 +28,7 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 32 };
 
 pub(crate) struct UnderWay<K: Key + ?Sized, V> {
     hasher: RandomState,
-    shards: [Mutex<Shard<K::Owned, V>>; SHARDS],
+    shards: [Stripe<K::Owned, V>; SHARDS],
     /// How many tickets are out. While there are none, nobody can be overtaken.
     tickets: AtomicUsize,
     /// Counts the beginnings and ends of clears; a running one makes every ticket void.
@@ -36,6 +36,13 @@ pub(crate) struct UnderWay<K: Key + ?Sized, V> {
     clearing: AtomicUsize,
     /// How many flights have brought a value.
     landings: AtomicU64,
+}
+
+/// A shard, and how many writes of any of its keys have begun and have ended; changed only under the lock.
+struct Stripe<Q, V> {
+    shard: Mutex<Shard<Q, V>>,
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 struct Shard<Q, V> {
@@ -66,8 +73,10 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
-            shards: std::array::from_fn(|_| {
-                Mutex::new(Shard { slots: HashMap::default(), landings: Landings::default() })
+            shards: std::array::from_fn(|_| Stripe {
+                shard: Mutex::new(Shard { slots: HashMap::default(), landings: Landings::default() }),
+                begun: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
             }),
             tickets: AtomicUsize::new(0),
             clears: AtomicU64::new(0),
@@ -80,10 +89,14 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         self.hasher.hash_one(key)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K::Owned, V>> {
+    fn stripe(&self, hash: u64) -> &Stripe<K::Owned, V> {
         #[allow(clippy::cast_possible_truncation, reason = "the remainder is what is wanted")]
-        let shard = (hash >> 32) as usize % SHARDS;
-        lock(&self.shards[shard])
+        let stripe = (hash >> 32) as usize % SHARDS;
+        &self.shards[stripe]
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K::Owned, V>> {
+        lock(&self.stripe(hash).shard)
     }
 }
 
@@ -113,6 +126,6 @@ impl<K: Key + ?Sized, V> fmt::Debug for UnderWay<K, V> {
 impl<K: Key + ?Sized, V> UnderWay<K, V> {
     /// How many keys something goes on with.
     pub(crate) fn slots(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).slots.len()).sum()
+        self.shards.iter().map(|stripe| lock(&stripe.shard).slots.len()).sum()
     }
 }

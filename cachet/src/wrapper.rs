@@ -203,11 +203,11 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
-        self.put(key, entry, origin, call, observed).await
+        self.write_now(key, entry, origin, call, observed).await
     }
 
     /// Policy, stamp, tier, and what has to be undone if it did not work out.
-    async fn put<'f, 'a: 'f>(
+    async fn write_now<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
@@ -237,6 +237,16 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
             self.drop_older(key.borrow(), origin, call).await;
         }
         written
+    }
+
+    /// The hot path: nothing to wait for, nobody to tell, nothing to undo.
+    #[inline]
+    fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+        match poll_once(self.tier.insert(key, entry)) {
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(error)) => Err(error.in_tier(&self.identity.name)),
+            None => Err(self.not_immediate()),
+        }
     }
 
     /// A tier that did not take an entry must not go on serving the one it had before.
@@ -309,6 +319,10 @@ where
         T::IMMEDIATE
     }
 
+    fn ageless(&self) -> bool {
+        self.ageless
+    }
+
     fn plain(&self) -> bool {
         T::IMMEDIATE && self.policy.is_always() && self.tier.drops_rejected()
     }
@@ -340,6 +354,11 @@ where
         self.step(self.read(TierOperation::Contains, key, self.tier.peek(key), call), Read::Failed)
     }
 
+    #[inline]
+    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+        self.store(key, self.stamped(entry, Origin::Direct))
+    }
+
     fn insert<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
@@ -354,16 +373,13 @@ where
         if told || !self.plain() {
             return self.insert_slowly(key, entry, origin, call);
         }
-        // The hot path: nothing to wait for, nobody to tell, nothing to undo.
         let _scope = call.operation.map(Operation::enter);
-        let store = || match poll_once(self.tier.insert(key, self.stamped(entry, origin))) {
-            Some(Ok(outcome)) => Ok(outcome),
-            Some(Err(error)) => Err(error.in_tier(&self.identity.name)),
-            None => Err(self.not_immediate()),
-        };
+        let entry = self.stamped(entry, origin);
         Step::Ready(match origin.ticket() {
-            None => store(),
-            Some(ticket) => hold_back(|| ticket.redeem(store)).unwrap_or(Ok(InsertOutcome::Rejected)),
+            None => self.store(key, entry),
+            Some(ticket) => {
+                hold_back(|| ticket.redeem(|| self.store(key, entry))).unwrap_or(Ok(InsertOutcome::Rejected))
+            }
         })
     }
 

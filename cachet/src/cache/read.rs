@@ -87,7 +87,7 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
                 // Nobody listens: a hit is one call of the first tier, and its answer is passed on as it is.
                 return inner.tiers.hit(key, &mut |answer| match answer {
                     Poll::Ready(Ok(None)) if inner.tiers.is_end(1) => Poll::Ready(Ok(None)),
-                    answer => self.as_mut().go_on(inner, key, None, lookup_after(answer), cx),
+                    answer => self.as_mut().go_on_unseen(inner, key, answer, cx),
                 });
             }
             if inner.brief() {
@@ -116,6 +116,24 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
             brief.hit(inner.tiers.first_name());
         }
         answer
+    }
+
+    /// Nobody listens, and the first tier had no simple answer; perhaps another one has.
+    #[inline(never)]
+    fn go_on_unseen(
+        self: Pin<&mut Self>,
+        inner: &'a Inner<K, V>,
+        key: &'a K,
+        answer: Poll<Looked<V>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Looked<V>> {
+        if let Poll::Ready(Ok(None)) = answer {
+            let answer = inner.tiers.hit_below(key, &inner.under_way);
+            if answer.is_ready() {
+                return answer;
+            }
+        }
+        self.go_on(inner, key, None, lookup_after(answer), cx)
     }
 
     /// The first tier had no simple answer.

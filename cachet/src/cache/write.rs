@@ -2,10 +2,12 @@
 
 use std::borrow::Borrow;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
-use crate::tier::erased::{ErasedTier, Origin, Step, settle};
+use crate::tier::erased::{BoxFuture, ErasedTier, Origin, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -46,22 +48,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         Q: IntoKey<K>,
         E: IntoEntry<V>,
     {
-        let (key, entry) = (key.into_key(), entry.into_entry());
-        async move { settle!(self.start_insert(key, entry)) }
-    }
-
-    fn start_insert<'a>(&'a self, key: K::Owned, mut entry: CacheEntry<V>) -> Step<'a, Result<InsertOutcome, Error>>
-    where
-        K::Owned: 'a,
-    {
-        let inner = &*self.0;
-        inner.fix_deadline(&mut entry);
-        let atomic = inner.tiers.is_one_immediate();
-        if atomic && !inner.observed() && inner.under_way.is_quiet() {
-            // Nobody listens, nobody can be overtaken, nothing to wait for.
-            return inner.tiers.insert_first(key, entry, Origin::Direct);
-        }
-        inner.go_on_inserting(key, entry, atomic)
+        Insert { cache: &self.0, entry: Some((key.into_key(), entry.into_entry())), waiting: None }
     }
 
     /// Removes the entry of a key from all tiers; that there is none is not an error.
@@ -128,18 +115,63 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     }
 }
 
+/// The future of [`Cache::insert`]: a type of its own, so that what is inserted is not moved more often than it has to be.
+struct Insert<'a, K: Key + ?Sized, V: Value> {
+    cache: &'a Inner<K, V>,
+    entry: Option<(K::Owned, CacheEntry<V>)>,
+    waiting: Option<BoxFuture<'a, Written>>,
+}
+
+/// Nothing in it is ever pinned in place.
+impl<K: Key + ?Sized, V: Value> Unpin for Insert<'_, K, V> {}
+
+impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
+    type Output = Written;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
+        let cache = self.cache;
+        let Some((key, entry)) = self.entry.take() else { return self.go_on(cx) };
+        if cache.tiers.is_plain() && !entry.has_ttl() && !cache.observed() && cache.under_way.is_quiet() {
+            // Nobody listens, nobody can be overtaken, nothing to wait for.
+            return Poll::Ready(cache.tiers.put(key, entry));
+        }
+        self.start(key, entry, cx)
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
+    #[cold]
+    #[inline(never)]
+    fn start(mut self: Pin<&mut Self>, key: K::Owned, mut entry: CacheEntry<V>, cx: &mut Context<'_>) -> Poll<Written> {
+        let cache = self.cache;
+        cache.fix_deadline(&mut entry);
+        match cache.go_on_inserting(key, entry) {
+            Step::Ready(written) => Poll::Ready(written),
+            Step::Wait(future) => {
+                self.waiting = Some(future);
+                self.go_on(cx)
+            }
+        }
+    }
+
+    #[cold]
+    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
+        match &mut self.waiting {
+            Some(future) => future.as_mut().poll(cx),
+            // Polled again after it was done: there is nothing to wake for.
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// An insert that somebody listens to, that may be overtaken, or that has to wait.
-    #[inline(never)]
-    fn go_on_inserting<'a>(
-        &'a self,
-        key: K::Owned,
-        entry: CacheEntry<V>,
-        atomic: bool,
-    ) -> Step<'a, Result<InsertOutcome, Error>>
+    fn go_on_inserting<'a>(&'a self, key: K::Owned, entry: CacheEntry<V>) -> Step<'a, Written>
     where
         K::Owned: 'a,
     {
+        let atomic = self.tiers.is_one_immediate();
         let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
         self.run(async move {
             let writing = self.under_way.write::<K>(key.borrow(), atomic).await;

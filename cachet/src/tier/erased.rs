@@ -147,6 +147,9 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// Whether an insert that nobody listens to is no more than the tier's own: no policy, nothing to undo.
     fn plain(&self) -> bool;
 
+    /// Whether the tier itself does not care how old its entries are.
+    fn ageless(&self) -> bool;
+
     /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
     /// `Cache::get` returns it, since that is what a hit consists of.
     ///
@@ -161,6 +164,9 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>>;
 
     fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<()>>;
+
+    /// An insert into a tier that is [plain](Self::plain), of which nobody is told.
+    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written;
 
     fn insert<'f, 'a: 'f>(
         &'a self,

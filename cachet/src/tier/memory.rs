@@ -228,6 +228,8 @@ impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for Leaving {
     }
 
     fn on_evict(&self, left: &mut Self::RequestState, key: Q, stored: Stored<V, W>) {
-        left.dropped.push((key, stored));
+        if std::mem::needs_drop::<(Q, Stored<V, W>)>() {
+            left.dropped.push((key, stored));
+        }
     }
 }

@@ -35,6 +35,18 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         Ticket { under_way: self, hash, version, clears, leads: false, returned: false }
     }
 
+    /// Like [`ticket`](Self::ticket), for something that does not wait and is soon over. It leaves no trace, and is made void
+    /// by a write of any key of its shard.
+    pub(crate) fn glance(&self, key: &K) -> Glance<'_, K, V> {
+        let hash = self.hash(key);
+        let stripe = self.stripe(hash);
+        let clears = self.clears.load(Ordering::SeqCst);
+        // The ends first: a write that ends in between then looks as if it went on.
+        let ended = stripe.ended.load(Ordering::SeqCst);
+        let is_quiet = stripe.begun.load(Ordering::SeqCst) == ended && self.clearing.load(Ordering::SeqCst) == 0;
+        Glance { under_way: self, hash, clears, writes: is_quiet.then_some(ended) }
+    }
+
     /// Whether nobody has a ticket, so that nobody can be overtaken.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
@@ -70,6 +82,7 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
     fn begin_write<Q: Hash + ?Sized>(&self, key: &Q) -> Writing<'_, K, V> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
+        self.stripe(hash).begun.fetch_add(1, Ordering::SeqCst);
         let slot = shard.slot(hash);
         slot.writers += 1;
         slot.version += 1;
@@ -87,8 +100,8 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         self.clearing.fetch_add(1, Ordering::SeqCst);
         self.clears.fetch_add(1, Ordering::SeqCst);
         // A late store that found its ticket current does so under its shard's lock: let it finish first.
-        for shard in &self.shards {
-            drop(lock(shard));
+        for stripe in &self.shards {
+            drop(lock(&stripe.shard));
         }
         Clearing(self)
     }
@@ -147,6 +160,26 @@ impl<K: Key + ?Sized, V> Drop for Ticket<'_, K, V> {
     }
 }
 
+/// The right to store a value that was read just now.
+pub(crate) struct Glance<'u, K: Key + ?Sized, V> {
+    under_way: &'u UnderWay<K, V>,
+    hash: u64,
+    clears: u64,
+    writes: Option<u64>,
+}
+
+impl<K: Key + ?Sized, V> Glance<'_, K, V> {
+    /// Runs `store`, which must not wait, unless a newer write may have begun; no newer write begins meanwhile.
+    pub(crate) fn redeem(self, store: impl FnOnce()) {
+        let stripe = self.under_way.stripe(self.hash);
+        let _shard = lock(&stripe.shard);
+        let writes = stripe.begun.load(Ordering::SeqCst);
+        if self.writes == Some(writes) && self.under_way.clears.load(Ordering::SeqCst) == self.clears {
+            store();
+        }
+    }
+}
+
 /// An older value is being stored, in a tier that has to be waited for.
 pub(crate) struct Storing<'u, K: Key + ?Sized, V> {
     under_way: &'u UnderWay<K, V>,
@@ -195,7 +228,9 @@ impl<Q, V> Slot<Q, V> {
 
 impl<K: Key + ?Sized, V> Drop for Writing<'_, K, V> {
     fn drop(&mut self) {
-        self.under_way.shard(self.hash).leave(self.hash, |slot| {
+        let mut shard = self.under_way.shard(self.hash);
+        self.under_way.stripe(self.hash).ended.fetch_add(1, Ordering::SeqCst);
+        shard.leave(self.hash, |slot| {
             slot.writers -= 1;
             slot.version += 1;
         });
@@ -208,9 +243,9 @@ pub(crate) struct Clearing<'u, K: Key + ?Sized, V>(&'u UnderWay<K, V>);
 impl<K: Key + ?Sized, V> Clearing<'_, K, V> {
     /// Waits until no older value is being stored.
     async fn settled(&self) {
-        for shard in &self.0.shards {
+        for stripe in &self.0.shards {
             poll_fn(|cx| {
-                let mut shard = lock(shard);
+                let mut shard = lock(&stripe.shard);
                 let unsettled = shard.slots.values_mut().find(|slot| slot.storing > 0);
                 unsettled.map_or(Poll::Ready(()), |slot| slot.poll_settled(cx))
             })
@@ -252,6 +287,29 @@ mod tests {
         drop(writing);
         assert!(!ticket.is_current());
         assert!(table.ticket("a").is_current());
+    }
+
+    #[test]
+    fn a_glance_is_void_once_a_write_has_begun_or_while_one_goes_on() {
+        let table = Table::new();
+        let stored = |glance: Glance<'_, str, u32>| {
+            let mut stored = false;
+            glance.redeem(|| stored = true);
+            stored
+        };
+        assert!(stored(table.glance("a")));
+        let before = table.glance("a");
+        let writing = table.begin_write("a");
+        let during = table.glance("a");
+        drop(writing);
+        assert!(!stored(before) && !stored(during));
+        assert!(stored(table.glance("a")));
+        let before = table.glance("a");
+        let clearing = table.begin_clear();
+        let during = table.glance("a");
+        drop(clearing);
+        assert!(!stored(before) && !stored(during));
+        assert_eq!(table.slots(), 0);
     }
 
     #[test]
