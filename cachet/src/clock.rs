@@ -76,6 +76,8 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
+    #[cfg(feature = "tsc")]
+    Tsc(quanta::Clock),
     Manual(ManualClock),
 }
 
@@ -83,6 +85,27 @@ impl Clock {
     /// The clock of the operating system; the default of every cache.
     pub const fn system() -> Self {
         Self(Source::System)
+    }
+
+    /// The processor's time stamp counter, which takes about a third of the time to read. For caches whose handlers want
+    /// durations, or whose tiers have a time to live, where every nanosecond counts.
+    ///
+    /// On [`quanta`](https://docs.rs/quanta), which uses the counter only where the processor says that it runs at a constant
+    /// rate, in step on all cores, and the system's clock anywhere else. The first call in a process measures that rate,
+    /// which takes up to 200 ms; so durations are as exact as that measurement. Wall time is the system's as ever.
+    ///
+    /// ```
+    /// let clock = cachet::Clock::tsc();
+    /// let stopwatch = clock.stopwatch();
+    /// std::thread::sleep(std::time::Duration::from_millis(2));
+    /// assert!(stopwatch.elapsed() >= std::time::Duration::from_millis(1));
+    /// ```
+    #[cfg(feature = "tsc")]
+    pub fn tsc() -> Self {
+        let clock = quanta::Clock::new();
+        // Beforehand, so that no operation has to.
+        clock.now();
+        Self(Source::Tsc(clock))
     }
 
     /// Starts a [`Stopwatch`] that follows this clock.
@@ -97,6 +120,8 @@ impl Clock {
                 static ORIGIN: OnceLock<Instant> = OnceLock::new();
                 Tick(nanos(Instant::now().saturating_duration_since(*ORIGIN.get_or_init(Instant::now))))
             }
+            #[cfg(feature = "tsc")]
+            Source::Tsc(clock) => Tick(clock.delta_as_nanos(0, clock.raw())),
             Source::Manual(manual) => Tick(manual.0.elapsed.load(Ordering::Acquire)),
         }
     }
@@ -104,18 +129,17 @@ impl Clock {
     #[inline]
     pub(crate) fn wall(&self) -> Wall {
         match &self.0 {
-            Source::System => Wall::from(SystemTime::now()),
             Source::Manual(manual) => Wall(manual.0.wall.load(Ordering::Acquire)),
+            #[cfg(feature = "tsc")]
+            Source::Tsc(_) => Wall::from(SystemTime::now()),
+            Source::System => Wall::from(SystemTime::now()),
         }
     }
 }
 
 impl Clock {
     pub(crate) fn as_manual(&self) -> Option<&ManualClock> {
-        match &self.0 {
-            Source::System => None,
-            Source::Manual(manual) => Some(manual),
-        }
+        if let Source::Manual(manual) = &self.0 { Some(manual) } else { None }
     }
 }
 

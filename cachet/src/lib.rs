@@ -200,6 +200,7 @@
 //! | `logs` | yes | spans and events through `tracing` (a dependency without its default features) |
 //! | `memory` | yes | [`Tier::memory`](Tier), on `quick_cache` |
 //! | `tokio` | yes | refreshes and time limits run in the Tokio runtime that a cache is used in; see [`Runtime`] for others |
+//! | `tsc` | no | `Clock::tsc`, which is cheaper to read (a dependency on `quanta`) |
 //! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
 
