@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
+use crate::clock::Tick;
 use crate::fallback::Tiers;
 use crate::refresh::RefreshStatus;
 use crate::runtime::Background;
@@ -137,10 +138,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         !self.silent && self.telemetry.observed()
     }
 
-    /// Whether those who listen want to know neither what the tiers do nor the key.
+    /// Whether a hit can be told of by a [`Brief`](crate::telemetry::Brief).
     #[inline]
     fn brief(&self) -> bool {
-        !self.telemetry.wants_tiers() && self.rules.record_keys.is_omitted()
+        self.telemetry.is_for_handlers() && self.rules.record_keys.is_omitted()
+    }
+
+    /// The age of an entry that a brief read had: looked at only if the time is known anyway.
+    #[inline]
+    fn age(&self, entry: &CacheEntry<V>, now: Option<Tick>) -> Option<Duration> {
+        now.and_then(|now| entry.age(&self.telemetry.clock, Some(now)).known())
     }
 
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
-use crate::telemetry::{Operation, hold_back};
+use crate::telemetry::{Operation, TierIdentity, hold_back};
 use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
 use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
@@ -168,8 +168,12 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         next > self.rest.len()
     }
 
+    pub(crate) fn first_identity(&self) -> &TierIdentity {
+        self.first.identity()
+    }
+
     pub(crate) fn first_name(&self) -> &Arc<str> {
-        &self.first.identity().name
+        &self.first_identity().name
     }
 
     /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,

@@ -128,8 +128,15 @@ impl CacheTelemetry {
 
     /// Whether calls of tiers have to be described.
     #[inline]
-    pub(crate) fn wants_tiers(&self) -> bool {
+    fn wants_tiers(&self) -> bool {
         self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) || self.logs.listening()
+    }
+
+    /// Whether handlers alone want to know something. If they want to know how old an entry is, they want to know the time.
+    #[inline]
+    pub(crate) fn is_for_handlers(&self) -> bool {
+        let timed = self.interest.contains(Interest::TIMING);
+        (timed || !self.interest.intersects(Interest::TIERS.union(Interest::TRAIL))) && !self.logs.listening()
     }
 
     fn wants_trail(&self) -> bool {

@@ -141,12 +141,12 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
 fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     use TierOutcome as O;
     let possible: &[O] = match event.operation() {
-        TierOperation::GetMany => &[O::Hit, O::Miss, O::Error, O::Cancelled],
-        TierOperation::InsertMany => &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled],
-        TierOperation::InvalidateMany => &[O::Invalidated, O::Error, O::Cancelled],
         TierOperation::Get | TierOperation::Contains => &[O::Hit, O::Miss, O::Expired, O::Error, O::Cancelled],
-        TierOperation::Insert => &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled],
-        TierOperation::Invalidate => &[O::Invalidated, O::Error, O::Cancelled],
+        TierOperation::GetMany => &[O::Hit, O::Miss, O::Error, O::Cancelled],
+        TierOperation::Insert | TierOperation::InsertMany => {
+            &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled]
+        }
+        TierOperation::Invalidate | TierOperation::InvalidateMany => &[O::Invalidated, O::Error, O::Cancelled],
         TierOperation::Clear => &[O::Cleared, O::Error, O::Cancelled],
         TierOperation::Len => &[O::Counted, O::Error, O::Cancelled],
         _ => &[O::Evicted, O::Expired],

@@ -208,6 +208,8 @@ trait Outcome<K: Key + ?Sized, V: Value>: Sized {
     fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self>;
 
     fn of(loaded: Loaded<V>) -> Self;
+
+    fn entry(&self) -> Option<&CacheEntry<V>>;
 }
 
 impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Looked<V> {
@@ -219,6 +221,11 @@ impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Looked<V> {
     fn of(loaded: Loaded<V>) -> Self {
         loaded
     }
+
+    #[inline]
+    fn entry(&self) -> Option<&CacheEntry<V>> {
+        self.as_ref().ok()?.as_ref()
+    }
 }
 
 impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Got<V> {
@@ -229,6 +236,11 @@ impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Got<V> {
 
     fn of(loaded: Loaded<V>) -> Self {
         loaded?.ok_or_else(nothing)
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<&CacheEntry<V>> {
+        self.as_ref().ok()
     }
 }
 
@@ -278,14 +290,16 @@ where
     #[inline(never)]
     fn poll_briefly(mut self: Pin<&mut Self>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
         let (cache, kind, key) = (self.cache, self.kind, self.key);
-        let mut brief = Some(Brief::start(&cache.telemetry, kind));
+        let mut brief = Some(Brief::start(&cache.telemetry, kind, cache.tiers.first_identity()));
         let answer = R::hit(&cache.tiers, key, &mut |answer| {
-            let operation = brief.take().map(Brief::grow);
+            let operation = brief.take().map(|brief| brief.grow(&answer));
             self.as_mut().wait(operation, lookup_after(answer), landings);
             self.as_mut().poll_waiting(cx)
         });
-        if let Some(brief) = brief {
-            brief.hit(cache.tiers.first_name());
+        if let (Some(brief), Poll::Ready(answer)) = (brief, &answer)
+            && let Some(entry) = answer.entry()
+        {
+            brief.hit(|now| cache.age(entry, now));
         }
         answer
     }

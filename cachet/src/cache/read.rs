@@ -99,7 +99,7 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
 }
 
 impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
-    /// Listeners want to know of the operation as a whole: a hit is told of once it is there, and not moved on the way.
+    /// Only handlers listen: a hit is told of once it is there, and not moved on the way.
     #[inline(never)]
     fn poll_briefly(
         mut self: Pin<&mut Self>,
@@ -107,13 +107,13 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
         key: &'a K,
         cx: &mut Context<'_>,
     ) -> Poll<Looked<V>> {
-        let mut brief = Some(Brief::start(&inner.telemetry, CacheOperation::Get));
+        let mut brief = Some(Brief::start(&inner.telemetry, CacheOperation::Get, inner.tiers.first_identity()));
         let answer = inner.tiers.hit(key, &mut |answer| {
-            let operation = brief.take().map(Brief::grow);
+            let operation = brief.take().map(|brief| brief.grow(&answer));
             self.as_mut().go_on(inner, key, operation, lookup_after(answer), cx)
         });
-        if let Some(brief) = brief {
-            brief.hit(inner.tiers.first_name());
+        if let (Some(brief), Poll::Ready(Ok(Some(entry)))) = (brief, &answer) {
+            brief.hit(|now| inner.age(entry, now));
         }
         answer
     }

@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -13,8 +14,8 @@ use smallvec::SmallVec;
 use super::event::{Batch, Name, Trail};
 use super::span::{FieldRecorder, Span, TierSpan};
 use super::{
-    CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OperationOutcome, RequestId, RequestIdExt,
-    TierIdentity, TierOperation, TierOutcome,
+    CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, Interest, OperationOutcome, RequestId,
+    RequestIdExt, TierIdentity, TierOperation, TierOutcome,
 };
 use crate::Error;
 use crate::clock::Tick;
@@ -48,7 +49,8 @@ struct Progress<'a> {
     leader: Option<RequestId>,
 }
 
-/// A lookup of which nobody wants to know more than how it ended, and not the key; so there is little to keep while it runs.
+/// A lookup of which the logs want to know nothing, and nobody the key. If the first tier has the entry, there is little to
+/// keep while it runs: all that is to be told is known at the end.
 ///
 /// Dropped before [`hit`](Self::hit), it reports as an [`Operation`] would.
 pub(crate) struct Brief<'a> {
@@ -57,6 +59,7 @@ pub(crate) struct Brief<'a> {
     id: RequestId,
     parent: Option<RequestId>,
     started: Option<Tick>,
+    tier: &'a TierIdentity,
     is_open: bool,
     #[allow(dead_code, reason = "restores the id")]
     scope: super::request_id::Scope,
@@ -64,21 +67,42 @@ pub(crate) struct Brief<'a> {
 
 impl<'a> Brief<'a> {
     #[inline]
-    pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation) -> Self {
+    pub(crate) fn start(telemetry: &'a CacheTelemetry, kind: CacheOperation, tier: &'a TierIdentity) -> Self {
         let (id, parent) = (RequestId::next(), RequestId::current());
         let started = telemetry.timed().then(|| telemetry.clock.now());
-        Self { telemetry, kind, id, parent, started, is_open: true, scope: id.enter() }
+        Self { telemetry, kind, id, parent, started, tier, is_open: true, scope: id.enter() }
     }
 
-    /// The first tier had it.
+    /// The first tier had it. `age` tells how old the entry is, by the time that it is given.
     #[inline]
-    pub(crate) fn hit(mut self, tier: &'a Arc<str>) {
+    pub(crate) fn hit(mut self, age: impl FnOnce(Option<Tick>) -> Option<Duration>) {
         self.is_open = false;
-        // First of all: with a call in between, half of the event would be made elsewhere, and copied.
-        let duration = self.started.map(|started| self.telemetry.clock.now().since(started));
-        // It owns nothing, so there is nothing to drop.
+        let Self { telemetry, tier, .. } = self;
+        // First of all: with a call in between, half of an event would be made elsewhere, and copied.
+        let now = self.started.map(|_| telemetry.clock.now());
+        let duration = now.zip(self.started).map(|(now, started)| now.since(started));
+        let age = age(now);
+        // Events that own nothing have nothing to drop.
+        let of_tier = ManuallyDrop::new(CacheTierEvent {
+            cache: Name::Borrowed(&telemetry.name),
+            tier: Name::Borrowed(&tier.name),
+            operation: TierOperation::Get,
+            outcome: TierOutcome::Hit,
+            request_id: Some(self.id),
+            fallback: false,
+            batch: None,
+            duration,
+            age,
+            error: None,
+            key: None,
+        });
+        if telemetry.wants_tiers() {
+            telemetry.notify(Interest::TIERS, |handler| handler.on_tier_event(&of_tier));
+        }
+        let trail: &[CacheTierEvent<'_>] =
+            if telemetry.wants_trail() { std::slice::from_ref(&*of_tier) } else { Default::default() };
         let event = ManuallyDrop::new(CacheOperationEvent {
-            cache: Name::Borrowed(&self.telemetry.name),
+            cache: Name::Borrowed(&telemetry.name),
             operation: self.kind,
             outcome: OperationOutcome::Hit,
             request_id: self.id,
@@ -86,22 +110,28 @@ impl<'a> Brief<'a> {
             leader_request_id: None,
             fallback: false,
             batch: None,
-            hit_tier: Some(Name::Borrowed(tier)),
-            age: None,
+            hit_tier: Some(Name::Borrowed(&tier.name)),
+            age,
             duration,
             load_duration: None,
             error: None,
             key: None,
-            trail: Trail::Borrowed(&[]),
+            trail: Trail::Borrowed(trail),
         });
-        self.telemetry.report_operation(&event, &NO_SPAN);
+        telemetry.notify(Interest::OPERATIONS, |handler| handler.on_operation_event(&event));
     }
 
-    /// There is more to it.
+    /// The first tier had no entry, or failed; or it has not been asked, if there is no answer of it.
     #[cold]
-    pub(crate) fn grow(mut self) -> Operation<'a> {
+    pub(crate) fn grow<V>(mut self, answer: &Poll<Result<Option<V>, Error>>) -> Operation<'a> {
         self.is_open = false;
-        self.grown()
+        let operation = self.grown();
+        if let Poll::Ready(answer) = answer {
+            let error = answer.as_ref().err();
+            let outcome = if error.is_some() { TierOutcome::Error } else { TierOutcome::Miss };
+            TierCall::start(&operation, self.tier, TierOperation::Get, false, |_| {}).finish(outcome, None, error);
+        }
+        operation
     }
 
     fn grown(&self) -> Operation<'a> {
@@ -116,7 +146,12 @@ impl Drop for Brief<'_> {
     fn drop(&mut self) {
         #[cold]
         fn unwound(brief: &Brief<'_>) {
-            brief.grown().panicked.store(std::thread::panicking(), Ordering::Relaxed);
+            let operation = brief.grown();
+            operation.panicked.store(std::thread::panicking(), Ordering::Relaxed);
+            // The panic is on its way to the caller, and its text with it.
+            let error = Error::panic(&"it panicked, and the panic was not caught").in_tier(&brief.tier.name);
+            let call = TierCall::start(&operation, brief.tier, TierOperation::Get, false, |_| {});
+            call.finish(TierOutcome::Error, None, Some(&error));
         }
         if self.is_open {
             unwound(self);

@@ -112,17 +112,19 @@ impl Stats {
         self.tiers().into_iter().find(|known| known.is(cache, tier))
     }
 
-    fn tier_or_new(&self, cache: &str, tier: &str) -> TierStats {
-        let find = |tiers: &[TierStats]| tiers.iter().find(|known| known.is(cache, tier)).cloned();
-        if let Some(known) = find(&self.0.tiers.read().unwrap_or_else(PoisonError::into_inner)) {
-            return known;
+    /// Does something with the numbers of a tier; under a read lock, which costs less than a share of them.
+    fn with_tier(&self, cache: &str, tier: &str, with: impl FnOnce(&TierStats)) {
+        let known = self.0.tiers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tier) = known.iter().find(|known| known.is(cache, tier)) {
+            return with(tier);
         }
+        drop(known);
         let mut tiers = self.0.tiers.write().unwrap_or_else(PoisonError::into_inner);
-        find(&tiers).unwrap_or_else(|| {
-            let new = TierStats::new(cache, tier);
-            tiers.push(new.clone());
-            new
-        })
+        if !tiers.iter().any(|known| known.is(cache, tier)) {
+            tiers.push(TierStats::new(cache, tier));
+        }
+        drop(tiers);
+        self.with_tier(cache, tier, with);
     }
 }
 
@@ -132,15 +134,16 @@ impl CacheEventHandler for Stats {
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
-        let tier = self.tier_or_new(event.cache(), event.tier());
-        tier.0.calls.count(event.operation() as usize, event.outcome() as usize);
-        if let (Some(keys), Some(hits)) = (event.keys(), event.hits()) {
-            tier.0.many_hits.fetch_add(hits as u64, Ordering::Relaxed);
-            tier.0.many_misses.fetch_add(keys.saturating_sub(hits) as u64, Ordering::Relaxed);
-        }
-        if let Some(duration) = event.duration() {
-            tier.0.durations[event.operation() as usize].record(duration);
-        }
+        self.with_tier(event.cache(), event.tier(), |tier| {
+            tier.0.calls.count(event.operation() as usize, event.outcome() as usize);
+            if let (Some(keys), Some(hits)) = (event.keys(), event.hits()) {
+                tier.0.many_hits.fetch_add(hits as u64, Ordering::Relaxed);
+                tier.0.many_misses.fetch_add(keys.saturating_sub(hits) as u64, Ordering::Relaxed);
+            }
+            if let Some(duration) = event.duration() {
+                tier.0.durations[event.operation() as usize].record(duration);
+            }
+        });
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
