@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
-use crate::clock::Tick;
 use crate::fallback::Tiers;
 use crate::refresh::RefreshStatus;
 use crate::runtime::Background;
-use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, Operation};
+use crate::telemetry::{Brief, CacheOperation, CacheTelemetry, Completion, OfHits, Operation};
 use crate::tier::erased::{Step, poll_once};
 use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, Key, Value};
@@ -138,16 +137,20 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         !self.silent && self.telemetry.observed()
     }
 
-    /// Whether a hit can be told of by a [`Brief`](crate::telemetry::Brief).
+    /// What those who listen want to know of a lookup that the first tier answers; to be asked only if somebody listens.
     #[inline]
-    fn brief(&self) -> bool {
-        self.telemetry.is_for_handlers() && self.rules.record_keys.is_omitted()
+    fn of_hits(&self, kind: CacheOperation) -> OfHits {
+        match self.telemetry.of_hits(kind, self.tiers.first_identity()) {
+            // What a key looks like is worth finding out only for those who are told.
+            OfHits::Events if !self.rules.record_keys.is_omitted() => OfHits::Everything,
+            of_hits => of_hits,
+        }
     }
 
-    /// The age of an entry that a brief read had: looked at only if the time is known anyway.
+    /// Begins a lookup of which not [everything](OfHits::Everything) is wanted.
     #[inline]
-    fn age(&self, entry: &CacheEntry<V>, now: Option<Tick>) -> Option<Duration> {
-        now.and_then(|now| entry.age(&self.telemetry.clock, Some(now)).known())
+    fn begin_briefly(&self, kind: CacheOperation, wanted: OfHits) -> Brief<'_> {
+        Brief::start(&self.telemetry, kind, self.tiers.first_identity(), wanted)
     }
 
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.

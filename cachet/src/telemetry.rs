@@ -77,6 +77,16 @@ pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 pub(crate) use self::event::Batch;
 use self::event::Name;
 
+/// What is wanted of a lookup that the first tier answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfHits {
+    Nothing,
+    /// That it was a hit, once it is over.
+    Events,
+    /// Spans too, or more than is known at the end.
+    Everything,
+}
+
 /// What a tier is called, and where its spans and events come from.
 #[derive(Clone)]
 pub(crate) struct TierIdentity {
@@ -132,11 +142,17 @@ impl CacheTelemetry {
         self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) || self.logs.listening()
     }
 
-    /// Whether handlers alone want to know something. If they want to know how old an entry is, they want to know the time.
+    /// What is wanted of a lookup that the first tier answers.
     #[inline]
-    pub(crate) fn is_for_handlers(&self) -> bool {
+    pub(crate) fn of_hits(&self, kind: CacheOperation, first: &TierIdentity) -> OfHits {
+        let of_logs = self.logs.of_hits(kind, first.descriptor);
+        if of_logs != OfHits::Nothing || self.interest == Interest::NONE {
+            return of_logs;
+        }
+        // Who wants to know how old an entry is, but not the time, is told only if a time to live asks for its age anyway.
         let timed = self.interest.contains(Interest::TIMING);
-        (timed || !self.interest.intersects(Interest::TIERS.union(Interest::TRAIL))) && !self.logs.listening()
+        let ageless = timed || !self.interest.intersects(Interest::TIERS.union(Interest::TRAIL));
+        if ageless { OfHits::Events } else { OfHits::Everything }
     }
 
     fn wants_trail(&self) -> bool {

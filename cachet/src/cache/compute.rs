@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::read::{Begun, lookup_after};
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Found, Lookup, Tiers};
-use crate::telemetry::{Brief, CacheOperation, Completion, Operation, OperationOutcome, hold_back};
+use crate::telemetry::{CacheOperation, Completion, OfHits, Operation, OperationOutcome, hold_back};
 use crate::tier::erased::{BoxFuture, Got, Looked, Origin, Otherwise};
 use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
@@ -288,18 +288,18 @@ where
 
     /// As `Get::poll_briefly`.
     #[inline(never)]
-    fn poll_briefly(mut self: Pin<&mut Self>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
+    fn poll_briefly(mut self: Pin<&mut Self>, wanted: OfHits, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
         let (cache, kind, key) = (self.cache, self.kind, self.key);
-        let mut brief = Some(Brief::start(&cache.telemetry, kind, cache.tiers.first_identity()));
+        let mut brief = cache.begin_briefly(kind, wanted);
         let answer = R::hit(&cache.tiers, key, &mut |answer| {
-            let operation = brief.take().map(|brief| brief.grow(&answer));
+            let operation = brief.grow(&answer, cache.rules.record_keys.text(key));
             self.as_mut().wait(operation, lookup_after(answer), landings);
             self.as_mut().poll_waiting(cx)
         });
-        if let (Some(brief), Poll::Ready(answer)) = (brief, &answer)
+        if let Poll::Ready(answer) = &answer
             && let Some(entry) = answer.entry()
         {
-            brief.hit(|now| cache.age(entry, now));
+            brief.hit(entry);
         }
         answer
     }
@@ -434,8 +434,9 @@ where
             if !cache.observed() {
                 return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
             }
-            if cache.brief() {
-                return self.poll_briefly(landings, cx);
+            let wanted = cache.of_hits(self.kind);
+            if wanted != OfHits::Everything {
+                return self.poll_briefly(wanted, landings, cx);
             }
         }
         self.poll_slowly(cx)

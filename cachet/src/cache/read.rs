@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Answer, First, Found, Lookup};
-use crate::telemetry::{Brief, CacheOperation, Completion, Operation, OperationOutcome};
+use crate::telemetry::{CacheOperation, Completion, OfHits, Operation, OperationOutcome};
 use crate::tier::erased::{BoxFuture, Call, ErasedTier, Looked, Origin, Read, Step, poll_once, settle};
 use crate::underway::Ticket;
 use crate::{CacheEntry, Error, Key, Value};
@@ -90,8 +90,9 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
                     answer => self.as_mut().go_on_unseen(inner, key, answer, cx),
                 });
             }
-            if inner.brief() {
-                return self.poll_briefly(inner, key, cx);
+            let wanted = inner.of_hits(CacheOperation::Get);
+            if wanted != OfHits::Everything {
+                return self.poll_briefly(inner, key, wanted, cx);
             }
         }
         self.poll_slowly(cx)
@@ -99,21 +100,22 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
 }
 
 impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
-    /// Only handlers listen: a hit is told of once it is there, and not moved on the way.
+    /// A hit is told of once it is there, and not moved on the way.
     #[inline(never)]
     fn poll_briefly(
         mut self: Pin<&mut Self>,
         inner: &'a Inner<K, V>,
         key: &'a K,
+        wanted: OfHits,
         cx: &mut Context<'_>,
     ) -> Poll<Looked<V>> {
-        let mut brief = Some(Brief::start(&inner.telemetry, CacheOperation::Get, inner.tiers.first_identity()));
+        let mut brief = inner.begin_briefly(CacheOperation::Get, wanted);
         let answer = inner.tiers.hit(key, &mut |answer| {
-            let operation = brief.take().map(|brief| brief.grow(&answer));
+            let operation = brief.grow(&answer, inner.rules.record_keys.text(key));
             self.as_mut().go_on(inner, key, operation, lookup_after(answer), cx)
         });
-        if let (Some(brief), Poll::Ready(Ok(Some(entry)))) = (brief, &answer) {
-            brief.hit(|now| inner.age(entry, now));
+        if let Poll::Ready(Ok(Some(entry))) = &answer {
+            brief.hit(entry);
         }
         answer
     }

@@ -15,13 +15,15 @@ mod fields;
 mod handle;
 
 pub use self::callsites::{Place, TierDescriptor};
-use self::callsites::{enabled, operation_callsite, operation_event_callsites};
+use self::callsites::{enabled, may_be_enabled, operation_callsite, operation_event_callsites};
 pub use self::fields::FieldRecorder;
 use self::fields::as_i64;
 pub(crate) use self::handle::{Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId, TierOutcome};
+use crate::telemetry::{
+    CacheOperation, CacheOperationEvent, CacheTierEvent, OfHits, OperationOutcome, RequestId, TierOutcome,
+};
 
 /// What an event says of a failure, beside the fields that already say where it happened.
 fn causes(error: &Error) -> String {
@@ -71,6 +73,22 @@ impl Logs {
     #[inline]
     pub(crate) fn listening(self) -> bool {
         self.0.is_some() && LevelFilter::current() != LevelFilter::OFF
+    }
+
+    /// What a lookup is to tell that the first tier answers. Subscribers say beforehand what they never want; they are not
+    /// asked anything here.
+    #[inline]
+    pub(crate) fn of_hits(self, operation: CacheOperation, first: &'static TierDescriptor) -> OfHits {
+        let Some(Enabled { policy, level }) = self.0 else { return OfHits::Nothing };
+        if policy == SpanPolicy::All
+            && (may_be_enabled(operation_callsite(operation, level)) || may_be_enabled(first.span()))
+        {
+            OfHits::Everything
+        } else if may_be_enabled(first.debug()) || may_be_enabled(operation_event_callsites().debug) {
+            OfHits::Events
+        } else {
+            OfHits::Nothing
+        }
     }
 
     #[inline]

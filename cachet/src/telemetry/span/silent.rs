@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OperationOutcome, RequestId};
+use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OfHits, OperationOutcome, RequestId};
 
 /// What `#[cache_tier]` says of a tier.
 #[doc(hidden)]
@@ -65,6 +65,10 @@ impl Logs {
 
     pub(crate) fn listening(self) -> bool {
         false
+    }
+
+    pub(crate) fn of_hits(self, _operation: CacheOperation, _first: &'static TierDescriptor) -> OfHits {
+        OfHits::Nothing
     }
 
     pub(crate) fn spans_from_the_start(self) -> bool {

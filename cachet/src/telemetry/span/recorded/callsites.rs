@@ -169,16 +169,19 @@ impl fmt::Debug for TierDescriptor {
     }
 }
 
+/// Whether anybody may want what a callsite makes. Nobody is asked: subscribers have said beforehand what they never want.
+#[inline]
+pub(super) fn may_be_enabled(callsite: &'static DefaultCallsite) -> bool {
+    let level = callsite.metadata().level();
+    *level <= STATIC_MAX_LEVEL && *level <= LevelFilter::current() && !callsite.interest().is_never()
+}
+
 /// The metadata of a callsite, if somebody wants what it makes. Whoever asks must then make it.
 #[inline]
 pub(super) fn enabled(callsite: &'static DefaultCallsite) -> Option<&'static Metadata<'static>> {
     let metadata = callsite.metadata();
-    if *metadata.level() > STATIC_MAX_LEVEL || *metadata.level() > LevelFilter::current() {
-        return None;
-    }
-    let interest = callsite.interest();
-    let enabled = !interest.is_never()
-        && (interest.is_always() || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
+    let enabled = may_be_enabled(callsite)
+        && (callsite.interest().is_always() || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
     enabled.then_some(metadata)
 }
 

@@ -1,0 +1,140 @@
+//! One call of a tier inside an operation: it reports exactly once, also when it is dropped.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::Operation;
+use crate::Error;
+use crate::clock::Tick;
+use crate::telemetry::event::{Batch, Name};
+use crate::telemetry::span::{FieldRecorder, Span, TierSpan};
+use crate::telemetry::{CacheTierEvent, RequestIdExt, TierIdentity, TierOperation, TierOutcome};
+
+/// What came of calling a tier: its answer, or its panic.
+pub(crate) type Attempt<T> = Result<T, Box<dyn Any + Send>>;
+
+/// A call of a tier within an observed operation, from its start to its one tier event.
+///
+/// Dropped before [`finish`](Self::finish) it reports `cancelled`.
+pub(crate) struct TierCall<'o, 'a> {
+    operation: &'o Operation<'a>,
+    tier: &'a TierIdentity,
+    kind: TierOperation,
+    fallback: bool,
+    /// Set where it is about several keys.
+    pub(crate) batch: Option<Batch>,
+    started: Option<Tick>,
+    ended: Option<Tick>,
+    span: Span,
+    finished: bool,
+}
+
+impl<'o, 'a> TierCall<'o, 'a> {
+    pub(crate) fn start(
+        operation: &'o Operation<'a>,
+        tier: &'a TierIdentity,
+        kind: TierOperation,
+        fallback: bool,
+        record_fields: impl FnOnce(&mut FieldRecorder<'_>),
+    ) -> Self {
+        let telemetry = operation.telemetry;
+        let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), operation.span(), record_fields);
+        // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
+        // taken its time in between.
+        let started = operation.started.and_then(|started| {
+            let at_once = span.is_none() && operation.span().is_none() && operation.progress().last.is_none();
+            if at_once { Some(started) } else { operation.now() }
+        });
+        Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, finished: false }
+    }
+
+    /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
+    /// future is dropped; a panic is caught, to be [settled](Self::settle).
+    pub(crate) fn attempt<T>(&self, future: impl Future<Output = T> + Send) -> impl Future<Output = Attempt<T>> + Send {
+        let inside = self.span.or(self.operation.span());
+        inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.operation.id)
+    }
+
+    /// Notes a panic, and sends it on its way.
+    pub(crate) fn settle<T>(&mut self, attempt: Attempt<T>) -> T {
+        attempt.unwrap_or_else(|payload| {
+            self.operation.panicked.store(true, Ordering::Relaxed);
+            self.send(TierOutcome::Error, None, Some(&Error::panic(&*payload).in_tier(&self.tier.name)));
+            resume_unwind(payload)
+        })
+    }
+
+    /// Takes the time at which the tier answered, for the duration of the call and the age of the entry.
+    pub(crate) fn answered(&mut self) -> Option<Tick> {
+        self.ended = self.operation.now();
+        self.ended
+    }
+
+    /// There was no call, so there is nothing to report.
+    pub(crate) fn withdraw(mut self) {
+        self.finished = true;
+    }
+
+    pub(crate) fn finish(mut self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
+        self.send(outcome, age, error);
+    }
+
+    fn send(&mut self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
+        self.finished = true;
+        let operation = self.operation;
+        let ended = self.ended.or_else(|| operation.now());
+        if ended.is_some() {
+            operation.progress().last = ended;
+        }
+        if !operation.telemetry.wants_tiers() {
+            return;
+        }
+        let event = CacheTierEvent {
+            cache: Name::Borrowed(&operation.telemetry.name),
+            tier: Name::Borrowed(&self.tier.name),
+            operation: self.kind,
+            outcome,
+            request_id: Some(operation.id),
+            fallback: self.fallback,
+            batch: self.batch,
+            duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
+            age,
+            error: error.cloned(),
+            key: operation.key.clone(),
+        };
+        operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span, operation.span());
+        if operation.telemetry.wants_trail() {
+            operation.progress().trail.push(event);
+        }
+    }
+}
+
+impl Drop for TierCall<'_, '_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.send(TierOutcome::Cancelled, None, None);
+        }
+    }
+}
+
+fn span_of<'s>(
+    operation: &'s Operation<'_>,
+    tier: &'s TierIdentity,
+    kind: TierOperation,
+    fallback: bool,
+) -> TierSpan<'s> {
+    TierSpan {
+        cache: &operation.telemetry.name,
+        tier: &tier.name,
+        descriptor: tier.descriptor,
+        operation: kind,
+        request_id: operation.id,
+        fallback,
+        key: operation.key.as_deref(),
+    }
+}
