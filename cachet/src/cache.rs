@@ -140,9 +140,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// What those who listen want to know of a lookup that the first tier answers; to be asked only if somebody listens.
     #[inline]
     fn of_hits(&self, kind: CacheOperation) -> OfHits {
-        match self.telemetry.of_hits(kind, self.tiers.first_identity()) {
+        match self.telemetry.of_hits(kind, self.tiers.first().1) {
             // What a key looks like is worth finding out only for those who are told.
-            OfHits::Events if !self.rules.record_keys.is_omitted() => OfHits::Everything,
+            OfHits::Events | OfHits::Spans if !self.rules.record_keys.is_omitted() => OfHits::Everything,
+            // While a tier is waited for, its span is not the current one.
+            OfHits::Spans if !self.tiers.first_immediate() => OfHits::Everything,
             of_hits => of_hits,
         }
     }
@@ -150,7 +152,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Begins a lookup of which not [everything](OfHits::Everything) is wanted.
     #[inline]
     fn begin_briefly(&self, kind: CacheOperation, wanted: OfHits) -> Brief<'_> {
-        Brief::start(&self.telemetry, kind, self.tiers.first_identity(), wanted)
+        let (first, identity) = self.tiers.first();
+        Brief::start(&self.telemetry, kind, identity, wanted, |recorder| first.record_fields(recorder))
     }
 
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.

@@ -21,6 +21,8 @@ const USUAL: usize = 2;
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
 pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
+    /// The first tier's, kept at hand: telling of a hit begins with it.
+    identity: TierIdentity,
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
     first_immediate: bool,
@@ -99,13 +101,20 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
         let plain = rest.is_empty() && first.plain();
         let swift = std::iter::once(&first).chain(&rest).all(|tier| tier.plain() && tier.ageless());
-        Self { first, rest: rest.into(), immediate, first_immediate, plain, swift }
+        let identity = first.identity().clone();
+        Self { first, identity, rest: rest.into(), immediate, first_immediate, plain, swift }
     }
 
     /// Whether no tier ever has to be waited for.
     #[inline]
     pub(crate) fn immediate(&self) -> bool {
         self.immediate
+    }
+
+    /// Whether the first tier never has to be waited for.
+    #[inline]
+    pub(crate) fn first_immediate(&self) -> bool {
+        self.first_immediate
     }
 
     /// Whether a write is one synchronous step.
@@ -168,12 +177,13 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         next > self.rest.len()
     }
 
-    pub(crate) fn first_identity(&self) -> &TierIdentity {
-        self.first.identity()
+    #[inline]
+    pub(crate) fn first(&self) -> (&dyn ErasedTier<K, V>, &TierIdentity) {
+        (&*self.first, &self.identity)
     }
 
     pub(crate) fn first_name(&self) -> &Arc<str> {
-        &self.first_identity().name
+        &self.identity.name
     }
 
     /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,

@@ -83,7 +83,9 @@ pub(crate) enum OfHits {
     Nothing,
     /// That it was a hit, once it is over.
     Events,
-    /// Spans too, or more than is known at the end.
+    /// That, and what it takes to see it in a trace.
+    Spans,
+    /// More than is known at the end.
     Everything,
 }
 

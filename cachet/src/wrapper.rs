@@ -11,6 +11,7 @@ use crate::clock::Tick;
 use crate::entry::Age;
 use crate::policy::InsertPolicy;
 use crate::runtime::Background;
+use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
@@ -313,6 +314,10 @@ where
 {
     fn identity(&self) -> &TierIdentity {
         &self.identity
+    }
+
+    fn record_fields(&self, recorder: &mut FieldRecorder<'_>) {
+        self.tier.record_fields(recorder);
     }
 
     fn immediate(&self) -> bool {

@@ -50,6 +50,8 @@ struct Progress<'a> {
     last: Option<Tick>,
     load: Option<Duration>,
     leader: Option<RequestId>,
+    /// A tier's span that was opened for a call that is still to be made.
+    opened: Option<Span>,
 }
 
 /// A refresh that somebody listens to, before its task runs: its span is opened while that of its trigger is still open.
@@ -133,7 +135,13 @@ impl<'a> Operation<'a> {
             fallback: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
             completed: false,
-            progress: Mutex::new(Progress { trail: SmallVec::new(), last: None, load: None, leader: None }),
+            progress: Mutex::new(Progress {
+                trail: SmallVec::new(),
+                last: None,
+                load: None,
+                leader: None,
+                opened: None,
+            }),
         }
     }
 

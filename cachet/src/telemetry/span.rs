@@ -18,8 +18,8 @@ use super::{RequestId, TierOperation};
 pub use self::field::{AddressField, DebugField, DisplayField, FieldValue};
 #[cfg(feature = "logs")]
 pub use self::imp::Place;
+pub(crate) use self::imp::{EnteredSpan, Logs, Span, SpanLink};
 pub use self::imp::{FieldRecorder, TierDescriptor};
-pub(crate) use self::imp::{Logs, Span, SpanLink};
 
 /// What a tier's span says from the start.
 #[cfg_attr(not(feature = "logs"), allow(dead_code, reason = "read only where spans are made"))]

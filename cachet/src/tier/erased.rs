@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{Operation, TierIdentity};
 use crate::underway::Ticket;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
@@ -140,6 +141,9 @@ impl<'t, K: Key + ?Sized, V> Origin<'t, K, V> {
 /// A tier with everything that belongs to it. `'a` is the life of the cache, `'f` that of one operation.
 pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn identity(&self) -> &TierIdentity;
+
+    /// Tells the fields that the tier declares for its spans.
+    fn record_fields(&self, recorder: &mut FieldRecorder<'_>);
 
     /// Whether every call is answered at once, with [`Step::Ready`].
     fn immediate(&self) -> bool;

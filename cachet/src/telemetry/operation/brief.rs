@@ -1,7 +1,7 @@
 //! A lookup that the first tier most likely answers: hits are by far the most frequent operations, so they are told of
 //! without keeping an operation.
 
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -10,14 +10,16 @@ use super::{NO_SPAN, Operation, TierCall};
 use crate::clock::Tick;
 use crate::telemetry::event::{Name, Trail};
 use crate::telemetry::request_id::Scope;
+use crate::telemetry::span::{EnteredSpan, FieldRecorder, Span, TierSpan};
 use crate::telemetry::{
     CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OfHits, OperationOutcome, RequestId,
     TierIdentity, TierOperation, TierOutcome,
 };
 use crate::{CacheEntry, Error};
 
-/// A lookup of which no spans are wanted, nor the key of a hit. If the first tier has the entry, there is little to keep while
-/// it runs: all that is to be told is known at the end. If not, it [grows](Self::grow) into an [`Operation`].
+/// A lookup in a first tier that answers at once, or of which no spans are wanted; and of which nobody wants the key, if it
+/// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no
+/// entry, it [grows](Self::grow) into an [`Operation`].
 ///
 /// Dropped before, it reports as an [`Operation`] would.
 pub(crate) struct Brief<'a> {
@@ -30,8 +32,39 @@ pub(crate) struct Brief<'a> {
     id: Option<RequestId>,
     parent: Option<RequestId>,
     started: Option<Tick>,
+    spans: Option<Spans>,
     #[allow(dead_code, reason = "restores the id")]
     scope: Option<Scope>,
+}
+
+/// The operation's, and that of its first tier's call.
+struct Spans {
+    operation: Span,
+    tier: Option<EnteredSpan>,
+}
+
+impl Spans {
+    #[inline(never)]
+    fn open(
+        telemetry: &CacheTelemetry,
+        kind: CacheOperation,
+        tier: &TierIdentity,
+        (id, parent): (RequestId, Option<RequestId>),
+        record_fields: impl FnOnce(&mut FieldRecorder<'_>),
+    ) -> Self {
+        let operation = telemetry.logs.operation_span(&telemetry.name, kind, id, parent, None);
+        let get = TierSpan {
+            cache: &telemetry.name,
+            tier: &tier.name,
+            descriptor: tier.descriptor,
+            operation: TierOperation::Get,
+            request_id: id,
+            fallback: false,
+            key: None,
+        };
+        let tier = telemetry.logs.tier_span(&get, &operation, record_fields);
+        Self { operation, tier: Some(tier.enter()) }
+    }
 }
 
 impl<'a> Brief<'a> {
@@ -43,23 +76,37 @@ impl<'a> Brief<'a> {
         kind: CacheOperation,
         tier: &'a TierIdentity,
         wanted: OfHits,
+        record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        let (mut id, mut parent, mut started, mut scope) = (None, None, None, None);
+        let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
         if wanted != OfHits::Nothing {
             let new = RequestId::next();
-            (id, parent, scope) = (Some(new), RequestId::current(), Some(new.enter()));
+            (id, parent) = (Some(new), RequestId::current());
+            if wanted == OfHits::Spans {
+                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), record_fields));
+            }
+            scope = Some(new.enter());
             if telemetry.timed() {
                 started = Some(telemetry.clock.now());
             }
         }
-        Self { telemetry, kind, tier, is_over: false, id, parent, started, scope }
+        Self { telemetry, kind, tier, is_over: false, id, parent, started, spans, scope }
+    }
+
+    fn span(&self) -> &Span {
+        self.spans.as_ref().map_or(&NO_SPAN, |spans| &spans.operation)
+    }
+
+    /// The call of the first tier is over.
+    fn exit_tier(&mut self) -> Option<Span> {
+        self.spans.as_mut()?.tier.take().map(EnteredSpan::exit)
     }
 
     /// The first tier had it.
     #[inline]
     pub(crate) fn hit<V>(&mut self, entry: &CacheEntry<V>) {
         let Self { telemetry, kind, tier, id, parent, started, .. } = *self;
-        let was_over = std::mem::replace(&mut self.is_over, true);
+        let was_over = mem::replace(&mut self.is_over, true);
         let Some(id) = id.filter(|_| !was_over) else { return };
         // First of all: with a call in between, half of an event would be made elsewhere, and copied.
         let now = started.map(|_| telemetry.clock.now());
@@ -83,7 +130,8 @@ impl<'a> Brief<'a> {
                 error: None,
                 key: None,
             });
-            telemetry.report_tier(&of_tier, tier.descriptor, &NO_SPAN, &NO_SPAN);
+            let span = self.exit_tier();
+            telemetry.report_tier(&of_tier, tier.descriptor, span.as_ref().unwrap_or(&NO_SPAN), self.span());
             if telemetry.wants_trail() {
                 trail = std::slice::from_ref(&of_tier);
             }
@@ -105,7 +153,7 @@ impl<'a> Brief<'a> {
             key: None,
             trail: Trail::Borrowed(trail),
         });
-        telemetry.report_operation(&event, &NO_SPAN);
+        telemetry.report_operation(&event, self.span());
     }
 
     /// The first tier had no entry, or failed; or it has not been asked, if there is no answer of it.
@@ -117,28 +165,36 @@ impl<'a> Brief<'a> {
         answer: &Poll<Result<Option<V>, Error>>,
         key: Option<Arc<str>>,
     ) -> Option<Operation<'a>> {
-        if std::mem::replace(&mut self.is_over, true) {
+        if mem::replace(&mut self.is_over, true) {
             return None;
         }
         let operation = self.grown(key);
-        if let Poll::Ready(answer) = answer {
-            let error = answer.as_ref().err();
-            self.report(&operation, if error.is_some() { TierOutcome::Error } else { TierOutcome::Miss }, error);
+        match answer {
+            Poll::Ready(Ok(_)) => self.report(&operation, TierOutcome::Miss, None),
+            Poll::Ready(Err(error)) => self.report(&operation, TierOutcome::Error, Some(error)),
+            // It is asked once more, and that is one and the same call.
+            Poll::Pending => operation.progress().opened = self.exit_tier(),
+        }
+        if answer.is_ready() {
             operation.turns_slow();
         }
         Some(operation)
     }
 
-    fn grown(&self, key: Option<Arc<str>>) -> Operation<'a> {
+    fn grown(&mut self, key: Option<Arc<str>>) -> Operation<'a> {
         let Self { telemetry, kind, id, parent, started, .. } = *self;
         let Some(id) = id else { return Operation::start(telemetry, kind, key) };
-        let mut operation = Operation::new(telemetry, kind, id, parent, key, OnceLock::new());
+        let span = self.spans.as_mut().map(|spans| mem::replace(&mut spans.operation, Span::none()));
+        let span = span.map_or_else(OnceLock::new, OnceLock::from);
+        let mut operation = Operation::new(telemetry, kind, id, parent, key, span);
         operation.started = started;
         operation
     }
 
-    /// What the first tier said. It declares no fields for an event, and there is no span.
-    fn report(&self, operation: &Operation<'a>, outcome: TierOutcome, error: Option<&Error>) {
+    /// What the first tier said.
+    fn report(&mut self, operation: &Operation<'a>, outcome: TierOutcome, error: Option<&Error>) {
+        operation.progress().opened = self.exit_tier();
+        // A span that is not open by now is not wanted, so it needs no fields.
         TierCall::start(operation, self.tier, TierOperation::Get, false, |_| {}).finish(outcome, None, error);
     }
 }
@@ -147,7 +203,7 @@ impl Drop for Brief<'_> {
     #[inline]
     fn drop(&mut self) {
         #[cold]
-        fn unwound(brief: &Brief<'_>) {
+        fn unwound(brief: &mut Brief<'_>) {
             let operation = brief.grown(None);
             operation.panicked.store(std::thread::panicking(), Ordering::Relaxed);
             let error = Error::panic(&"the panic goes on to the caller").in_tier(&brief.tier.name);

@@ -42,12 +42,19 @@ impl<'o, 'a> TierCall<'o, 'a> {
         fallback: bool,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        let telemetry = operation.telemetry;
-        let span = telemetry.logs.tier_span(&span_of(operation, tier, kind, fallback), operation.span(), record_fields);
+        let (opened, is_first) = {
+            let mut progress = operation.progress();
+            (progress.opened.take(), progress.last.is_none())
+        };
+        let is_open = opened.is_some();
+        let span = opened.unwrap_or_else(|| {
+            let span = span_of(operation, tier, kind, fallback);
+            operation.telemetry.logs.tier_span(&span, operation.span(), record_fields)
+        });
         // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
         // taken its time in between.
         let started = operation.started.and_then(|started| {
-            let at_once = span.is_none() && operation.span().is_none() && operation.progress().last.is_none();
+            let at_once = is_first && (is_open || span.is_none() && operation.span().is_none());
             if at_once { Some(started) } else { operation.now() }
         });
         Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, finished: false }

@@ -18,7 +18,7 @@ pub use self::callsites::{Place, TierDescriptor};
 use self::callsites::{enabled, may_be_enabled, operation_callsite, operation_event_callsites};
 pub use self::fields::FieldRecorder;
 use self::fields::as_i64;
-pub(crate) use self::handle::{Span, SpanLink};
+pub(crate) use self::handle::{EnteredSpan, Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
 use crate::telemetry::{
@@ -83,7 +83,7 @@ impl Logs {
         if policy == SpanPolicy::All
             && (may_be_enabled(operation_callsite(operation, level)) || may_be_enabled(first.span()))
         {
-            OfHits::Everything
+            OfHits::Spans
         } else if may_be_enabled(first.debug()) || may_be_enabled(operation_event_callsites().debug) {
             OfHits::Events
         } else {

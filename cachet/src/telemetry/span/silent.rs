@@ -123,6 +123,17 @@ impl Logs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpanLink;
 
+/// A span that is the current one: none.
+#[derive(Debug)]
+pub(crate) struct EnteredSpan;
+
+#[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
+impl EnteredSpan {
+    pub(crate) fn exit(self) -> Span {
+        Span
+    }
+}
+
 /// No span.
 #[derive(Debug)]
 pub(crate) struct Span;
@@ -139,6 +150,10 @@ impl Span {
 
     pub(crate) fn or<'s>(&'s self, _other: &'s Self) -> &'s Self {
         self
+    }
+
+    pub(crate) fn enter(self) -> EnteredSpan {
+        EnteredSpan
     }
 
     pub(crate) fn attach<F: Future>(&self, future: F) -> F {

@@ -47,6 +47,16 @@ impl<F: Future> Future for Attached<'_, F> {
 #[derive(Clone, Debug)]
 pub(crate) struct SpanLink(Option<tracing::Id>);
 
+/// A span that is the current one until it is dropped, or [left](Self::exit).
+#[derive(Debug)]
+pub(crate) struct EnteredSpan(tracing::span::EnteredSpan);
+
+impl EnteredSpan {
+    pub(crate) fn exit(self) -> Span {
+        Span(self.0.exit())
+    }
+}
+
 /// A span, or none.
 #[derive(Debug)]
 pub(crate) struct Span(pub(super) tracing::Span);
@@ -63,6 +73,11 @@ impl Span {
     /// This span, or the other one if this is none.
     pub(crate) fn or<'s>(&'s self, other: &'s Self) -> &'s Self {
         if self.is_none() { other } else { self }
+    }
+
+    /// Makes it the current span.
+    pub(crate) fn enter(self) -> EnteredSpan {
+        EnteredSpan(self.0.entered())
     }
 
     /// Enters the span on every poll of the future, and while it is dropped.
