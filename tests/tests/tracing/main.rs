@@ -2,6 +2,7 @@
 
 mod events;
 mod filters;
+mod hits;
 mod policies;
 mod spans;
 mod stampede;

@@ -1,0 +1,215 @@
+//! Lookups in a first tier that answers at once: what is told of them, whatever way it takes inside the library.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use cachet::{
+    Cache, CacheEntry, CacheTier, Error, InsertOutcome, ManualClock, RecordKeys, RequestId, SpanPolicy, Tier,
+    cache_tier,
+};
+use cachet_tests::ready;
+use cachet_tests::trace::{Recorder, Seen};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::{Ages, Mock, millis};
+
+/// A tier that answers at once, declares a field, and has keys at which it fails or panics.
+#[derive(Default)]
+struct Near(Mutex<HashMap<String, CacheEntry<u32>>>);
+
+#[cache_tier(name = "near", target = "app::near", immediate, fields(shard = 7))]
+impl CacheTier<str, u32> for Near {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        match key {
+            "broken" => Err(Error::msg("unplugged")),
+            "cursed" => panic!("boom"),
+            _ => Ok(self.0.lock().unwrap().get(key).cloned()),
+        }
+    }
+
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        self.0.lock().unwrap().insert(key, entry);
+        Ok(InsertOutcome::Accepted)
+    }
+
+    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        self.0.lock().unwrap().remove(key);
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.0.lock().unwrap().clear();
+        Ok(())
+    }
+}
+
+/// The tier over a scripted one that has "below" and "due"; "near" is fresh, "due" is to be refreshed, "old" is expired.
+fn cache(policy: SpanPolicy, record_keys: RecordKeys<str>) -> Ages {
+    let (below, clock) = (Mock::new(), ManualClock::new());
+    below.put("below", CacheEntry::new(1).with_inserted_at(clock.wall()));
+    below.put("due", CacheEntry::new(2).with_inserted_at(clock.wall()));
+    let cache = Ages::builder("ages")
+        .clock(clock.clone())
+        .tier(Tier::new(Near::default()).ttl(millis(100)).refresh_after(millis(50)))
+        .tier(Tier::new(below).name("l2"))
+        .enable_logs()
+        .span_policy(policy)
+        .record_keys(record_keys)
+        .build();
+    ready(cache.insert("old", 1)).unwrap();
+    clock.advance(millis(60));
+    ready(cache.insert("due", 1)).unwrap();
+    clock.advance(millis(55));
+    ready(cache.insert("near", 1)).unwrap();
+    clock.advance(millis(7));
+    cache
+}
+
+fn read_everything(cache: &Ages) {
+    for key in ["near", "due", "old", "below", "absent", "broken"] {
+        drop(ready(cache.get(key)));
+        drop(ready(cache.get_or_insert(key, || async { 1 })));
+        drop(ready(cache.optionally_get_or_insert(key, || async { None::<u32> })));
+    }
+}
+
+/// Everything that was told, without the keys, and how often a span was entered, which is nobody's business.
+fn without_keys(seen: &Seen) -> Vec<String> {
+    seen.check();
+    let mut journal = seen.journal.clone();
+    journal.retain(|line| !line.starts_with("enter ") && !line.starts_with("exit "));
+    let lines = seen.as_lines().into_iter().chain(journal);
+    lines.map(|line| line.replace(r#" cache.key="""#, "")).collect()
+}
+
+// S35: who has keys recorded takes another way, and is told the same.
+#[test]
+fn lookups_tell_the_same_whether_or_not_keys_are_recorded() {
+    for policy in [SpanPolicy::All, SpanPolicy::SlowPath, SpanPolicy::Off] {
+        let told = |record_keys| {
+            let cache = cache(policy, record_keys);
+            without_keys(&Recorder::listen(|| read_everything(&cache)))
+        };
+        let (brief, full) = (told(RecordKeys::omitted()), told(RecordKeys::with(|_: &str| String::new())));
+        assert!(brief.len() > 40, "{brief:#?}");
+        for (brief, full) in brief.iter().zip(&full) {
+            assert_eq!(brief, full, "{policy:?}");
+        }
+        assert_eq!(brief.len(), full.len(), "{policy:?}");
+    }
+}
+
+// S35
+#[test]
+fn a_hit_is_a_span_with_that_of_its_tier_and_its_fields() {
+    let cache = cache(SpanPolicy::All, RecordKeys::omitted());
+    let seen = Recorder::listen(|| assert!(ready(cache.get("near")).unwrap().is_some()));
+    seen.check();
+    assert_eq!(
+        seen.as_lines(),
+        [
+            r#"cache.get DEBUG cachet::op cache.name="ages" cache.operation="get" cache.request_id=#1 otel.kind="internal" sentry.op="cache.get" | cache.outcome="hit" cache.hit=true cache.hit_tier="near" cache.age_ms=7 cache.fallback=false cache.coalesced=false"#,
+            r#"  cache.tier DEBUG app::near cache.name="ages" cache.tier="near" cache.operation="get" cache.request_id=#1 cache.fallback=false otel.kind="internal" shard=7 | cache.outcome="hit" cache.hit=true cache.age_ms=7"#,
+            r#"    - DEBUG app::near "near get: hit" cache.name="ages" cache.tier="near" cache.operation="get" cache.outcome="hit" cache.request_id=#1 cache.fallback=false cache.hit=true cache.age_ms=7 cache.duration_ns=0"#,
+            r#"  - DEBUG cachet::event "get: hit" cache.name="ages" cache.operation="get" cache.outcome="hit" cache.request_id=#1 cache.hit=true cache.hit_tier="near" cache.age_ms=7 cache.fallback=false cache.coalesced=false cache.duration_ns=0"#,
+        ]
+    );
+}
+
+// S35: the tier is asked twice, once whether it has something simple to say; that is one call.
+#[test]
+fn an_entry_that_is_due_has_one_span_of_its_tier() {
+    let cache = cache(SpanPolicy::All, RecordKeys::omitted());
+    let seen = Recorder::listen(|| assert!(ready(cache.get("due")).unwrap().is_some()));
+    seen.check();
+    assert_eq!(seen.outline()[..2], ["cache.get: stale", "  cache.tier near get: hit"]);
+    assert_eq!(seen.outline().iter().filter(|line| line.contains("near get")).count(), 1);
+}
+
+// S35, S38
+#[test]
+fn a_tier_that_panics_in_a_lookup_is_told_of_once() {
+    let told = |policy| {
+        let cache = cache(policy, RecordKeys::omitted());
+        let seen = Recorder::listen(|| {
+            assert!(catch_unwind(AssertUnwindSafe(|| ready(cache.get("cursed")))).is_err());
+        });
+        seen.check();
+        (seen.outline(), seen.events.iter().map(|event| event.text("message").unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    let (spans, events) = told(SpanPolicy::All);
+    assert_eq!(spans, ["cache.get: panicked", "  cache.tier near get: error"]);
+    assert_eq!(events, ["near get: error: the panic goes on to the caller", "get: panicked"]);
+    assert_eq!(told(SpanPolicy::Off).1, events);
+}
+
+/// The messages that reach a subscriber that takes nothing below a level.
+fn at_level(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
+    let recorder = Recorder::new();
+    tracing::subscriber::with_default(Registry::default().with(recorder.clone()).with(level), work);
+    let seen = recorder.take();
+    seen.check();
+    assert_eq!(seen.outline(), [""; 0]);
+    seen.events.iter().map(|event| event.text("message").unwrap().to_owned()).collect()
+}
+
+// S35: nobody wants to know of hits; of everything else they are told as ever.
+#[test]
+fn where_hits_are_filtered_out_the_rest_is_told() {
+    let run = |level| {
+        let cache = cache(SpanPolicy::All, RecordKeys::omitted());
+        at_level(level, || {
+            read_everything(&cache);
+            assert!(catch_unwind(AssertUnwindSafe(|| ready(cache.get("cursed")))).is_err());
+            drop(ready(cache.try_get_or_insert("broken", || async { Err::<u32, _>("no") })));
+        })
+    };
+    assert_eq!(
+        run(LevelFilter::WARN),
+        [
+            "refresh: error: a refresh or a time limit needs an async runtime: use the cache inside a Tokio runtime with time enabled (and the feature `tokio` of the crate), or give it another one with `CacheBuilder::runtime`",
+            "near get: error: unplugged",
+            "get: error: unplugged",
+            "near get: error: unplugged",
+            "near get: error: unplugged",
+            "near get: error: the panic goes on to the caller",
+            "get: panicked",
+            "near get: error: unplugged",
+        ]
+    );
+}
+
+// S35, S37: with the hits filtered out, no id is taken and none is left behind.
+#[test]
+fn a_hit_that_nobody_wants_to_know_of_has_no_id() {
+    /// Tells the id that is current inside it.
+    struct Asked;
+
+    #[cache_tier(name = "asked", immediate)]
+    impl CacheTier<u64, Option<u64>> for Asked {
+        async fn get(&self, _: &u64) -> Result<Option<CacheEntry<Option<u64>>>, Error> {
+            Ok(Some(RequestId::current().map(RequestId::get).into()))
+        }
+
+        async fn insert(&self, _: u64, _: CacheEntry<Option<u64>>) -> Result<InsertOutcome, Error> {
+            Ok(InsertOutcome::Rejected)
+        }
+
+        async fn invalidate(&self, _: &u64) -> Result<(), Error> {
+            Ok(())
+        }
+
+        async fn clear(&self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    let cache = Cache::<u64, Option<u64>>::builder("ids").tier(Tier::new(Asked)).enable_logs().build();
+    let id = || ready(cache.get(&1)).unwrap().unwrap().into_value();
+    assert_eq!(at_level(LevelFilter::INFO, || assert_eq!(id(), None)), [""; 0]);
+    let seen = Recorder::listen(|| assert!(id().is_some()));
+    assert_eq!(seen.outline(), ["cache.get: hit", "  cache.tier asked get: hit"]);
+}
