@@ -120,12 +120,11 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
             self.entries.remove(Borrow::<K>::borrow(&key));
             return Ok(InsertOutcome::Rejected);
         }
-        let mut left = Left::default();
+        let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
+        let mut left = Left { is_told: reporter.is_some(), ..Left::default() };
         self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
-        if let Some(reporter) = &self.reporter {
-            for entry in &left.evicted {
-                reporter.evicted(entry);
-            }
+        if let Some(reporter) = reporter {
+            left.evicted.iter().for_each(|entry| reporter.evicted(entry));
         }
         Ok(InsertOutcome::Accepted)
     }
@@ -208,6 +207,8 @@ impl<Q, V, W: Weight> Weighter<Q, Stored<V, W>> for StoredWeight {
 struct Leaving;
 
 struct Left<Q, S> {
+    /// Whether anybody is told what was evicted.
+    is_told: bool,
     evicted: SmallVec<[CacheEntry<()>; 1]>,
     /// Dropped only when the shard is no longer locked: what a value's `drop` does is not ours to know.
     dropped: SmallVec<[(Q, S); 1]>,
@@ -215,7 +216,7 @@ struct Left<Q, S> {
 
 impl<Q, S> Default for Left<Q, S> {
     fn default() -> Self {
-        Self { evicted: SmallVec::new(), dropped: SmallVec::new() }
+        Self { is_told: false, evicted: SmallVec::new(), dropped: SmallVec::new() }
     }
 }
 
@@ -224,7 +225,9 @@ impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for Leaving {
 
     // Called for evictions only; `on_evict` is called for replaced entries as well.
     fn before_evict(&self, left: &mut Self::RequestState, _key: &Q, stored: &mut Stored<V, W>) {
-        left.evicted.push(stored.entry.metadata());
+        if left.is_told {
+            left.evicted.push(stored.entry.metadata());
+        }
     }
 
     fn on_evict(&self, left: &mut Self::RequestState, key: Q, stored: Stored<V, W>) {
