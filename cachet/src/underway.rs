@@ -91,7 +91,7 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
 
     fn stripe(&self, hash: u64) -> &Stripe<K::Owned, V> {
         #[allow(clippy::cast_possible_truncation, reason = "the remainder is what is wanted")]
-        let stripe = (hash >> 32) as usize % SHARDS;
+        let stripe = (hash >> 32) as usize % self.shards.len();
         &self.shards[stripe]
     }
 
