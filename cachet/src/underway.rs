@@ -19,6 +19,8 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, lock};
 
 mod coherence;
 mod flight;
+#[cfg(all(test, loom))]
+mod model;
 
 pub(crate) use self::coherence::Ticket;
 pub(crate) use self::flight::{Follow, Joined, Landed, Leader, Scope};
