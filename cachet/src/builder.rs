@@ -15,6 +15,7 @@ use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::erased::ErasedTier;
+use crate::tier::waiting::WaitingTier;
 use crate::wrapper::lifetime::{Jitter, Lifetime};
 use crate::wrapper::{CacheWrapper, TierConfig};
 use crate::{Key, Value};
@@ -395,7 +396,27 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
             cool_down: None,
             descriptor: T::descriptor(),
             wrap: Box::new(|identity, config, telemetry, background| {
-                Box::new(CacheWrapper::new(tier, identity, config, telemetry, background))
+                if T::IMMEDIATE {
+                    let record_fields = T::record_fields;
+                    Box::new(CacheWrapper::<_, _, _, true>::new(
+                        tier,
+                        record_fields,
+                        identity,
+                        config,
+                        telemetry,
+                        background,
+                    ))
+                } else {
+                    let (tier, record_fields) = (WaitingTier::new(tier), WaitingTier::record_fields);
+                    Box::new(CacheWrapper::<_, _, _, false>::new(
+                        tier,
+                        record_fields,
+                        identity,
+                        config,
+                        telemetry,
+                        background,
+                    ))
+                }
             }),
         }
     }

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use futures_util::future::{join_all, try_join_all};
 
+use self::erased::BoxFuture;
 use crate::telemetry::EvictionReporter;
 use crate::telemetry::span::{FieldRecorder, TierDescriptor};
 use crate::{CacheEntry, Error, Key, Value};
@@ -12,6 +13,7 @@ pub mod adapt;
 pub(crate) mod erased;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
+pub(crate) mod waiting;
 
 /// One storage that a cache can be made of: memory, a directory, Redis, a database.
 ///
@@ -115,9 +117,11 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// By default it [gets](Self::get) them all at once, and fails if one of them fails; worth overriding where the storage
     /// can answer several questions in one go.
     fn get_many(&self, keys: &[&K]) -> impl Future<Output = Result<Vec<Option<CacheEntry<V>>>, Error>> + Send {
-        // Made here, and awaited below: so that no borrow of the iterator is held meanwhile.
-        let answers: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
-        async move { try_join_all(answers).await }
+        async move {
+            // In boxes: so that waiting for several at once is compiled once, and not for every tier.
+            let answers: Vec<BoxFuture<'_, _>> = keys.iter().map(|key| Box::pin(self.get(key)) as _).collect();
+            try_join_all(answers).await
+        }
     }
 
     /// Stores several entries. The outcomes are in the order of the entries, one for each; if a key occurs twice, the last
@@ -141,8 +145,10 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
     ///
     /// By default it [invalidates](Self::invalidate) them all at once, and then fails if one of them failed.
     fn invalidate_many(&self, keys: &[&K]) -> impl Future<Output = Result<(), Error>> + Send {
-        let answers: Vec<_> = keys.iter().map(|key| self.invalidate(key)).collect();
-        async move { join_all(answers).await.into_iter().collect() }
+        async move {
+            let answers: Vec<BoxFuture<'_, _>> = keys.iter().map(|key| Box::pin(self.invalidate(key)) as _).collect();
+            join_all(answers).await.into_iter().collect()
+        }
     }
 
     /// Tells about how many entries there are; `Ok(None)`, the default, where the tier cannot tell.

@@ -15,7 +15,6 @@ use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
-use crate::tier::InstrumentedTier;
 use crate::tier::erased::{Call, ErasedTier, FromHit, Got, Looked, Origin, Otherwise, Read, Step, Written, poll_once};
 use crate::underway::Ticket;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
@@ -35,9 +34,13 @@ pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
     pub(crate) policy: InsertPolicy<K, V>,
 }
 
-/// A tier as the cache sees it.
-pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
+/// Tells the fields that a tier declares for its spans.
+type RecordFields<T> = fn(&T, &mut FieldRecorder<'_>);
+
+/// A tier as the cache sees it. `IMMEDIATE` says that it need never be waited for.
+pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bool> {
     tier: T,
+    record_fields: RecordFields<T>,
     identity: TierIdentity,
     lifetime: Lifetime,
     /// Whether the tier itself does not care how old an entry is.
@@ -49,9 +52,10 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T> {
     warned: AtomicBool,
 }
 
-impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
+impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> CacheWrapper<K, V, T, IMMEDIATE> {
     pub(crate) fn new(
         mut tier: T,
+        record_fields: RecordFields<T>,
         identity: TierIdentity,
         config: TierConfig<K, V>,
         telemetry: &Arc<CacheTelemetry>,
@@ -60,6 +64,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         tier.attach(EvictionReporter::new(telemetry, &identity));
         Self {
             tier,
+            record_fields,
             identity,
             ageless: config.lifetime.ttl.is_none() && config.lifetime.refresh_after.is_none(),
             lifetime: config.lifetime,
@@ -74,11 +79,11 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a>) -> Observed<'f, 'a> {
         Observed {
             tier: &self.identity,
-            immediate: T::IMMEDIATE,
+            immediate: IMMEDIATE,
             limit: self.limit.as_ref(),
             call: call.operation.map(|operation| {
                 TierCall::start(operation, &self.identity, kind, call.fallback, |recorder| {
-                    self.tier.record_fields(recorder);
+                    (self.record_fields)(&self.tier, recorder);
                 })
             }),
         }
@@ -126,7 +131,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     /// See [`ErasedTier::hit`]; for every form in which a hit is returned.
     #[inline]
     fn hit_as<R: FromHit<V>>(&self, key: &K, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
-        if !T::IMMEDIATE {
+        if !IMMEDIATE {
             return otherwise(Poll::Pending);
         }
         match poll_once(self.tier.get(key)) {
@@ -199,7 +204,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
         let observed = self.begin(TierOperation::Insert, call);
         // A tier that has to be waited for keeps newer writes waiting for the end of an older one. One that answers at
         // once takes a lock instead, further down.
-        let storing = origin.ticket().filter(|_| !T::IMMEDIATE).map(Ticket::store);
+        let storing = origin.ticket().filter(|_| !IMMEDIATE).map(Ticket::store);
         if let Some(None) = storing {
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
@@ -254,7 +259,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     async fn drop_older<'f, 'a: 'f>(&'a self, key: &K, origin: Origin<'f, K, V>, call: Call<'f, 'a>) {
         // What is promoted is no newer than what the tier had: nothing, or something it could not read. And what a newer
         // write has put there meanwhile is none of this one's business.
-        let overtaken = origin.ticket().is_some_and(|ticket| T::IMMEDIATE && !ticket.is_current());
+        let overtaken = origin.ticket().is_some_and(|ticket| IMMEDIATE && !ticket.is_current());
         if overtaken || matches!(origin, Origin::Promoted(_)) {
             return;
         }
@@ -272,8 +277,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     fn stamped(&self, mut entry: CacheEntry<V>, origin: Origin<'_, K, V>) -> CacheEntry<V> {
         // An entry with a deadline of its own was stamped when its insert began, for all tiers alike.
         let has_begun = entry.has_ttl() && matches!(origin, Origin::Direct | Origin::Computed(_));
-        if !has_begun && (!T::IMMEDIATE || entry.is_stamped() || !self.ageless) {
-            entry.stamp(&self.telemetry.clock, !T::IMMEDIATE);
+        if !has_begun && (!IMMEDIATE || entry.is_stamped() || !self.ageless) {
+            entry.stamp(&self.telemetry.clock, !IMMEDIATE);
         }
         entry
     }
@@ -298,7 +303,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
 
     /// An immediate tier's answer at once, any other's in a box.
     fn step<'f, R: 'f>(&self, work: impl Future<Output = R> + Send + 'f, late: impl FnOnce(Error) -> R) -> Step<'f, R> {
-        if T::IMMEDIATE {
+        if IMMEDIATE {
             Step::Ready(poll_once(work).unwrap_or_else(|| late(self.not_immediate())))
         } else {
             Step::Wait(Box::pin(work))
@@ -306,22 +311,22 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Cac
     }
 }
 
-impl<K, V, T> ErasedTier<K, V> for CacheWrapper<K, V, T>
+impl<K, V, T, const IMMEDIATE: bool> ErasedTier<K, V> for CacheWrapper<K, V, T, IMMEDIATE>
 where
     K: Key + ?Sized,
     V: Value,
-    T: CacheTier<K, V> + InstrumentedTier<K, V>,
+    T: CacheTier<K, V>,
 {
     fn identity(&self) -> &TierIdentity {
         &self.identity
     }
 
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>) {
-        self.tier.record_fields(recorder);
+        (self.record_fields)(&self.tier, recorder);
     }
 
     fn immediate(&self) -> bool {
-        T::IMMEDIATE
+        IMMEDIATE
     }
 
     fn ageless(&self) -> bool {
@@ -329,7 +334,7 @@ where
     }
 
     fn plain(&self) -> bool {
-        T::IMMEDIATE && self.policy.is_always() && self.tier.drops_rejected()
+        IMMEDIATE && self.policy.is_always() && self.tier.drops_rejected()
     }
 
     #[inline]

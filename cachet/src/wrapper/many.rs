@@ -5,7 +5,6 @@ use std::borrow::Borrow;
 use super::lifetime::Freshness;
 use super::{CacheWrapper, Observed};
 use crate::telemetry::{Batch, TierOperation, TierOutcome};
-use crate::tier::InstrumentedTier;
 use crate::tier::erased::{Call, Origin, Read};
 use crate::underway::Ticket;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
@@ -13,7 +12,9 @@ use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 /// An entry that is to be stored: its place in the batch, and its ticket if it is promoted.
 type Taken<'f, K, V> = (usize, Option<&'f Ticket<'f, K, V>>, (<K as ToOwned>::Owned, CacheEntry<V>));
 
-impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> CacheWrapper<K, V, T> {
+impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool>
+    CacheWrapper<K, V, T, IMMEDIATE>
+{
     fn begin_many(&'a self, kind: TierOperation, keys: usize, call: Call<'f, 'a>) -> Observed<'f, 'a> {
         let mut observed = self.begin(kind, call);
         if let Some(call) = &mut observed.call {
@@ -84,7 +85,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTie
         let mut taken = Vec::with_capacity(entries.len());
         for (place, (key, entry)) in entries.into_iter().enumerate() {
             let ticket = tickets.and_then(|tickets| tickets.get(place).copied());
-            if let Some(ticket) = ticket.filter(|_| !T::IMMEDIATE) {
+            if let Some(ticket) = ticket.filter(|_| !IMMEDIATE) {
                 let Some(guard) = ticket.store() else { continue };
                 storing.push(guard);
             }
@@ -100,7 +101,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTie
                 batch.is_rejected = true;
             }
         }
-        let written = if T::IMMEDIATE && tickets.is_some() {
+        let written = if IMMEDIATE && tickets.is_some() {
             self.store_in_order(taken, &mut observed, &mut batch).await
         } else {
             self.store_together(taken, &mut observed, &mut batch).await
