@@ -4,6 +4,8 @@
 //! Machines are noisy, and drift: a ratio of two medians that were taken minutes apart says little. Rounds that lie
 //! next to each other see the same machine.
 
+pub mod generated;
+
 use std::fmt;
 use std::hint::black_box;
 use std::pin::pin;
