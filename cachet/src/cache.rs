@@ -142,7 +142,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     fn of_hits(&self, kind: CacheOperation) -> OfHits {
         match self.telemetry.of_hits(kind, self.tiers.first().1) {
             // What a key looks like is worth finding out only for those who are told.
-            OfHits::Events | OfHits::Spans if !self.rules.record_keys.is_omitted() => OfHits::Everything,
+            OfHits::Count | OfHits::Events | OfHits::Spans if !self.rules.record_keys.is_omitted() => {
+                OfHits::Everything
+            }
             // While a tier is waited for, its span is not the current one.
             OfHits::Spans if !self.tiers.first_immediate() => OfHits::Everything,
             of_hits => of_hits,

@@ -81,7 +81,9 @@ use self::event::Name;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OfHits {
     Nothing,
-    /// That it was a hit, once it is over.
+    /// That it was a hit, once it is over, but not how long it took.
+    Count,
+    /// That, and the time.
     Events,
     /// That, and what it takes to see it in a trace.
     Spans,
@@ -151,10 +153,14 @@ impl CacheTelemetry {
         if of_logs != OfHits::Nothing || self.interest == Interest::NONE {
             return of_logs;
         }
-        // Who wants to know how old an entry is, but not the time, is told only if a time to live asks for its age anyway.
-        let timed = self.interest.contains(Interest::TIMING);
-        let ageless = timed || !self.interest.intersects(Interest::TIERS.union(Interest::TRAIL));
-        if ageless { OfHits::Events } else { OfHits::Everything }
+        if self.interest.contains(Interest::TIMING) {
+            OfHits::Events
+        } else if self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) {
+            // They are told how old an entry is, but only where a time to live asks for its age anyway.
+            OfHits::Everything
+        } else {
+            OfHits::Count
+        }
     }
 
     fn wants_trail(&self) -> bool {

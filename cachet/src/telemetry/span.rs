@@ -42,8 +42,8 @@ pub enum SpanPolicy {
     /// Every operation; the default.
     #[default]
     All,
-    /// Only operations that the first tier did not answer. Hits of the first tier, by far the most frequent
-    /// operations of a healthy cache, then cost next to nothing.
+    /// Only operations that the first tier did not answer. Hits of the first tier are by far the most frequent operations of
+    /// a healthy cache; where no subscriber takes their events either, as at level INFO, they then cost next to nothing.
     SlowPath,
     /// None.
     Off,

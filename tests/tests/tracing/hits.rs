@@ -4,10 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use cachet::{
-    Cache, CacheEntry, CacheTier, Error, InsertOutcome, ManualClock, RecordKeys, RequestId, SpanPolicy, Tier,
-    cache_tier,
-};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, ManualClock, RecordKeys, SpanPolicy, Tier, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};
 use tracing::level_filters::LevelFilter;
@@ -180,36 +177,4 @@ fn where_hits_are_filtered_out_the_rest_is_told() {
             "near get: error: unplugged",
         ]
     );
-}
-
-// S35, S37: with the hits filtered out, no id is taken and none is left behind.
-#[test]
-fn a_hit_that_nobody_wants_to_know_of_has_no_id() {
-    /// Tells the id that is current inside it.
-    struct Asked;
-
-    #[cache_tier(name = "asked", immediate)]
-    impl CacheTier<u64, Option<u64>> for Asked {
-        async fn get(&self, _: &u64) -> Result<Option<CacheEntry<Option<u64>>>, Error> {
-            Ok(Some(RequestId::current().map(RequestId::get).into()))
-        }
-
-        async fn insert(&self, _: u64, _: CacheEntry<Option<u64>>) -> Result<InsertOutcome, Error> {
-            Ok(InsertOutcome::Rejected)
-        }
-
-        async fn invalidate(&self, _: &u64) -> Result<(), Error> {
-            Ok(())
-        }
-
-        async fn clear(&self) -> Result<(), Error> {
-            Ok(())
-        }
-    }
-
-    let cache = Cache::<u64, Option<u64>>::builder("ids").tier(Tier::new(Asked)).enable_logs().build();
-    let id = || ready(cache.get(&1)).unwrap().unwrap().into_value();
-    assert_eq!(at_level(LevelFilter::INFO, || assert_eq!(id(), None)), [""; 0]);
-    let seen = Recorder::listen(|| assert!(id().is_some()));
-    assert_eq!(seen.outline(), ["cache.get: hit", "  cache.tier asked get: hit"]);
 }

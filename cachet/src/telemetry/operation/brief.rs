@@ -86,7 +86,7 @@ impl<'a> Brief<'a> {
                 spans = Some(Spans::open(telemetry, kind, tier, (new, parent), record_fields));
             }
             scope = Some(new.enter());
-            if telemetry.timed() {
+            if wanted != OfHits::Count {
                 started = Some(telemetry.clock.now());
             }
         }
@@ -158,7 +158,7 @@ impl<'a> Brief<'a> {
 
     /// The first tier had no entry, or failed; or it has not been asked, if there is no answer of it.
     ///
-    /// If nobody wanted to know of a hit, what is told from here on takes its time from here on.
+    /// If nobody wanted to know of a hit, or of its time, that of the operation is taken from here on.
     #[cold]
     pub(crate) fn grow<V>(
         &mut self,
@@ -187,7 +187,7 @@ impl<'a> Brief<'a> {
         let span = self.spans.as_mut().map(|spans| mem::replace(&mut spans.operation, Span::none()));
         let span = span.map_or_else(OnceLock::new, OnceLock::from);
         let mut operation = Operation::new(telemetry, kind, id, parent, key, span);
-        operation.started = started;
+        operation.started = started.or(operation.started);
         operation
     }
 
