@@ -41,7 +41,6 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
         let hash = self.hash(key);
         let stripe = self.stripe(hash);
         let clears = self.clears.load(Ordering::SeqCst);
-        // The ends first: a write that ends in between then looks as if it went on.
         let ended = stripe.ended.load(Ordering::SeqCst);
         let is_quiet = stripe.begun.load(Ordering::SeqCst) == ended && self.clearing.load(Ordering::SeqCst) == 0;
         Glance { under_way: self, hash, clears, writes: is_quiet.then_some(ended) }
@@ -99,10 +98,6 @@ impl<K: Key + ?Sized, V> UnderWay<K, V> {
     fn begin_clear(&self) -> Clearing<'_, K, V> {
         self.clearing.fetch_add(1, Ordering::SeqCst);
         self.clears.fetch_add(1, Ordering::SeqCst);
-        // A late store that found its ticket current does so under its shard's lock: let it finish first.
-        for stripe in &self.shards {
-            drop(lock(&stripe.shard));
-        }
         Clearing(self)
     }
 }
@@ -118,7 +113,7 @@ pub(crate) struct Ticket<'u, K: Key + ?Sized, V> {
     pub(super) returned: bool,
 }
 
-impl<'u, K: Key + ?Sized, V> Ticket<'u, K, V> {
+impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
     /// Runs `store`, which must not wait, unless a newer write has begun; no newer write begins meanwhile.
     pub(crate) fn redeem<T>(&self, store: impl FnOnce() -> T) -> Option<T> {
         let shard = self.under_way.shard(self.hash);
@@ -137,12 +132,12 @@ impl<'u, K: Key + ?Sized, V> Ticket<'u, K, V> {
     }
 
     /// Begins to store, unless a newer write has begun; those that begin now wait until the returned guard is dropped.
-    pub(crate) fn store(&self) -> Option<Storing<'u, K, V>> {
+    pub(crate) fn store(&self) -> Option<Storing<'_, K, V>> {
         let mut shard = self.under_way.shard(self.hash);
         let current = self.is_current_in(&shard);
         let slot = shard.slots.get_mut(&self.hash).filter(|_| current)?;
         slot.storing += 1;
-        Some(Storing { under_way: self.under_way, hash: self.hash })
+        Some(Storing(self))
     }
 
     fn is_current_in(&self, shard: &Shard<K::Owned, V>) -> bool {
@@ -180,16 +175,15 @@ impl<K: Key + ?Sized, V> Glance<'_, K, V> {
     }
 }
 
-/// An older value is being stored, in a tier that has to be waited for.
-pub(crate) struct Storing<'u, K: Key + ?Sized, V> {
-    under_way: &'u UnderWay<K, V>,
-    hash: u64,
-}
+/// An older value is being stored, in a tier that has to be waited for. While the ticket is out, its slot is there for those
+/// who wait for the end of this.
+pub(crate) struct Storing<'t, K: Key + ?Sized, V>(&'t Ticket<'t, K, V>);
 
 impl<K: Key + ?Sized, V> Drop for Storing<'_, K, V> {
     fn drop(&mut self) {
-        let mut shard = self.under_way.shard(self.hash);
-        let Some(slot) = shard.slots.get_mut(&self.hash) else { return };
+        let Ticket { under_way, hash, .. } = self.0;
+        let mut shard = under_way.shard(*hash);
+        let Some(slot) = shard.slots.get_mut(hash) else { return };
         slot.storing -= 1;
         let woken = if slot.storing == 0 { mem::take(&mut slot.waiting) } else { Vec::new() };
         drop(shard);
@@ -241,7 +235,7 @@ impl<K: Key + ?Sized, V> Drop for Writing<'_, K, V> {
 pub(crate) struct Clearing<'u, K: Key + ?Sized, V>(&'u UnderWay<K, V>);
 
 impl<K: Key + ?Sized, V> Clearing<'_, K, V> {
-    /// Waits until no older value is being stored.
+    /// Waits until no older value is being stored: in a tier that has to be waited for, or under a shard's lock.
     async fn settled(&self) {
         for stripe in &self.0.shards {
             poll_fn(|cx| {

@@ -311,6 +311,7 @@ impl<V> Drop for Follow<V> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::pin::pin;
+    use std::task::Wake;
 
     use super::*;
 
@@ -387,6 +388,25 @@ mod tests {
             }
             assert_eq!(table.slots(), 0);
         }
+    }
+
+    #[test]
+    fn a_follower_that_gives_up_leaves_nothing_behind() {
+        struct Task;
+
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+
+        let table = Table::new();
+        let leader = lead(&table, "key");
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        let mut follower = Box::pin(follow(&table));
+        assert!(follower.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop((follower, waker));
+        assert_eq!(Arc::strong_count(&task), 1);
+        land(leader, 7);
     }
 
     #[test]
