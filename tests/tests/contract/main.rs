@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod names;
 mod panics;
+mod refresh;
 mod stampede;
 mod stats;
 mod telemetry;

@@ -4,6 +4,7 @@ mod events;
 mod filters;
 mod hits;
 mod policies;
+mod refresh;
 mod spans;
 mod stampede;
 mod users;

@@ -1,0 +1,99 @@
+//! Whatever is against the laws is noticed.
+
+use cachet::testing::MockTier;
+use cachet::{Cache, Tier};
+
+use super::*;
+use crate::ready;
+
+/// `l1 get: miss`, `l2 get: hit (fallback)`, `l1 insert: inserted`, `get: hit`, and once more `l1 get: hit`, `get: hit`.
+fn recorded() -> Vec<Recorded> {
+    let (l2, seen) = (MockTier::new(), RecordingHandler::new());
+    l2.put("a", 1);
+    let cache = Cache::<str, u32>::builder("laws")
+        .tier(Tier::new(MockTier::new()).name("l1"))
+        .tier(Tier::new(l2).name("l2"))
+        .event_handler(seen.clone())
+        .build();
+    for _ in 0..2 {
+        assert!(ready(cache.get("a")).unwrap().is_some());
+    }
+    seen.take()
+}
+
+#[test]
+fn what_is_lawful_passes() {
+    assert_eq!(recorded().len(), 6);
+    assert_eq!(verdict(&recorded()), Ok(()));
+}
+
+#[test]
+fn whatever_is_left_out_is_noticed() {
+    for missing in 0..recorded().len() {
+        let mut recorded = recorded();
+        let left_out = recorded.remove(missing).to_string();
+        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+    }
+}
+
+#[test]
+fn whatever_is_sent_twice_is_noticed() {
+    for again in 0..recorded().len() {
+        let mut recorded = recorded();
+        recorded.insert(again, recorded[again].clone());
+        assert!(verdict(&recorded).is_err(), "nobody noticed a second `{}`", recorded[again]);
+    }
+}
+
+#[test]
+fn a_wrong_order_is_noticed() {
+    for first in 0..5 {
+        let mut recorded = recorded();
+        recorded.swap(first, first + 1);
+        // An operation's end and the next one's beginning are the only ones that may change places.
+        assert_eq!(verdict(&recorded).is_err(), first != 3, "{first}");
+    }
+}
+
+/// One leads and one follows, once both have missed: two lookups, what came of the leader's value, two completions.
+fn flight() -> Vec<Recorded> {
+    let seen = RecordingHandler::new();
+    let cache = Cache::<str, u32>::builder("laws")
+        .tier(Tier::memory(10).name("l1"))
+        .event_handler(seen.clone())
+        .stampede_protection()
+        .build();
+    let ask = || {
+        crate::Stepped::new(cache.get_or_insert("a", || async {
+            crate::step::pend(1).await;
+            1
+        }))
+    };
+    let (mut leader, mut follower) = (ask(), ask());
+    leader.pend(1);
+    follower.pend(1);
+    leader.ready().unwrap();
+    follower.ready().unwrap();
+    seen.take()
+}
+
+#[test]
+fn a_follower_passes_and_is_not_one_without_its_leader() {
+    let mut recorded = flight();
+    assert_eq!(recorded.len(), 5);
+    assert_eq!(verdict(&recorded), Ok(()));
+    let leader = completions(&recorded).iter().find_map(|event| event.leader_request_id());
+    recorded.retain(|event| match event {
+        Recorded::Tier(event) => event.request_id() != leader,
+        Recorded::Operation(event) => Some(event.request_id()) != leader,
+    });
+    assert_eq!(recorded.len(), 2);
+    assert!(verdict(&recorded).is_err());
+}
+
+#[test]
+fn a_tier_event_of_another_operation_is_noticed() {
+    let mut mixed = recorded();
+    mixed[1] = recorded()[1].clone();
+    assert!(verdict(&mixed).is_err());
+}

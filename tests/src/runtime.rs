@@ -1,0 +1,130 @@
+//! A runtime that is driven by hand: its tasks move, and its time passes, only when told to.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use cachet::{Runtime, RuntimeFuture};
+
+use crate::Stepped;
+
+/// Collects the tasks that are started in it. Clones share them.
+#[derive(Clone, Default)]
+pub struct ByHand(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    tasks: Vec<Stepped<RuntimeFuture>>,
+    /// Each timer holds one.
+    timers: Arc<()>,
+    sleepers: Vec<Waker>,
+    passed: Duration,
+}
+
+impl ByHand {
+    /// Has no tasks yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many tasks there are that have not ended.
+    pub fn tasks(&self) -> usize {
+        self.state().tasks.len()
+    }
+
+    /// How many timers are running.
+    pub fn timers(&self) -> usize {
+        Arc::strong_count(&self.state().timers) - 1
+    }
+
+    /// Polls every task once that is there now, in the order in which they were started.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stepped::poll`].
+    #[track_caller]
+    pub fn poll(&self) {
+        // Not under the lock: a task may start another one.
+        let tasks = std::mem::take(&mut self.state().tasks);
+        let mut pending = Vec::new();
+        for mut task in tasks {
+            if task.poll().is_pending() {
+                pending.push(task);
+            }
+        }
+        let mut state = self.state();
+        pending.append(&mut state.tasks);
+        state.tasks = pending;
+    }
+
+    /// Polls the tasks, and those that they start, until all have ended.
+    ///
+    /// # Panics
+    ///
+    /// When they are pending and nothing will ever wake them.
+    #[track_caller]
+    pub fn run(&self) {
+        while self.tasks() > 0 {
+            let wakes = self.wakes();
+            self.poll();
+            let ended_or_woken = self.tasks() == 0 || self.wakes() != wakes;
+            assert!(ended_or_woken, "{} tasks are pending, and nothing wakes them", self.tasks());
+        }
+    }
+
+    /// How often each task was woken.
+    pub fn wakes(&self) -> Vec<usize> {
+        self.state().tasks.iter().map(Stepped::wakes).collect()
+    }
+
+    /// Drops all tasks where they stand, as a runtime does that is shut down.
+    pub fn drop_tasks(&self) {
+        let tasks = std::mem::take(&mut self.state().tasks);
+        drop(tasks);
+    }
+
+    /// Lets time pass for those who wait for it.
+    pub fn pass(&self, time: Duration) {
+        let sleepers = {
+            let mut state = self.state();
+            state.passed += time;
+            std::mem::take(&mut state.sleepers)
+        };
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Runtime for ByHand {
+    fn spawn(&self, task: RuntimeFuture) {
+        self.state().tasks.push(Stepped::new(task));
+    }
+
+    fn sleep(&self, duration: Duration) -> RuntimeFuture {
+        let runtime = self.clone();
+        let (timer, until) = {
+            let state = self.state();
+            (Arc::clone(&state.timers), state.passed + duration)
+        };
+        Box::pin(poll_fn(move |cx| {
+            let _ = &timer;
+            let mut state = runtime.state();
+            if state.passed >= until {
+                return Poll::Ready(());
+            }
+            state.sleepers.push(cx.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
+
+impl fmt::Debug for ByHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByHand").field("tasks", &self.tasks()).finish_non_exhaustive()
+    }
+}
