@@ -460,6 +460,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             if let Some(found) = self.find(key, &mut lookup, &ticket, operation).await {
                 Ok(Computed::Found(found))
             } else {
+                let has_failed = lookup.failure.is_some();
                 let computed = match lookup.failure.take() {
                     Some(error) if self.rules.fail_closed => Err(error),
                     _ if self.rules.stampede_protection => {
@@ -468,7 +469,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     }
                     _ => self.load(key, &ticket, operation, load).await.map(Computed::Loaded),
                 };
-                self.or_spare(key, computed, lookup.spares, operation).await
+                match computed {
+                    // Not every source has answered: a spare may yet be wanted.
+                    Ok(Computed::Loaded(None)) if has_failed => computed,
+                    computed => self.or_spare(key, computed, lookup.spares, operation).await,
+                }
             }
         };
         conclude(operation.as_deref_mut(), ending)
