@@ -7,6 +7,7 @@ mod coherence;
 mod computing;
 mod concurrency;
 mod entries;
+mod limits;
 mod many;
 mod memory;
 mod model;
