@@ -7,7 +7,7 @@ use super::write::Removed;
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Answer, Found};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{Step, settle};
+use crate::tier::erased::{Looked, Step, settle};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -58,13 +58,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     {
         let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
         async move {
-            let inner = &*self.0;
-            let mut operation = inner.observe_many(CacheOperation::GetMany, keys.len());
-            let answers = inner.look_up_many(&keys, operation.as_ref()).await;
-            if let Some(operation) = &mut operation {
-                complete_reads(operation, &answers);
-            }
-            answers.into_iter().map(|answer| answer.map(|found| found.map(|found| found.entry))).collect()
+            let number = keys.len();
+            let answers = settle!(self.0.start_get_many(keys));
+            answers.unwrap_or_else(|error| vec![Err(error); number])
         }
     }
 
@@ -155,6 +151,17 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let mut operation = self.observe(kind, None)?;
         operation.batch = Some(Batch { keys, hits: None });
         Some(operation)
+    }
+
+    fn start_get_many<'a>(&'a self, keys: Vec<&'a K>) -> Step<'a, Result<Vec<Looked<V>>, Error>> {
+        let mut operation = self.observe_many(CacheOperation::GetMany, keys.len());
+        self.run(async move {
+            let answers = self.look_up_many(&keys, operation.as_ref()).await;
+            if let Some(operation) = &mut operation {
+                complete_reads(operation, &answers);
+            }
+            Ok(answers.into_iter().map(|answer| answer.map(|found| found.map(|found| found.entry))).collect())
+        })
     }
 
     async fn look_up_many<'f, 'a: 'f>(
