@@ -164,6 +164,46 @@ fn a_promotion_between_two_memory_tiers_allocates_nothing_whoever_listens() {
     }
 }
 
+// The lists that are passed on and given back, whatever the number of keys; nothing for each of them.
+#[test]
+fn an_operation_of_several_keys_allocates_its_lists_whoever_listens() {
+    for (who, listen) in listeners() {
+        let cache = listen(Numbers::builder("numbers").tier(Tier::memory(1000).name("l1"))).build();
+        let hundred: [u64; 100] = std::array::from_fn(|number| number as u64);
+        let pairs = || hundred.map(|number| (number, number));
+        ready(cache.insert_many(pairs())).unwrap();
+        let absent = hundred.map(|number| number + 1000);
+        let counts = [
+            allocations(|| assert!(ready_in_place(cache.get_many(&hundred)).iter().all(Result::is_ok))),
+            allocations(|| assert!(ready_in_place(cache.get_many(&hundred[..3])).iter().all(Result::is_ok))),
+            allocations(|| assert!(ready_in_place(cache.get_many(&absent)).iter().all(Result::is_ok))),
+            allocations(|| drop(ready_in_place(cache.get_many::<u64>([])))),
+            allocations(|| assert_eq!(ready_in_place(cache.insert_many(pairs())).unwrap(), [ACCEPTED; 100])),
+            allocations(|| ready_in_place(cache.invalidate_many(&absent)).unwrap()),
+        ];
+        assert_eq!(counts, [13, 8, 13, 0, 13, 1], "with {who}");
+    }
+}
+
+// S24, S25: nobody else wants the key.
+#[test]
+fn a_miss_that_is_computed_with_stampede_protection_allocates_twice_at_most() {
+    for (who, listen) in listeners() {
+        let cache =
+            listen(Numbers::builder("numbers").tier(Tier::memory(1000).name("l1")).stampede_protection()).build();
+        let mut left = 100;
+        // Each one is a miss, and its value is stored.
+        let mut compute = || {
+            ready_in_place(cache.invalidate(&1)).unwrap();
+            left -= 1;
+            assert_eq!(*ready_in_place(cache.get_or_insert(&1, || async { left })).unwrap(), left);
+        };
+        let mut counts = [0; 8].map(|_: u64| allocations(&mut compute));
+        counts.sort_unstable();
+        assert!(counts[7] <= 2, "with {who}: {counts:?}");
+    }
+}
+
 // A tier that may wait is asked through one box for the operation, and two for each call: its own future, and what the cache
 // does around that.
 #[test]
@@ -199,6 +239,9 @@ fn futures_are_small() {
             "optionally_get_or_insert",
             size_of_val(&cache.optionally_get_or_insert("ada", || async { Some(String::new()) })),
         ),
+        ("get_many", size_of_val(&cache.get_many(["ada", "bob"]))),
+        ("insert_many", size_of_val(&cache.insert_many([("ada", "x".to_owned())]))),
+        ("invalidate_many", size_of_val(&cache.invalidate_many(["ada", "bob"]))),
     ];
     for (name, size) in sizes {
         assert!(size <= 256, "the future of {name} takes {size} bytes; all: {sizes:?}");
@@ -220,6 +263,9 @@ fn every_future_is_send() {
     is_send(&cache.get_or_insert("ada", || async { String::new() }));
     is_send(&cache.try_get_or_insert("ada", || async { Ok::<_, Error>(String::new()) }));
     is_send(&cache.optionally_get_or_insert("ada", || async { Some(String::new()) }));
+    is_send(&cache.get_many(["ada"]));
+    is_send(&cache.insert_many([("ada", String::new())]));
+    is_send(&cache.invalidate_many(["ada"]));
 }
 
 // S7: what the types promise; that this compiles is the test.
