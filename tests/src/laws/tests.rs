@@ -1,10 +1,12 @@
 //! Whatever is against the laws is noticed.
 
-use cachet::testing::MockTier;
-use cachet::{Cache, Tier};
+use std::time::Duration;
+
+use cachet::testing::{Behaviour, MockTier};
+use cachet::{Cache, ManualClock, Tier};
 
 use super::*;
-use crate::ready;
+use crate::{ByHand, ready};
 
 /// `l1 get: miss`, `l2 get: hit (fallback)`, `l1 insert: inserted`, `get: hit`, and once more `l1 get: hit`, `get: hit`.
 fn recorded() -> Vec<Recorded> {
@@ -96,4 +98,63 @@ fn a_tier_event_of_another_operation_is_noticed() {
     let mut mixed = recorded();
     mixed[1] = recorded()[1].clone();
     assert!(verdict(&mixed).is_err());
+}
+
+/// An entry that is due, served and refreshed: `l1 get: hit`, `get: stale`, `l2 get: hit`, `l1 insert: inserted`,
+/// `refresh: refreshed`.
+fn refreshed() -> Vec<Recorded> {
+    let (seen, clock, tasks) = (RecordingHandler::new(), ManualClock::new(), ByHand::new());
+    let cache = Cache::<str, u32>::builder("laws")
+        .tier(Tier::new(MockTier::new()).name("l1").refresh_after(Duration::from_secs(1)))
+        .tier(Tier::new(MockTier::new()).name("l2"))
+        .event_handler(seen.clone())
+        .clock(clock.clone())
+        .runtime(tasks.clone())
+        .build();
+    ready(cache.insert("a", 1)).unwrap();
+    clock.advance(Duration::from_secs(1));
+    seen.take();
+    assert!(ready(cache.get("a")).unwrap().is_some());
+    tasks.run();
+    seen.take()
+}
+
+#[test]
+fn a_refresh_passes_and_whatever_of_it_is_left_out_is_noticed() {
+    assert_eq!(refreshed().len(), 5);
+    assert_eq!(verdict(&refreshed()), Ok(()));
+    for missing in 0..5 {
+        let mut recorded = refreshed();
+        let left_out = recorded.remove(missing).to_string();
+        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+    }
+}
+
+/// An expired entry, served since all else failed: `l1 get: expired`, `l2 get: error (fallback)`, `get: stale`.
+fn served_stale() -> Vec<Recorded> {
+    let (seen, clock, l2) = (RecordingHandler::new(), ManualClock::new(), MockTier::new());
+    let cache = Cache::<str, u32>::builder("laws")
+        .tier(Tier::new(MockTier::new()).name("l1").ttl(Duration::from_secs(1)))
+        .tier(Tier::new(l2.clone()).name("l2"))
+        .serve_stale_on_error(Duration::from_secs(9))
+        .event_handler(seen.clone())
+        .clock(clock.clone())
+        .build();
+    ready(cache.insert("a", 1)).unwrap();
+    clock.advance(Duration::from_secs(2));
+    l2.next(TierOperation::Get, Behaviour::Fail("down"));
+    seen.take();
+    assert!(ready(cache.get("a")).unwrap().is_some());
+    seen.take()
+}
+
+#[test]
+fn an_expired_entry_that_is_served_passes_and_has_to_come_from_a_tier() {
+    assert_eq!(served_stale().len(), 3);
+    assert_eq!(verdict(&served_stale()), Ok(()));
+    for missing in 0..3 {
+        let mut recorded = served_stale();
+        let left_out = recorded.remove(missing).to_string();
+        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+    }
 }
