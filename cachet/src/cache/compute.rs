@@ -360,12 +360,12 @@ where
                     let _ = cache.tiers.insert_first(key, entry, Origin::Direct);
                 }
             };
-            hold_back(|| ticket.store_and_land(store, &loaded, false));
+            hold_back(|| ticket.store_and_land(store, &loaded, None));
         } else {
             if let Some((key, entry)) = entry {
                 let _ = cache.tiers.insert_first(key, entry, Origin::Computed(&ticket));
             }
-            ticket.land(&loaded, false);
+            ticket.land(&loaded, None);
         }
         Poll::Ready(R::of(loaded))
     }
@@ -536,11 +536,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     if ticket.may_have_landed(landings)
                         && let Some(found) = self.find(key, &mut Lookup::at(0, None), &ticket, operation).await
                     {
-                        ticket.land(&Ok(Some(found.entry.clone())), true);
+                        ticket.land(&Ok(Some(found.entry.clone())), Some(found.completion().outcome));
                         return Ok(Computed::Found(found));
                     }
                     let loaded = self.load(key, &ticket, operation, caught(ticket.compute(load))).await;
-                    ticket.land(&loaded, false);
+                    ticket.land(&loaded, None);
                     return loaded.map(Computed::Loaded);
                 }
                 Joined::Follow(follow) => {
@@ -558,8 +558,10 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                         !outdated && (enough || !matches!(landed.result, Ok(None)))
                     });
                     if let Some(Landed { result, found }) = landed {
-                        let result = result.clone();
-                        return result.map(if *found { Computed::Followed } else { Computed::Loaded });
+                        return result.clone().map(|entry| match *found {
+                            Some(outcome) => Computed::Followed(entry, outcome),
+                            None => Computed::Loaded(entry),
+                        });
                     }
                     // Nothing that could be used: whatever comes now is this operation's own work.
                     if let Some(operation) = operation {
@@ -608,8 +610,8 @@ fn how_it_went<V>(loaded: &Loaded<V>) -> (OperationOutcome, Option<&Error>) {
 
 enum Computed<'a, V> {
     Found(Found<'a, V>),
-    /// What the leader of the flight had found.
-    Followed(Option<CacheEntry<V>>),
+    /// What the leader of the flight had found, and how its lookup ended.
+    Followed(Option<CacheEntry<V>>, OperationOutcome),
     Loaded(Option<CacheEntry<V>>),
 }
 
@@ -619,7 +621,7 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
     fn completion(&self) -> Completion<'a, '_> {
         match self {
             Self::Found(found) => found.completion(),
-            Self::Followed(_) => OperationOutcome::Hit.into(),
+            Self::Followed(_, outcome) => (*outcome).into(),
             Self::Loaded(Some(_)) => OperationOutcome::Computed.into(),
             Self::Loaded(None) => OperationOutcome::None.into(),
         }
@@ -628,7 +630,7 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
     fn returned(self) -> Self::Returned {
         match self {
             Self::Found(found) => Some(found.entry),
-            Self::Followed(entry) | Self::Loaded(entry) => entry,
+            Self::Followed(entry, _) | Self::Loaded(entry) => entry,
         }
     }
 }

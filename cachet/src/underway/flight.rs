@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 
 use super::{Shard, Slot, Ticket, UnderWay};
 use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock, thread_local};
-use crate::telemetry::{RequestId, SpanLink};
+use crate::telemetry::{OperationOutcome, RequestId, SpanLink};
 use crate::{CacheEntry, Error, Key};
 
 /// How many landings a shard remembers.
@@ -27,8 +27,9 @@ const REMEMBERED: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Landed<V> {
     pub(crate) result: Result<Option<CacheEntry<V>>, Error>,
-    /// The leader computed nothing: another flight had landed in the meantime, and it found what that brought.
-    pub(crate) found: bool,
+    /// Set if the leader computed nothing: another flight had landed in the meantime, and this is how the lookup ended
+    /// that found what that brought.
+    pub(crate) found: Option<OperationOutcome>,
 }
 
 pub(super) struct Flight<Q, V> {
@@ -167,7 +168,7 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
     }
 
     /// Ends the flight, if this ticket leads it: the result reaches all followers.
-    pub(crate) fn land(self, result: &Result<Option<CacheEntry<V>>, Error>, found: bool)
+    pub(crate) fn land(self, result: &Result<Option<CacheEntry<V>>, Error>, found: Option<OperationOutcome>)
     where
         V: Clone,
     {
@@ -179,7 +180,7 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
         mut self,
         store: impl FnOnce(),
         result: &Result<Option<CacheEntry<V>>, Error>,
-        found: bool,
+        found: Option<OperationOutcome>,
     ) where
         V: Clone,
     {
@@ -336,7 +337,7 @@ mod tests {
     }
 
     fn land(ticket: Ticket<'_, str, u32>, number: u32) {
-        ticket.land(&Ok(Some(CacheEntry::new(number))), false);
+        ticket.land(&Ok(Some(CacheEntry::new(number))), None);
     }
 
     fn number(follower: Pin<&mut Follow<u32>>) -> Option<u32> {
