@@ -194,7 +194,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     }
 
     /// Like [`stampede_protection`](Self::stampede_protection), with a limit to how long somebody waits for another's
-    /// computation. Whoever has waited that long runs its own closure instead.
+    /// computation. Whoever has waited that long runs its own closure instead; of two values that are computed like this, the
+    /// one that is ready last stays.
     ///
     /// Needs a [`Runtime`] to wait with.
     pub fn follower_timeout(mut self, limit: Duration) -> Self {

@@ -31,8 +31,8 @@
 //! | level | events |
 //! |---|---|
 //! | ERROR | an operation returned an error, or panicked |
-//! | WARN | a tier failed and the operation did not; a handler panicked (said once); a tier forgets the age of its entries (said once) |
-//! | INFO | expired, rejected, superseded, evicted |
+//! | WARN | a tier failed and the operation did not; a refresh failed; a handler panicked (said once); a tier forgets the age of its entries (said once) |
+//! | INFO | expired, rejected, superseded, evicted; a refresh that found nothing, or was suppressed |
 //! | DEBUG | everything else |
 //!
 //! Spans are at DEBUG, unless [`span_level`](crate::CacheBuilder::span_level) or `#[cache_tier(level = "…")]` say otherwise.
