@@ -1,0 +1,56 @@
+//! Handlers of cache events, from one that counts to one that wants everything.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cachet::telemetry::Histogram;
+use cachet::{CacheEventHandler, CacheOperationEvent, Interest};
+
+/// Counts operations.
+#[derive(Debug, Default)]
+pub struct Counting(AtomicU64);
+
+impl CacheEventHandler for Counting {
+    fn interest(&self) -> Interest {
+        Interest::OPERATIONS
+    }
+
+    fn on_operation_event(&self, _event: &CacheOperationEvent<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Sums the durations of operations up.
+#[derive(Debug, Default)]
+pub struct Timing(AtomicU64);
+
+impl CacheEventHandler for Timing {
+    fn interest(&self) -> Interest {
+        Interest::OPERATIONS | Interest::TIMING
+    }
+
+    fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+        let nanos = event.duration().map_or(0, |duration| u64::from(duration.subsec_nanos()));
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+/// What a team would derive for its dashboard: the same kind of numbers as `Stats` keeps.
+#[derive(Debug, Default, CacheEventHandler)]
+pub struct Derived {
+    #[cache_event(count(operation, operation = "get", outcome = "hit"))]
+    hits: AtomicU64,
+    #[cache_event(count(operation, operation = "get", outcome = "miss"))]
+    misses: AtomicU64,
+    #[cache_event(count(tier, operation = "get", outcome = "hit"))]
+    tier_hits: AtomicU64,
+    #[cache_event(count(tier, operation = "get", outcome = any("miss", "expired")))]
+    tier_misses: AtomicU64,
+    #[cache_event(record(operation, operation = "get"))]
+    latency: Histogram,
+}
+
+/// Wants to be told everything, and does nothing with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Everything;
+
+impl CacheEventHandler for Everything {}
