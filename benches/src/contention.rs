@@ -1,28 +1,47 @@
 //! Threads that work at the same time.
 
-use std::hint::spin_loop;
+use std::borrow::Borrow;
+use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::keys::{Access, Zipf};
-use crate::measure::{Loop, Pass};
+use crate::keys::{Access, KeyForm, Keys, Zipf};
+use crate::measure::{Executor, Loop, Pass};
 
 /// How long a workload is before it repeats.
 const LENGTH: usize = 1 << 16;
 
-/// A [`Loop`] of reads and writes over keys of skewed popularity, shared out among threads; `work` does a piece of it, and
-/// tells how many accesses ended as meant. So nanoseconds are per access of all threads together.
-pub fn accesses(threads: usize, work: impl Fn(&[Access]) -> u64 + Send + Sync + 'static) -> Loop {
+/// A [`Loop`] of reads and writes over keys of skewed popularity, shared out among threads: nanoseconds are per access of all
+/// threads together. `read` and `write` say whether the access ended as meant.
+pub fn mixed<K: KeyForm + ?Sized>(
+    keys: Keys,
+    threads: usize,
+    executor: impl Executor + Sync + 'static,
+    read: impl AsyncFn(&K) -> bool + Sync + 'static,
+    write: impl AsyncFn(K::Owned, u64) -> bool + Sync + 'static,
+) -> Loop {
     let workloads: Vec<Vec<Access>> = (1..).take(threads).map(|seed| Zipf::accesses(seed, LENGTH)).collect();
     let threads = threads as u64;
     Loop::new(move |operations| {
         together(&workloads, |thread, workload| {
             // The first thread takes what cannot be shared out.
             let share = operations / threads + if thread == 0 { operations % threads } else { 0 };
-            let (rounds, rest) = (share / LENGTH as u64, usize::try_from(share).unwrap_or(0) % LENGTH);
-            (0..rounds).map(|_| work(workload)).sum::<u64>() + work(&workload[..rest])
+            let share = usize::try_from(share).unwrap_or(usize::MAX);
+            executor.block_on(async {
+                let mut as_meant = 0;
+                for access in workload.iter().cycle().take(share) {
+                    let number = black_box(access.number);
+                    let is_met = if access.is_write {
+                        write(K::owned(keys, number), number).await
+                    } else {
+                        read(K::resident(keys, number).borrow()).await
+                    };
+                    as_meant += u64::from(is_met);
+                }
+                as_meant
+            })
         })
     })
 }

@@ -43,6 +43,9 @@ pub trait KeyForm: Key + ToOwned<Owned: fmt::Debug + Hash + Eq + 'static> + 'sta
     /// What a caller holds who has just made a key.
     type Fresh: Borrow<Self> + Send;
 
+    /// The key as a text, for libraries that know nothing else.
+    fn as_text(&self) -> Option<&str>;
+
     /// A prepared key, by its number.
     fn prepared(keys: Keys, number: u64) -> Self::Held;
 
@@ -82,6 +85,10 @@ impl KeyForm for u64 {
     type Held = u64;
     type Fresh = u64;
 
+    fn as_text(&self) -> Option<&str> {
+        None
+    }
+
     fn prepared(_keys: Keys, number: u64) -> u64 {
         number
     }
@@ -96,6 +103,10 @@ impl KeyForm for str {
 
     type Held = &'static str;
     type Fresh = Text;
+
+    fn as_text(&self) -> Option<&str> {
+        Some(self)
+    }
 
     fn prepared(keys: Keys, number: u64) -> &'static str {
         usize::try_from(number).ok().and_then(|number| keys.texts.get(number)).map_or("", String::as_str)

@@ -7,12 +7,13 @@
 use std::fmt;
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::keys::ENTRIES;
 use crate::report::{Figures, Row, Spread};
@@ -104,20 +105,37 @@ pub fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// The executor of what never has to wait.
+/// What runs a future to its end.
+pub trait Executor {
+    /// Runs a future.
+    fn block_on<F: Future>(&self, future: F) -> F::Output;
+}
+
+/// The executor of what never has to wait. It panics if something has to.
 #[derive(Clone, Copy, Debug)]
 pub struct Inline;
 
-impl Inline {
-    /// Runs a future.
-    ///
-    /// # Panics
-    ///
-    /// Panics if it has to wait.
+impl Executor for Inline {
     #[allow(clippy::expect_used, reason = "a measurement that does not measure what it says must not go on")]
-    pub fn block_on<T>(self, future: impl Future<Output = T>) -> T {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
         ready(future).expect("an operation that is said not to wait had to wait")
     }
+}
+
+/// What needs tasks or timers runs in Tokio.
+impl Executor for &'static Runtime {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        Runtime::block_on(self, future)
+    }
+}
+
+/// A runtime with two threads that work, the same one for all.
+pub fn runtime() -> &'static Runtime {
+    #[allow(clippy::expect_used, reason = "without threads there is nothing to measure")]
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("threads can be started")
+    });
+    &RUNTIME
 }
 
 /// A [`Loop`] of calls: `called!(|number| call => pattern that the result matches)`.
@@ -144,7 +162,7 @@ macro_rules! called {
 /// and one more copy of the result.
 ///
 /// `awaited!(|number| future => pattern that the result matches)`, for operations that never wait, or
-/// `awaited!(in executor, |number| …)` with an executor that has a method `block_on`.
+/// `awaited!(in executor, |number| …)` with an [`Executor`](crate::measure::Executor).
 #[macro_export]
 macro_rules! awaited {
     (|$number:ident| $operation:expr => $meant:pat $(if $guard:expr)?) => {
@@ -158,7 +176,7 @@ macro_rules! awaited {
         };
         $crate::measure::Loop::new(move |operations: u64| {
             $crate::measure::timed(|| {
-                executor.block_on(async {
+                $crate::measure::Executor::block_on(&executor, async {
                     let mut as_meant = 0;
                     for number in 0..operations {
                         let $number = ::std::hint::black_box(number);

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
-
 use crate::keys::ENTRIES;
-use crate::measure::{Loop, Pass};
+use crate::measure::{Loop, Pass, runtime};
 
 /// How many tasks want the key.
 pub const TASKS: u64 = 64;
@@ -56,23 +54,12 @@ impl Load {
     }
 }
 
-/// A runtime with two threads that work.
-///
-/// # Panics
-///
-/// Panics if threads cannot be started.
-#[allow(clippy::expect_used, reason = "without a runtime there is nothing to measure")]
-pub fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("threads can be started")
-}
-
 /// A [`Loop`] whose operation is one stampede: `ask` asks for the key of a number, which nobody has asked for yet, by means
 /// of a load, and says whether it got a value. What is timed is the time from the end of the load until all are done.
 pub fn tasks<F>(ask: impl Fn(u64, Load) -> F + Clone + Send + 'static) -> Loop
 where
     F: Future<Output = bool> + Send + 'static,
 {
-    let runtime = runtime();
     let loads = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&loads);
     let mut number = 0;
@@ -81,7 +68,7 @@ where
         for _ in 0..operations {
             number += 1;
             let load = Load::new(Arc::clone(&counted));
-            let answers = runtime.block_on(together(number, &load, &ask));
+            let answers = runtime().block_on(together(number, &load, &ask));
             total.elapsed += load.aftermath();
             total.as_meant += u64::from(answers == TASKS);
         }

@@ -11,7 +11,7 @@ use cachet::{Cache, CacheBuilder, HasTier, InsertOutcome, Tier};
 use super::{Offer, Operation, Peer};
 use crate::handlers::Counting;
 use crate::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
-use crate::measure::{Inline, Loop, ready};
+use crate::measure::{Executor, Inline, Loop, ready};
 use crate::replay::Replay;
 use crate::subscribers::{Subscribed, under};
 use crate::{awaited, contention, stampede};
@@ -157,20 +157,14 @@ fn compute_misses<K: KeyForm + ?Sized>(builder: CacheBuilder<K, u64, HasTier>) -
 }
 
 fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K, u64>, threads: usize) -> Loop {
-    contention::accesses(threads, move |accesses| {
-        Inline.block_on(async {
-            let mut as_meant = 0;
-            for access in accesses {
-                let is_met = if access.is_write {
-                    cache.insert(K::owned(keys, access.number), access.number).await.is_ok()
-                } else {
-                    matches!(cache.get(K::resident(keys, access.number).borrow()).await, Ok(Some(_)))
-                };
-                as_meant += u64::from(is_met);
-            }
-            as_meant
-        })
-    })
+    let writer = cache.clone();
+    contention::mixed::<K>(
+        keys,
+        threads,
+        Inline,
+        async move |key| matches!(cache.get(key).await, Ok(Some(_))),
+        async move |key, value| writer.insert(key, value).await.is_ok(),
+    )
 }
 
 /// Sees that lookups in turn are answered by the second tier: a first tier that is large enough, or clings to what it has,

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use super::{Offer, Operation, Peer};
 use crate::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
-use crate::measure::Loop;
+use crate::measure::{Inline, Loop};
 use crate::replay::Replay;
 use crate::{awaited, called, contention, stampede};
 
@@ -87,17 +87,16 @@ fn filled<K: KeyForm + ?Sized>(keys: Keys) -> Cache<K::Owned, u64> {
 }
 
 fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>, threads: usize) -> Loop {
-    contention::accesses(threads, move |accesses| {
-        let mut as_meant = 0;
-        for access in accesses {
-            let is_met = if access.is_write {
-                cache.insert(K::owned(keys, access.number), access.number);
-                true
-            } else {
-                cache.get(K::resident(keys, access.number).borrow()).is_some()
-            };
-            as_meant += u64::from(is_met);
-        }
-        as_meant
-    })
+    let cache = Arc::new(cache);
+    let writer = Arc::clone(&cache);
+    contention::mixed::<K>(
+        keys,
+        threads,
+        Inline,
+        async move |key| cache.get(key).is_some(),
+        async move |key, value| {
+            writer.insert(key, value);
+            true
+        },
+    )
 }
