@@ -170,10 +170,11 @@ macro_rules! awaited {
     };
     (in $executor:expr, |$number:ident| $operation:expr => $meant:pat $(if $guard:expr)?) => {{
         let executor = $executor;
-        let size = {
+        // Some futures can be made only where their executor is.
+        let size = $crate::measure::Executor::block_on(&executor, async {
             let $number = 0_u64;
             ::std::mem::size_of_val(&$operation)
-        };
+        });
         $crate::measure::Loop::new(move |operations: u64| {
             $crate::measure::timed(|| {
                 $crate::measure::Executor::block_on(&executor, async {

@@ -219,3 +219,38 @@ fn polls(future: impl Future<Output = ()> + 'static) -> Loop {
         })
     })
 }
+
+/// Prepares scenarios one after the other, and runs each a little; for tests.
+///
+/// # Panics
+///
+/// Panics when the operations of a scenario do not end as it says they do.
+pub fn rehearse(scenarios: Vec<Scenario>) {
+    for scenario in scenarios {
+        let id = scenario.id;
+        if let Ok(mut body) = scenario.prepare() {
+            assert_eq!(body.run(3).as_meant, 3, "{id}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_end_as_their_scenarios_say() {
+        rehearse(all(&[]));
+    }
+
+    #[test]
+    fn a_choice_brings_along_what_it_is_compared_with() {
+        let names = |words: &[&str]| -> Vec<String> {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            select(all(&[]), &words).iter().map(|scenario| scenario.id.to_string()).collect()
+        };
+        assert_eq!(names(&["hit, Stats", "u64", "cachet"])[0], "hit / u64 / cachet");
+        assert_eq!(names(&["hit, ttl", "tsc", "str"]), ["hit / str / cachet", "hit, ttl, tsc clock / str / cachet"]);
+        assert!(names(&["no such thing"]).is_empty());
+    }
+}

@@ -32,11 +32,9 @@ impl Peer for Memory {
                 K::resident(keys, n).borrow(), || async move { Ok::<_, io::Error>(n) }) => Ok(_)),
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                // The future is made where there is a runtime, and so not by `awaited!` to be measured.
-                awaited!(in runtime(), |n| async {
-                    let key = K::fresh(next.fetch_add(1, Ordering::Relaxed));
-                    cache.get_or_fetch(key.borrow(), || async move { Ok::<_, io::Error>(n) }).await
-                } => Ok(_))
+                awaited!(in runtime(), |n| cache.get_or_fetch(
+                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(),
+                    || async move { Ok::<_, io::Error>(n) }) => Ok(_))
             }
             Operation::InsertInvalidate => called!(|n| {
                 cache.insert(K::owned(keys, n), n);

@@ -34,3 +34,15 @@ pub static ENTRANTS: &[Entrant] = &[
     #[cfg(feature = "amalgam")]
     Entrant::of::<amalgam::Amalgam>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use cachet_benches::scenarios;
+
+    #[test]
+    fn operations_end_as_their_scenarios_say() {
+        let all = scenarios::all(super::ENTRANTS).into_iter();
+        let is_ours = |library: &str| super::ENTRANTS.iter().any(|entrant| entrant.name == library);
+        scenarios::rehearse(all.filter(|scenario| is_ours(scenario.id.library)).collect());
+    }
+}
