@@ -12,6 +12,9 @@ pub const ENTRIES: u64 = 10_000;
 /// What caches may hold: more than is resident, so that nothing is evicted.
 pub const CAPACITY: usize = 20_000;
 
+/// The value that is computed where none is found. No entry that a cache is filled with has it.
+pub const COMPUTED: u64 = u64::MAX;
+
 /// The texts of all keys that a scenario prepares, made once: what a program that looks something up has at hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {

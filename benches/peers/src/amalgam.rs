@@ -1,12 +1,12 @@
 //! `amalgam-cache`, whose keys are texts.
 
 use std::borrow::Borrow;
-use std::future::IntoFuture;
+use std::future::{IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use amalgam::{Cache, EntryOptions, FactoryError, source};
-use cachet_benches::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use amalgam::{Cache, EntryOptions, FactoryContext, FactoryError, source};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use cachet_benches::measure::{Loop, runtime};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
@@ -26,6 +26,13 @@ fn memory() -> Offer<Cache<u64>> {
         .default_options(EntryOptions::new(Duration::from_hours(1)))
         .try_build()
         .map_err(|_| "refuses its configuration")
+}
+
+type Factory = fn(FactoryContext<u64>) -> Ready<Result<u64, FactoryError>>;
+
+/// A source that is ready at once.
+fn computed() -> Factory {
+    source::factory(|_| ready(Ok(COMPUTED)))
 }
 
 impl Peer for Amalgam {
@@ -55,20 +62,15 @@ impl Peer for Amalgam {
             Operation::InsertOver => {
                 awaited!(in on, |n| cache.set(text::<K>(&K::resident(keys, n)), n).into_future() => Ok(()))
             }
-            Operation::GetOrInsertHitProtected => awaited!(in on, |n| cache
-                .get_or_set(
-                    text::<K>(&K::resident(keys, n)),
-                    source::factory(|_| async { Ok::<u64, FactoryError>(0) }),
-                )
-                .into_future() => Ok(_)),
+            Operation::GetOrInsertHitProtected => {
+                awaited!(in on, |n| cache.get_or_set(text::<K>(&K::resident(keys, n)), computed()).into_future()
+                    => Ok(value) if *value != COMPUTED)
+            }
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                awaited!(in on, |n| cache
-                    .get_or_set(
-                        text::<K>(&K::fresh(next.fetch_add(1, Ordering::Relaxed))),
-                        source::factory(move |_| async move { Ok::<u64, FactoryError>(n) }),
-                    )
-                    .into_future() => Ok(_))
+                awaited!(in on, |_n| cache
+                    .get_or_set(text::<K>(&K::fresh(next.fetch_add(1, Ordering::Relaxed))), computed())
+                    .into_future() => Ok(value) if *value == COMPUTED)
             }
             Operation::InsertInvalidate => awaited!(in on, |n| async {
                 let set = cache.set(text::<K>(&K::resident(keys, n)), n).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cached::{ShardedLruCache, ShardedLruTtlCache};
-use cachet_benches::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use cachet_benches::measure::{Inline, Loop};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
@@ -36,11 +36,13 @@ impl Peer for ShardedLru {
                 }
                 called!(|n| cache.get(K::resident(keys, n).borrow()) => Some(_))
             }
-            Operation::GetOrInsertHit => called!(|n| cache.get_or_set_with(K::owned(keys, n), || 0) => _),
+            Operation::GetOrInsertHit => called!(|n| cache.get_or_set_with(K::owned(keys, n), || COMPUTED)
+                => value if *value != COMPUTED),
             Operation::GetOrInsertMiss => {
                 let next = AtomicU64::new(ENTRIES);
-                called!(|n| cache.get_or_set_with(
-                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow().to_owned(), || n) => _)
+                called!(|_n| cache.get_or_set_with(
+                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow().to_owned(), || COMPUTED)
+                    => value if *value == COMPUTED)
             }
             Operation::InsertInvalidate => called!(|n| {
                 cache.set(K::owned(keys, n), n);

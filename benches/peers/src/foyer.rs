@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cachet_benches::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use cachet_benches::measure::{Inline, Loop, runtime};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
@@ -29,12 +29,14 @@ impl Peer for Memory {
             Operation::Miss => called!(|n| cache.get(K::absent(keys, n).borrow()) => None),
             Operation::InsertOver => called!(|n| cache.insert(K::owned(keys, n), n) => _),
             Operation::GetOrInsertHitProtected => awaited!(in runtime(), |n| cache.get_or_fetch(
-                K::resident(keys, n).borrow(), || async move { Ok::<_, io::Error>(n) }) => Ok(_)),
+                K::resident(keys, n).borrow(), || async { Ok::<_, io::Error>(COMPUTED) })
+                => Ok(entry) if *entry.value() != COMPUTED),
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                awaited!(in runtime(), |n| cache.get_or_fetch(
+                awaited!(in runtime(), |_n| cache.get_or_fetch(
                     K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(),
-                    || async move { Ok::<_, io::Error>(n) }) => Ok(_))
+                    || async { Ok::<_, io::Error>(COMPUTED) })
+                    => Ok(entry) if *entry.value() == COMPUTED)
             }
             Operation::InsertInvalidate => called!(|n| {
                 cache.insert(K::owned(keys, n), n);

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cachet_benches::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use cachet_benches::measure::{Executor, Inline, Loop};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
@@ -56,12 +56,14 @@ impl Peer for Future {
             Operation::Miss => awaited!(|n| cache.get(K::absent(keys, n).borrow()) => None),
             Operation::InsertOver => awaited!(|n| cache.insert(K::owned(keys, n), n) => ()),
             Operation::GetOrInsertHitProtected => {
-                awaited!(|n| cache.get_with_by_ref(K::resident(keys, n).borrow(), async { n }) => _)
+                awaited!(|n| cache.get_with_by_ref(K::resident(keys, n).borrow(), async { COMPUTED })
+                    => value if *value != COMPUTED)
             }
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                awaited!(|n| cache.get_with_by_ref(
-                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), async { n }) => _)
+                awaited!(|_n| cache.get_with_by_ref(
+                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), async { COMPUTED })
+                    => value if *value == COMPUTED)
             }
             Operation::InsertInvalidate => awaited!(|n| async {
                 cache.insert(K::owned(keys, n), n).await;
@@ -118,12 +120,14 @@ impl Peer for Sync {
             Operation::Miss => called!(|n| cache.get(K::absent(keys, n).borrow()) => None),
             Operation::InsertOver => called!(|n| cache.insert(K::owned(keys, n), n) => ()),
             Operation::GetOrInsertHitProtected => {
-                called!(|n| cache.get_with_by_ref(K::resident(keys, n).borrow(), || n) => _)
+                called!(|n| cache.get_with_by_ref(K::resident(keys, n).borrow(), || COMPUTED)
+                    => value if *value != COMPUTED)
             }
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                called!(|n| cache.get_with_by_ref(
-                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || n) => _)
+                called!(|_n| cache.get_with_by_ref(
+                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || COMPUTED)
+                    => value if *value == COMPUTED)
             }
             Operation::InsertInvalidate => called!(|n| {
                 cache.insert(K::owned(keys, n), n);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cachet_benches::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use cachet_benches::measure::{Executor, Inline, Loop, runtime};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
@@ -163,14 +163,15 @@ fn hits_under<K: KeyForm + ?Sized>(subscribed: Subscribed, keys: Keys, cache: Ca
 
 fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Loop {
     let cache = filled::<K>(keys, cache);
-    awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async { 0 }) => Ok(_))
+    awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async { COMPUTED })
+        => Ok(entry) if *entry.value() != COMPUTED)
 }
 
 fn compute_misses<K: KeyForm + ?Sized>(cache: Cache<K::Owned, u64>) -> Loop {
     let next = AtomicU64::new(0);
-    awaited!(|n| cache.get_or_insert(
-        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(),
-        move || async move { n }) => Ok(_))
+    awaited!(|_n| cache.get_or_insert(
+        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || async { COMPUTED })
+        => Ok(entry) if *entry.value() == COMPUTED)
 }
 
 fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>, threads: usize) -> Loop {

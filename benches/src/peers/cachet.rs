@@ -1,7 +1,6 @@
 //! The cache that all this is about.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use cachet::{Cache, CacheBuilder, HasTier, InsertOutcome, Tier};
 
 use super::{Offer, Operation, Peer};
 use crate::handlers::Counting;
-use crate::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use crate::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use crate::measure::{Executor, Inline, Loop, ready};
 use crate::replay::Replay;
 use crate::subscribers::{Subscribed, under};
@@ -140,20 +139,16 @@ pub(crate) fn replayed(cache: Cache<u64, u64>) -> Replay {
 
 fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, builder: CacheBuilder<K, u64, HasTier>) -> Loop {
     let cache = filled(keys, builder);
-    let loads = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&loads);
-    awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async {
-        counted.fetch_add(1, Ordering::Relaxed)
-    }) => Ok(_))
-    .with_loads(loads)
+    awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async { COMPUTED })
+        => Ok(entry) if **entry != COMPUTED)
 }
 
 fn compute_misses<K: KeyForm + ?Sized>(builder: CacheBuilder<K, u64, HasTier>) -> Loop {
     let cache = builder.build();
     let next = AtomicU64::new(0);
-    awaited!(|n| cache.get_or_insert(
-        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(),
-        move || async move { n }) => Ok(_))
+    awaited!(|_n| cache.get_or_insert(
+        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || async { COMPUTED })
+        => Ok(entry) if **entry == COMPUTED)
 }
 
 fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K, u64>, threads: usize) -> Loop {

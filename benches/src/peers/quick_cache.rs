@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 
 use super::{Offer, Operation, Peer};
-use crate::keys::{CAPACITY, ENTRIES, KeyForm, Keys};
+use crate::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
 use crate::measure::{Inline, Loop};
 use crate::replay::Replay;
 use crate::{awaited, called, contention, stampede};
@@ -27,11 +27,12 @@ impl Peer for QuickCache {
             Operation::Miss => called!(|n| cache.get(K::absent(keys, n).borrow()) => None),
             Operation::InsertOver => called!(|n| cache.insert(K::owned(keys, n), n) => ()),
             Operation::GetOrInsertHitProtected => awaited!(|n| cache.get_or_insert_async(
-                K::resident(keys, n).borrow(), async { Ok::<_, ()>(0) }) => Ok(_)),
+                K::resident(keys, n).borrow(), async { Ok::<_, ()>(COMPUTED) }) => Ok(value) if *value != COMPUTED),
             Operation::GetOrInsertMissProtected => {
                 let next = AtomicU64::new(ENTRIES);
-                awaited!(|n| cache.get_or_insert_async(
-                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), async { Ok::<_, ()>(n) }) => Ok(_))
+                awaited!(|_n| cache.get_or_insert_async(
+                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), async { Ok::<_, ()>(COMPUTED) })
+                    => Ok(value) if *value == COMPUTED)
             }
             Operation::GetMany => {
                 let held = K::all(keys);

@@ -16,10 +16,11 @@ impl fmt::Display for Table<'_> {
             write!(f, "{library} {version}  ")?;
         }
         writeln!(f, "\n{rounds} interleaved rounds; fixed work took p90/p10 = {:.2} (noise)", noise.width())?;
+        writeln!(f, "ratio and difference: to what stands under `against`, taken round by round")?;
         writeln!(
             f,
-            "{:>11} {:>17} {:>7} {:>10} {:>7} {:>7} {:>6}  against",
-            "ns/op", "p10-p90", "ratio", "more (ns)", "allocs", "future", "loads"
+            "\n  {:<18} {:>9} {:>19} {:>7} {:>10} {:>7} {:>7} {:>6}  against",
+            "", "ns/op", "p10-p90", "ratio", "more (ns)", "allocs", "future", "loads"
         )?;
         let mut reasons: Vec<(&str, &str)> = Vec::new();
         let mut group = None;
@@ -36,7 +37,7 @@ impl fmt::Display for Table<'_> {
                         reasons.push(footnote);
                         reasons.len() - 1
                     });
-                    writeln!(f, "  {:<16} {:>8} [{}]", row.id.library, "–", number + 1)?;
+                    writeln!(f, "  {:<18} {:>9} [{}]", row.id.library, "–", number + 1)?;
                 }
             }
         }
@@ -51,20 +52,17 @@ impl fmt::Display for Table<'_> {
 fn line(f: &mut fmt::Formatter<'_>, library: &str, figures: &Figures) -> fmt::Result {
     let Figures { nanos, reference, ratio, difference, allocations, future, loads } = figures;
     let or_blank = |text: Option<String>| text.unwrap_or_default();
-    write!(
-        f,
-        "  {library:<16} {:>8.1} {:>17} {:>7} {:>10} {allocations:>7.2} {:>7} {:>6}",
+    let line = format!(
+        "  {library:<18} {:>9.1} {:>19} {:>7} {:>10} {allocations:>7.2} {:>7} {:>6}  {}",
         nanos.median,
         format!("{:.1}-{:.1}", nanos.p10, nanos.p90),
         or_blank(ratio.map(|ratio| format!("{:.2}", ratio.median))),
         or_blank(difference.map(|more| format!("{:+.1}", more.median))),
         or_blank(future.map(|size| format!("{size} B"))),
         or_blank(loads.map(|loads| format!("{loads:.1}"))),
-    )?;
-    match reference {
-        Some(reference) => writeln!(f, "  {reference}"),
-        None => writeln!(f),
-    }
+        or_blank(reference.map(|reference| reference.to_string())),
+    );
+    writeln!(f, "{}", line.trim_end())
 }
 
 #[cfg(test)]
