@@ -14,7 +14,7 @@ use crate::measure::{Executor, Loop, Pass};
 const LENGTH: usize = 1 << 16;
 
 /// A [`Loop`] of reads and writes over keys of skewed popularity, shared out among threads: nanoseconds are per access of all
-/// threads together. `read` and `write` say whether the access ended as meant.
+/// threads together. `read` and `write` say whether the access ended as meant; they may have to wait for another thread.
 pub fn mixed<K: KeyForm + ?Sized>(
     keys: Keys,
     threads: usize,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use cachet_benches::measure::{Executor, Inline, Loop};
+use cachet_benches::measure::{Executor, Inline, Loop, runtime};
 use cachet_benches::peers::{Offer, Operation, Peer};
 use cachet_benches::replay::Replay;
 use cachet_benches::{awaited, called, contention, stampede};
@@ -92,7 +92,7 @@ fn mixed_async<K: KeyForm + ?Sized>(keys: Keys, cache: future::Cache<K::Owned, u
     contention::mixed::<K>(
         keys,
         threads,
-        Inline,
+        runtime(),
         async move |key| cache.get(key).await.is_some(),
         async move |key, value| {
             writer.insert(key, value).await;

@@ -180,7 +180,7 @@ fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>, threads: 
     contention::mixed::<K>(
         keys,
         threads,
-        Inline,
+        runtime(),
         async move |key| matches!(cache.get(key).await, Ok(Some(_))),
         async move |key, value| writer.insert(key, value).await.is_ok(),
     )

@@ -10,7 +10,7 @@ use cachet::{Cache, CacheBuilder, HasTier, InsertOutcome, Tier};
 use super::{Offer, Operation, Peer};
 use crate::handlers::Counting;
 use crate::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use crate::measure::{Executor, Inline, Loop, ready};
+use crate::measure::{Executor, Inline, Loop, ready, runtime};
 use crate::replay::Replay;
 use crate::subscribers::{Subscribed, under};
 use crate::{awaited, contention, stampede};
@@ -156,7 +156,7 @@ fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K, u64>, threads: usize) 
     contention::mixed::<K>(
         keys,
         threads,
-        Inline,
+        runtime(),
         async move |key| matches!(cache.get(key).await, Ok(Some(_))),
         async move |key, value| writer.insert(key, value).await.is_ok(),
     )

@@ -105,18 +105,23 @@ fn colour(libraries: &[&str], library: &str) -> &'static str {
 }
 
 fn legend(f: &mut fmt::Formatter<'_>, libraries: &[&str], versions: &[(&'static str, String)]) -> fmt::Result {
-    let mut x = 12.0;
+    let (mut x, mut y) = (12.0, 34.0);
     for library in libraries {
         let version = versions.iter().find(|(known, _)| known == library).map_or("", |(_, version)| version.as_str());
         let label = format!("{library} {version}");
+        let width = 26.0 + 6.6 * from(label.chars().count());
+        if x + width > WIDTH {
+            (x, y) = (12.0, y + 17.0);
+        }
         writeln!(
             f,
-            "<circle cx=\"{x:.0}\" cy=\"36\" r=\"5\" fill=\"{}\"/><text x=\"{:.0}\" y=\"40\">{}</text>",
+            "<circle cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"5\" fill=\"{}\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
             colour(libraries, library),
             x + 9.0,
+            y + 4.0,
             Escaped(&label)
         )?;
-        x += 30.0 + 6.6 * from(label.chars().count());
+        x += width;
     }
     Ok(())
 }
