@@ -233,18 +233,23 @@ struct Runner {
 
 impl Runner {
     fn new(id: Id, reference: Option<Id>, body: Loop, effort: Effort) -> Self {
-        let nanos = Vec::with_capacity(effort.rounds);
+        let (nanos, touches) = (Vec::with_capacity(effort.rounds), body.touches);
         let mut this = Self { id, reference, body, sweep: 0, operations: 0, allocations: 0.0, nanos, total: 0 };
-        // Lets one-time allocations happen, and finds out how long an operation takes with all that belongs to it, which is
-        // more than what is measured where tasks have to be started first.
-        let every_key = (ENTRIES / this.body.touches).max(1);
-        let start = Instant::now();
-        this.pass(every_key);
-        let each = start.elapsed().as_secs_f64() / per_operation(every_key, 1);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number, below 2^53")]
-        let fit = (effort.round.as_secs_f64() / each) as u64;
-        this.sweep = every_key.min(4 * fit).max(1);
-        this.operations = fit.clamp(this.sweep, 1_000_000);
+        // How many operations fit into a round, with all that belongs to them: that is more than what is measured where tasks
+        // have to be started first.
+        let mut fit = |operations| {
+            let start = Instant::now();
+            this.pass(operations);
+            let each = start.elapsed().as_secs_f64() / per_operation(operations, 1);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number, below 2^53")]
+            let fit = (effort.round.as_secs_f64() / each) as u64;
+            fit
+        };
+        let every_key = (ENTRIES / touches).max(1);
+        // A few at first, for some take milliseconds; then enough to let one-time allocations happen.
+        let sweep = every_key.min(4 * fit((every_key / 100).max(1))).max(1);
+        let operations = fit(sweep).clamp(sweep, 1_000_000);
+        (this.sweep, this.operations) = (sweep, operations);
         let region = Region::new(ALLOCATOR);
         this.pass(this.operations);
         let change = region.change();

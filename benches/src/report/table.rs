@@ -22,7 +22,7 @@ impl fmt::Display for Table<'_> {
             "\n  {:<18} {:>9} {:>19} {:>7} {:>10} {:>7} {:>7} {:>6}  against",
             "", "ns/op", "p10-p90", "ratio", "more (ns)", "allocs", "future", "loads"
         )?;
-        let mut reasons: Vec<(&str, &str)> = Vec::new();
+        let mut reasons: Vec<&str> = Vec::new();
         let mut group = None;
         for row in rows {
             if group != Some((row.id.what, row.id.keys)) {
@@ -32,9 +32,8 @@ impl fmt::Display for Table<'_> {
             match &row.figures {
                 Ok(figures) => line(f, row.id.library, figures)?,
                 Err(reason) => {
-                    let footnote = (row.id.library, *reason);
-                    let number = reasons.iter().position(|known| *known == footnote).unwrap_or_else(|| {
-                        reasons.push(footnote);
+                    let number = reasons.iter().position(|known| known == reason).unwrap_or_else(|| {
+                        reasons.push(reason);
                         reasons.len() - 1
                     });
                     writeln!(f, "  {:<18} {:>9} [{}]", row.id.library, "–", number + 1)?;
@@ -42,8 +41,8 @@ impl fmt::Display for Table<'_> {
             }
         }
         writeln!(f)?;
-        for (number, (library, reason)) in reasons.iter().enumerate() {
-            writeln!(f, "[{}] {library}: {reason}", number + 1)?;
+        for (number, reason) in reasons.iter().enumerate() {
+            writeln!(f, "[{}] {reason}", number + 1)?;
         }
         Ok(())
     }
@@ -81,6 +80,6 @@ mod tests {
         );
         assert!(table.contains("fixed work took p90/p10 = 1.05"), "{table}");
         assert!(table.contains("–"), "{table}");
-        assert!(table.ends_with("[1] quick_cache: no time to live\n"), "{table}");
+        assert!(table.ends_with("[1] no time to live\n"), "{table}");
     }
 }
