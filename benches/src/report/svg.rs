@@ -19,7 +19,7 @@ const TOP: f64 = 74.0;
 const LINE: f64 = 18.0;
 
 /// Mid-tones, which stand out from white and from black.
-const COLOURS: [&str; 8] = ["#868e96", "#e8590c", "#1c7ed6", "#2f9e44", "#ae3ec9", "#f59f00", "#0c8599", "#e64980"];
+const COLOURS: [&str; 8] = ["#868e96", "#e03131", "#1c7ed6", "#2f9e44", "#ae3ec9", "#f59f00", "#0c8599", "#8d6e63"];
 
 const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #24292f } .small { font-size: 11px; fill: #656d76 }
@@ -59,7 +59,8 @@ impl fmt::Display for Svg<'_> {
                 y + 4.0,
                 Escaped(what)
             )?;
-            for (id, figures) in line {
+            // The first libraries last, and so on top.
+            for (id, figures) in line.iter().rev() {
                 dot(f, scale, y, id, figures, colour(&libraries, id.library))?;
             }
         }
