@@ -13,6 +13,9 @@ use crate::measure::{Executor, Loop, Pass};
 /// How long a workload is before it repeats.
 const LENGTH: usize = 1 << 16;
 
+/// What a round has at least: threads do not begin to run at the same instant, and that must not count.
+const FEWEST: u64 = 20_000;
+
 /// A [`Loop`] of reads and writes over keys of skewed popularity, shared out among threads: nanoseconds are per access of all
 /// threads together. `read` and `write` say whether the access ended as meant; they may have to wait for another thread.
 pub fn mixed<K: KeyForm + ?Sized>(
@@ -44,6 +47,7 @@ pub fn mixed<K: KeyForm + ?Sized>(
             })
         })
     })
+    .at_least(FEWEST)
 }
 
 /// A [`Loop`] that every thread runs in full, at the same time; nanoseconds are what each of them sees.
@@ -53,6 +57,7 @@ pub fn contended(threads: usize, work: impl Fn(u64) -> u64 + Send + Sync + 'stat
         let pass = together(&threads, |_, ()| work(operations));
         Pass { as_meant: pass.as_meant / threads.len() as u64, ..pass }
     })
+    .at_least(10 * FEWEST)
 }
 
 /// Lets a thread do something with each of the parts. All begin at the same moment, from which on time is taken.

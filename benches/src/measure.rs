@@ -38,6 +38,7 @@ pub struct Pass {
 pub struct Loop {
     run: Box<dyn FnMut(u64) -> Pass>,
     touches: u64,
+    at_least: u64,
     future: Option<usize>,
     loads: Option<Arc<AtomicU64>>,
 }
@@ -46,13 +47,19 @@ impl Loop {
     /// A loop that runs its operation as often as it is told, and times itself; see [`timed`], [`called!`](crate::called)
     /// and [`awaited!`](crate::awaited).
     pub fn new(run: impl FnMut(u64) -> Pass + 'static) -> Self {
-        Self { run: Box::new(run), touches: 1, future: None, loads: None }
+        Self { run: Box::new(run), touches: 1, at_least: 1, future: None, loads: None }
     }
 
     /// How many keys one operation touches, if it is not one.
     #[must_use]
     pub fn touching(self, touches: u64) -> Self {
         Self { touches, ..self }
+    }
+
+    /// How many operations a round has at least, however long it takes to get ready for them.
+    #[must_use]
+    pub fn at_least(self, operations: u64) -> Self {
+        Self { at_least: operations, ..self }
     }
 
     /// The size of the operation's future, before it is polled.
@@ -233,7 +240,7 @@ struct Runner {
 
 impl Runner {
     fn new(id: Id, reference: Option<Id>, body: Loop, effort: Effort) -> Self {
-        let (nanos, touches) = (Vec::with_capacity(effort.rounds), body.touches);
+        let (nanos, touches, at_least) = (Vec::with_capacity(effort.rounds), body.touches, body.at_least);
         let mut this = Self { id, reference, body, sweep: 0, operations: 0, allocations: 0.0, nanos, total: 0 };
         // How many operations fit into a round, with all that belongs to them: that is more than what is measured where tasks
         // have to be started first.
@@ -248,7 +255,7 @@ impl Runner {
         let every_key = (ENTRIES / touches).max(1);
         // A few at first, for some take milliseconds; then enough to let one-time allocations happen.
         let sweep = every_key.min(4 * fit((every_key / 100).max(1))).max(1);
-        let operations = fit(sweep).clamp(sweep, 1_000_000);
+        let operations = fit(sweep).clamp(sweep, 1_000_000).max(at_least);
         (this.sweep, this.operations) = (sweep, operations);
         let region = Region::new(ALLOCATOR);
         this.pass(this.operations);
