@@ -22,7 +22,7 @@ use crate::measure::{Loop, timed};
 use crate::peers::cachet::{filled, hits, one_tier, stampede_of, with_ttl};
 use crate::peers::{Cachet, Entrant, Offer, Operation, Peer, RESIDENTS};
 use crate::subscribers::{Subscribed, Told, under};
-use crate::{awaited, called, contention};
+use crate::{awaited, contention};
 
 /// What a scenario is called: what is done, with which keys, by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,16 +190,19 @@ fn request_ids() -> [(&'static str, Option<&'static str>, Made); 4] {
     [
         (POLL, None, || polls(poll_fn(pending))),
         ("poll of a future, WithRequestId", Some(POLL), || polls(poll_fn(pending).with_request_id(RequestId::next()))),
-        (NEXT, None, || called!(|_n| RequestId::next() => _)),
-        ("RequestId::next, two threads contending", Some(NEXT), || {
-            contention::contended(2, |operations| {
-                for _ in 0..operations {
-                    black_box(RequestId::next());
-                }
-                operations
-            })
-        }),
+        (NEXT, None, || ids(1)),
+        ("RequestId::next, two threads contending", Some(NEXT), || ids(2)),
     ]
+}
+
+/// Threads that take ids.
+fn ids(threads: usize) -> Loop {
+    contention::contended(threads, |operations| {
+        for _ in 0..operations {
+            black_box(RequestId::next());
+        }
+        operations
+    })
 }
 
 /// What the future does that is polled: it asks for the id, or else none would have to be set.
