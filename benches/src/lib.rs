@@ -11,6 +11,7 @@
 //! | [`contention`], [`stampede`] | threads and tasks at the same time |
 //! | [`report`], [`machine`] | table, JSON, picture; where it ran |
 //! | [`command`], [`replay`] | the programs |
+//! | [`generated`] | packages with many tiers, for what they cost the compiler |
 //!
 //! Other libraries have a package of their own, `benches/peers`, outside the workspace. As optional dependencies of this one
 //! they would all be switched on by the `--all-features` of every test run and lint, and stand in the lock file of everybody
@@ -20,6 +21,7 @@
 
 pub mod command;
 pub mod contention;
+pub mod generated;
 pub mod handlers;
 pub mod keys;
 pub mod machine;
