@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
-use crate::tier::erased::{BoxFuture, ErasedTier, Origin, Step, Written, settle};
+use crate::tier::erased::{BoxFuture, Call, ErasedTier, Origin, Step, Written, settle};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -64,8 +64,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     fn start_invalidate<'a>(&'a self, key: &'a K) -> Step<'a, Result<(), Error>> {
         let inner = &*self.0;
-        let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
         let atomic = inner.tiers.is_one_immediate();
+        if atomic && !inner.observed() && inner.under_way.is_quiet() {
+            // Nobody listens, nobody can be overtaken, nothing to wait for.
+            return inner.tiers.first().0.invalidate(key, Call::of(None));
+        }
+        let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
         inner.run(async move {
             let writing = inner.under_way.write(key, atomic).await;
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
