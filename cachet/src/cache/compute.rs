@@ -286,10 +286,14 @@ where
         Self { cache, kind, key, closure: Some(closure), loading: None, state: State::Start, returns: PhantomData }
     }
 
-    /// As `Get::poll_briefly`.
+    /// As `Get::poll_observed`.
     #[inline(never)]
-    fn poll_briefly(mut self: Pin<&mut Self>, wanted: OfHits, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
+    fn poll_observed(mut self: Pin<&mut Self>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
         let (cache, kind, key) = (self.cache, self.kind, self.key);
+        let wanted = cache.of_hits(kind);
+        if wanted == OfHits::Everything {
+            return self.poll_slowly(cx);
+        }
         let mut brief = cache.begin_briefly(kind, wanted);
         let answer = R::hit(&cache.tiers, key, &mut |answer| {
             let operation = brief.grow(&answer, cache.rules.record_keys.text(key));
@@ -434,10 +438,7 @@ where
             if !cache.observed() {
                 return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
             }
-            let wanted = cache.of_hits(self.kind);
-            if wanted != OfHits::Everything {
-                return self.poll_briefly(wanted, landings, cx);
-            }
+            return self.poll_observed(landings, cx);
         }
         self.poll_slowly(cx)
     }

@@ -90,25 +90,25 @@ impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
                     answer => self.as_mut().go_on_unseen(inner, key, answer, cx),
                 });
             }
-            let wanted = inner.of_hits(CacheOperation::Get);
-            if wanted != OfHits::Everything {
-                return self.poll_briefly(inner, key, wanted, cx);
-            }
+            return self.poll_observed(inner, key, cx);
         }
         self.poll_slowly(cx)
     }
 }
 
 impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
-    /// A hit is told of once it is there, and not moved on the way.
+    /// Somebody listens. A hit is told of once it is there, and not moved on the way.
     #[inline(never)]
-    fn poll_briefly(
+    fn poll_observed(
         mut self: Pin<&mut Self>,
         inner: &'a Inner<K, V>,
         key: &'a K,
-        wanted: OfHits,
         cx: &mut Context<'_>,
     ) -> Poll<Looked<V>> {
+        let wanted = inner.of_hits(CacheOperation::Get);
+        if wanted == OfHits::Everything {
+            return self.poll_slowly(cx);
+        }
         let mut brief = inner.begin_briefly(CacheOperation::Get, wanted);
         let answer = inner.tiers.hit(key, &mut |answer| {
             let operation = brief.grow(&answer, inner.rules.record_keys.text(key));
