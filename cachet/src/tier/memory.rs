@@ -121,7 +121,8 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
             return Ok(InsertOutcome::Rejected);
         }
         let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
-        let mut left = Left { is_told: reporter.is_some(), ..Left::default() };
+        // In place: a copy would cost more than what is in it.
+        let mut left = Left { is_told: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
         self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
         if let Some(reporter) = reporter {
             left.evicted.iter().for_each(|entry| reporter.evicted(entry));
