@@ -158,9 +158,13 @@ fn variants<K: KeyForm + ?Sized>() -> Vec<Variant> {
         hits_of("hit, stampede protection", || one_tier().stampede_protection()),
         logged("hit, logs, filtered out by level", all, Subscribed::Warnings, nothing),
         logged("hit, logs, filtered out by target", all, Subscribed::Elsewhere, nothing),
+        logged("hit, logs, spans accepted", all, Subscribed::Spans, |told, operations| {
+            told.spans >= 2 * operations && told.events == 0
+        }),
         logged("hit, logs, fmt to null", all, Subscribed::Fmt, events),
         logged("hit, logs SlowPath, no subscriber", slow, Subscribed::Nobody, nothing),
         logged("hit, logs SlowPath, filtered out by target", slow, Subscribed::Elsewhere, nothing),
+        logged("hit, logs SlowPath, spans accepted", slow, Subscribed::Spans, nothing),
         logged("hit, logs SlowPath, accepted", slow, Subscribed::Accepting, events),
         logged("hit, logs SlowPath, fmt to null", slow, Subscribed::Fmt, events),
         logged("hit, logs Off, accepted", off, Subscribed::Accepting, events),

@@ -31,6 +31,8 @@ pub enum Subscribed {
     Elsewhere,
     /// Somebody who accepts every span and event, and discards it.
     Accepting,
+    /// Somebody who accepts every span, and of events those from INFO on, as a tracing backend does.
+    Spans,
     /// `tracing-subscriber`'s `fmt`, which writes to nowhere.
     Fmt,
 }
@@ -83,6 +85,7 @@ impl Subscribed {
             Self::Warnings => Wants::UpTo(LevelFilter::WARN),
             Self::Elsewhere => Wants::AllButCaches,
             Self::Accepting => Wants::UpTo(LevelFilter::TRACE),
+            Self::Spans => Wants::SpansAndInfo,
         };
         Some(Dispatch::new(Discarding { counts: Arc::clone(counts), wants }))
     }
@@ -112,6 +115,7 @@ impl Counts {
 enum Wants {
     UpTo(LevelFilter),
     AllButCaches,
+    SpansAndInfo,
 }
 
 /// The least that a subscriber can do.
@@ -129,13 +133,14 @@ impl Subscriber for Discarding {
         match self.wants {
             Wants::UpTo(level) => *metadata.level() <= level,
             Wants::AllButCaches => !metadata.target().starts_with("cachet"),
+            Wants::SpansAndInfo => metadata.is_span() || *metadata.level() <= LevelFilter::INFO,
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(match self.wants {
             Wants::UpTo(level) => level,
-            Wants::AllButCaches => LevelFilter::TRACE,
+            Wants::AllButCaches | Wants::SpansAndInfo => LevelFilter::TRACE,
         })
     }
 
