@@ -166,7 +166,7 @@
 //! A hit of a memory tier allocates nothing, whichever handler listens (unless [keys are recorded](RecordKeys)). With nobody
 //! listening it is a lookup in [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody
 //! listens: no id is taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for
-//! what its [`Interest`] names. `cargo bench -p cachet-benches` measures all of this side by side.
+//! what its [`Interest`] names. [`_performance`] has the figures, next to other libraries, and how to choose.
 //!
 //! # When a source is slow, or gone
 //!
@@ -227,6 +227,10 @@ mod underway;
 mod wrapper;
 
 pub use self::macros::{CacheEventHandler, cache_tier};
+
+#[cfg(doc)]
+#[doc = include_str!("../PERFORMANCE.md")]
+pub mod _performance {}
 
 /// The examples of the README are tests.
 #[cfg(all(doctest, feature = "memory"))]
