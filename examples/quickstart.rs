@@ -156,15 +156,16 @@ async fn ask<'a>(
 
 /// What the numbers mean.
 fn closing(stats: &Stats) {
-    let median = |times: &Histogram| times.quantile(0.5).map_or_else(|| "-".to_owned(), |time| format!("{time:.0?}"));
+    let median = |name: &str, times: &Histogram| times.quantile(0.5).map(|time| format!("{name} {time:.0?}"));
     let mut answers = Vec::new();
     let (mut evictions, mut failures) = (0, 0);
     for tier in stats.tiers() {
-        answers.push(format!("{} {}", tier.name(), median(tier.durations(TierOperation::Get))));
+        answers.extend(median(tier.name(), tier.durations(TierOperation::Get)));
         evictions += tier.count(TierOperation::Evict, TierOutcome::Evicted);
         failures += TierOperation::ALL.iter().map(|operation| tier.count(*operation, TierOutcome::Error)).sum::<u64>();
     }
-    println!("Typical times: {}, computing {}.", answers.join(", "), median(stats.loads()));
+    answers.extend(median("computing", stats.loads()));
+    println!("Typical times: {}.", answers.join(", "));
     println!("{evictions} entries had to make room in l1.");
     if failures > 0 {
         println!("Tiers failed {failures} times, and no answer was lost by it.");

@@ -32,7 +32,7 @@ use proc_macro::TokenStream;
 /// | `name = "disk"` | The name in spans, events and metrics, unless the cache gives the tier another. | the type's name in snake case |
 /// | `level = "trace"` | The level of the tier's spans: `"trace"`, `"debug"`, `"info"`, `"warn"` or `"error"`. | `"debug"` |
 /// | `target = "app::disk"` | The tracing target of the tier's spans and events. | the module of the impl |
-/// | `remote(system = "redis", address = self.address())` | The tier is a client of another system: `otel.kind` becomes `client`, and the spans get `db.system.name`, and `server.address` and `server.port` from the address, which is anything with `Display`. `address` is optional. | an in-process tier |
+/// | `remote(system = "redis", address = self.address())` | The tier is a client of another system: `otel.kind` becomes `client`, and the spans get `db.system.name`, and `server.address` and `server.port` from the address, which is anything with `Display`: `host:port`, or a URL, of which nothing else is kept. `address` is optional. | an in-process tier |
 /// | `fields(shard = self.shard(), a.b = %self.x, "any name" = ?self.y)` | Up to 16 fields of your own on the tier's spans, recorded as a value, with `%` by `Display`, or with `?` by `Debug`. | none |
 /// | `immediate` | The futures of the tier are never pending, so it can be asked without boxing them. | may wait |
 /// | `crate = ::cachet` | Where to find the runtime, if it was renamed or comes through another crate: a path that starts with `::`, `crate` or `$crate`. | `::cachet` |

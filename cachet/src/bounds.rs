@@ -68,7 +68,7 @@ impl<V: Clone + Send + Sync> Value for V {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a value of this cache, which holds `{V}`",
     label = "expected `{V}` or `CacheEntry<{V}>`",
-    note = "a closure that returns a `Result` goes to `try_get_or_insert`, one that returns an `Option` to `optionally_get_or_insert`"
+    note = "a value is passed owned, as in `\"…\".to_owned()`; of the compute methods, `try_get_or_insert` takes a closure that returns a `Result`, and `optionally_get_or_insert` one that returns an `Option`"
 )]
 pub trait IntoEntry<V> {
     /// The entry.

@@ -1,4 +1,4 @@
-//! `CacheBuilder` and `Tier`: what belongs to the cache, and what belongs to one of its tiers.
+//! `CacheBuilder`: what belongs to the cache as a whole, and how its tiers are stacked.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,21 +8,18 @@ use std::time::Duration;
 use crate::cache::{Cache, Refresher, Rules};
 use crate::clock::Clock;
 use crate::fallback::Tiers;
-use crate::policy::InsertPolicy;
 use crate::refresh::Refreshes;
 use crate::runtime::{Background, Runtime};
 use crate::telemetry::span::SpanLevel;
-use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierDescriptor, TierIdentity};
-use crate::tier::ObservableTier;
+use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierIdentity};
 use crate::tier::erased::ErasedTier;
-use crate::tier::waiting::WaitingTier;
-use crate::wrapper::lifetime::{Jitter, Lifetime};
-use crate::wrapper::{CacheWrapper, TierConfig};
 use crate::{Key, Value};
 
 pub(crate) mod keys;
+mod tier;
 
 use self::keys::RecordKeys;
+pub use self::tier::Tier;
 
 /// How many refreshes run at the same time, unless said otherwise.
 const MAX_REFRESHES: usize = 64;
@@ -38,7 +35,8 @@ pub enum HasTier {}
 /// Puts a cache together: its tiers, and what belongs to all of it.
 ///
 /// Made by [`Cache::builder`]. A cache needs at least one tier: [`build`](Self::build) exists only after
-/// [`tier`](Self::tier) has been called.
+/// [`tier`](Self::tier) has been called. Times to live, refreshes, time limits and policies belong to a [`Tier`], since tiers
+/// differ in them.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -104,7 +102,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
-    /// Adds a tier below those that were added before. Reads ask the tiers in this order.
+    /// Adds a tier below those that were added before. Reads ask the tiers in this order. A tier of your own is wrapped:
+    /// `.tier(Tier::new(MyTier))`.
     ///
     /// Two tiers of the same name are told apart by a number: the second `memory` becomes `memory-2`.
     pub fn tier(mut self, tier: Tier<K, V>) -> CacheBuilder<K, V, HasTier> {
@@ -193,11 +192,15 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Like [`stampede_protection`](Self::stampede_protection), with a limit to how long somebody waits for another's
-    /// computation. Whoever has waited that long runs its own closure instead; of two values that are computed like this, the
-    /// one that is ready last stays.
+    /// Like [`stampede_protection`](Self::stampede_protection), which it switches on, with a limit to how long somebody waits for
+    /// another's computation. Whoever has waited that long runs its own closure instead; of two values that are computed like
+    /// this, the one that is ready last stays.
     ///
-    /// Needs a [`Runtime`] to wait with.
+    /// Those who began to wait at the same time also stop at the same time, and then all compute: so choose a limit well above
+    /// what the computation usually takes.
+    ///
+    /// Needs a [`Runtime`] to wait with, from the first time on that somebody has to wait; with none, whoever waits gets an error
+    /// that says so.
     pub fn follower_timeout(mut self, limit: Duration) -> Self {
         self.settings.follower_timeout = Some(limit);
         self.stampede_protection()
@@ -206,7 +209,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     /// Serves an expired entry, up to this age, when every other source has failed: the tiers, and the closure of a compute
     /// method. The operation is then reported as `stale`, with the error.
     ///
-    /// The age counts from the entry's insertion into the tier that still has it. An expired entry stays there until it is
+    /// The age counts from the entry's insertion into the tier that still has it, as its time to live does, which it has to
+    /// exceed. An expired entry stays there until it is
     /// older than that, or replaced, or until every source has answered that there is none; see also
     /// [`fail_closed`](Self::fail_closed).
     ///
@@ -304,7 +308,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
             stampede_protection: settings.stampede_protection,
             follower_timeout: settings.follower_timeout.map(|limit| (limit, background)),
         };
-        Cache::new(telemetry, tiers, rules, refresher)
+        Cache::of_parts(telemetry, tiers, rules, refresher)
     }
 }
 
@@ -328,17 +332,28 @@ impl Stack<'_> {
             name = Arc::from(format!("{wanted}-{number}"));
         }
         self.names.push(Arc::clone(&name));
-        let refresh_after = &mut tier.config.lifetime.refresh_after;
-        if is_last && refresh_after.take().is_some() {
-            self.telemetry.logs.warn(
-                &self.telemetry.name,
-                &name,
-                format_args!(
-                    "tier `{name}` is the last one, so there is nothing to refresh it from: `refresh_after` is ignored"
-                ),
-            );
+        let lifetime = &mut tier.config.lifetime;
+        let warn = |message: fmt::Arguments<'_>| self.telemetry.logs.warn(&self.telemetry.name, &name, message);
+        if is_last && lifetime.refresh_after.take().is_some() {
+            warn(format_args!(
+                "tier `{name}` is the last one, so there is nothing to refresh it from: `refresh_after` is ignored"
+            ));
         }
-        self.cool_downs.push(refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
+        if let (Some(after), Some(ttl)) = (lifetime.refresh_after, lifetime.ttl)
+            && after >= ttl
+        {
+            warn(format_args!(
+                "tier `{name}` refreshes entries from an age of {after:?} on, but they expire at {ttl:?}: nothing is refreshed"
+            ));
+        }
+        if let (Some(max_age), Some(ttl)) = (lifetime.serve_stale, lifetime.ttl)
+            && max_age <= ttl
+        {
+            warn(format_args!(
+                "tier `{name}` serves expired entries up to an age of {max_age:?}, but they are fresh up to {ttl:?}: none is served"
+            ));
+        }
+        self.cool_downs.push(lifetime.refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
         let identity = TierIdentity { name, descriptor: tier.descriptor };
         (tier.wrap)(identity, tier.config, self.telemetry, self.background)
     }
@@ -351,218 +366,6 @@ impl<K: Key + ?Sized, V: Value, S> fmt::Debug for CacheBuilder<K, V, S> {
             .field("tiers", &self.tiers)
             .field("handlers", &self.settings.handlers.len())
             .field("logs", &self.settings.logs)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A tier on its way into a cache, and what belongs to it alone.
-///
-/// ```
-/// # #[cfg(feature = "memory")]
-/// # fn main() {
-/// use cachet::{CacheEntry, InsertPolicy, Tier};
-/// use std::time::Duration;
-///
-/// let l1: Tier<str, Vec<u8>> = Tier::memory(10_000)
-///     .name("l1")
-///     .ttl(Duration::from_secs(60))
-///     .insert_policy(InsertPolicy::when(|_key: &str, entry: &CacheEntry<Vec<u8>>| entry.len() < 4096));
-/// # drop(l1);
-/// # }
-/// # #[cfg(not(feature = "memory"))]
-/// # fn main() {}
-/// ```
-#[must_use = "a tier does nothing until it is added to a cache"]
-pub struct Tier<K: Key + ?Sized, V: Value> {
-    config: TierConfig<K, V>,
-    cool_down: Option<Duration>,
-    descriptor: &'static TierDescriptor,
-    wrap: Wrap<K, V>,
-}
-
-type Wrap<K, V> = Box<
-    dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>, &Background) -> Box<dyn ErasedTier<K, V>> + Send,
->;
-
-impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
-    /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
-    pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
-        Self {
-            config: TierConfig {
-                name: None,
-                lifetime: Lifetime::default(),
-                timeout: None,
-                policy: InsertPolicy::always(),
-            },
-            cool_down: None,
-            descriptor: T::descriptor(),
-            wrap: Box::new(|identity, config, telemetry, background| {
-                if T::IMMEDIATE {
-                    let record_fields = T::record_fields;
-                    Box::new(CacheWrapper::<_, _, _, true>::new(
-                        tier,
-                        record_fields,
-                        identity,
-                        config,
-                        telemetry,
-                        background,
-                    ))
-                } else {
-                    let (tier, record_fields) = (WaitingTier::new(tier), WaitingTier::record_fields);
-                    Box::new(CacheWrapper::<_, _, _, false>::new(
-                        tier,
-                        record_fields,
-                        identity,
-                        config,
-                        telemetry,
-                        background,
-                    ))
-                }
-            }),
-        }
-    }
-
-    /// A tier in this process's memory that holds up to about `capacity` entries; named `memory` unless said otherwise.
-    ///
-    /// When it is full, entries that are rarely used make room. A capacity of zero means that it holds nothing: every insert
-    /// is rejected. Memory is taken as entries come, about 45 bytes per entry beside key and value.
-    #[cfg(feature = "memory")]
-    pub fn memory(capacity: usize) -> Self {
-        Self::new(crate::tier::memory::MemoryTier::with_capacity(capacity))
-    }
-
-    /// Like [`memory`](Self::memory), with a capacity in a unit of your choice, most often bytes: `weigh` tells how much an
-    /// entry takes of it.
-    ///
-    /// It is asked once per insert; a weight of zero counts as one. The engine divides a large capacity into equal shards, at
-    /// most four per core, and an entry that is heavier than a shard is rejected.
-    ///
-    /// ```
-    /// use cachet::{Cache, Tier};
-    ///
-    /// let pages = Cache::<str, Vec<u8>>::builder("pages")
-    ///     .tier(Tier::memory_by_weight(64 << 20, |key: &str, value: &Vec<u8>| (key.len() + value.len()) as u64))
-    ///     .build();
-    /// # drop(pages);
-    /// ```
-    #[cfg(feature = "memory")]
-    pub fn memory_by_weight(capacity: u64, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        Self::new(crate::tier::memory::MemoryTier::with_weight(capacity, weigh))
-    }
-
-    /// The name under which telemetry reports the tier; by default the one that its `#[cache_tier]` declares. An empty
-    /// name counts as none.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.config.name = Some(name.into()).filter(|name| !name.is_empty());
-        self
-    }
-
-    /// How long an entry without a time to live of its own stays fresh in this tier, counted from its insertion *into this
-    /// tier*. An entry is fresh at that very age and expired after it; zero therefore means "expired as soon as the clock
-    /// has moved".
-    ///
-    /// A tier that gives entries back without the stamp they were inserted with cannot tell their age: they count as
-    /// expired, and the first of them is a warning in the logs.
-    #[doc(alias = "expire")]
-    #[doc(alias = "time_to_live")]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.config.lifetime.ttl = Some(ttl);
-        self
-    }
-
-    /// Lets entries expire up to this much earlier than the tier's [`ttl`](Self::ttl) says, each at a time of its own, so that
-    /// what was inserted together is not missed together.
-    ///
-    /// Entries with a time to live of their own are left alone. How much earlier depends on the key, on the time of the
-    /// insertion and on a seed, which is random unless [given](Self::ttl_jitter_seed).
-    pub fn ttl_jitter(mut self, at_most: Duration) -> Self {
-        let jitter = &mut self.config.lifetime.jitter;
-        *jitter = Some(jitter.unwrap_or_else(Jitter::random).up_to(at_most));
-        self
-    }
-
-    /// Makes the [jitter](Self::ttl_jitter) the same in every run, for tests.
-    pub fn ttl_jitter_seed(mut self, seed: u64) -> Self {
-        let jitter = &mut self.config.lifetime.jitter;
-        *jitter = Some(jitter.unwrap_or_else(Jitter::random).with_seed(seed));
-        self
-    }
-
-    /// From this age on, an entry of this tier is refreshed when it is read: it is served at once, which is reported as
-    /// `stale`, and a task in the background asks the tiers below, and stores what they have above.
-    ///
-    /// One task runs per key, and a [limited number](CacheBuilder::max_refreshes) in all. A refresh that finds nothing, or
-    /// fails, leaves the entry alone, and is not repeated until a [cool-down](Self::refresh_cool_down) has passed. If an
-    /// insert, an invalidate or a clear overtakes it, what it found is dropped. With the last handle of the cache, its
-    /// tasks end.
-    ///
-    /// The tasks are started in the Tokio runtime that the cache is used in, or in another [`Runtime`]; with none, the
-    /// refresh fails with an error that says so. On the last tier there is nothing to ask: then this does nothing but warn,
-    /// in the logs. The age counts as for [`ttl`](Self::ttl), so a refresh comes to nothing if the time to live is shorter.
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "memory", feature = "tokio"))]
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), cachet::Error> {
-    /// use cachet::{Cache, ManualClock, Tier};
-    /// use std::time::Duration;
-    ///
-    /// let clock = ManualClock::new();
-    /// let shared = || Tier::memory(100).name("shared");
-    /// let pages = Cache::<str, String>::builder("pages")
-    ///     .tier(Tier::memory(100).name("l1").refresh_after(Duration::from_secs(60)))
-    ///     .tier(shared())
-    ///     .clock(clock.clone())
-    ///     .build();
-    /// pages.insert("index", "<html>".to_owned()).await?;
-    ///
-    /// clock.advance(Duration::from_secs(60));
-    /// assert!(pages.get("index").await?.is_some());
-    /// assert_eq!(pages.refreshes().running, 1);
-    /// tokio::task::yield_now().await;
-    /// assert_eq!(pages.refreshes().running, 0);
-    /// # Ok(()) }
-    /// # #[cfg(not(all(feature = "memory", feature = "tokio")))]
-    /// # fn main() {}
-    /// ```
-    #[doc(alias = "refresh_ahead")]
-    #[doc(alias = "stale_while_revalidate")]
-    pub fn refresh_after(mut self, age: Duration) -> Self {
-        self.config.lifetime.refresh_after = Some(age);
-        self
-    }
-
-    /// How long a key is left alone after a refresh that found nothing, or failed; by default as long as
-    /// [`refresh_after`](Self::refresh_after) says. [`Cache::refreshes`] tells how many keys are; the first read of such a
-    /// key is reported as a refresh that was `suppressed`.
-    pub fn refresh_cool_down(mut self, duration: Duration) -> Self {
-        self.cool_down = Some(duration);
-        self
-    }
-
-    /// How long any call of this tier may take. Then it is dropped, and has failed with an error for which
-    /// [`is_timeout`](crate::Error::is_timeout) is true.
-    ///
-    /// Needs a [`Runtime`] to wait with. A tier that answers at once, as the memory tier does, is not affected.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.config.timeout = Some(limit);
-        self
-    }
-
-    /// Which entries the tier takes, however they get there; all, by default.
-    pub fn insert_policy(mut self, policy: InsertPolicy<K, V>) -> Self {
-        self.config.policy = policy;
-        self
-    }
-}
-
-impl<K: Key + ?Sized, V: Value> fmt::Debug for Tier<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tier")
-            .field("name", &self.config.name.as_deref().unwrap_or(self.descriptor.name))
-            .field("lifetime", &self.config.lifetime)
-            .field("timeout", &self.config.timeout)
-            .field("policy", &self.config.policy)
             .finish_non_exhaustive()
     }
 }

@@ -84,7 +84,8 @@ pub(crate) struct Rules<K: ?Sized> {
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    pub(crate) fn new(
+    // Not `new`: to rustc that would be what `Cache::new(…)` means.
+    pub(crate) fn of_parts(
         telemetry: Arc<CacheTelemetry>,
         tiers: Tiers<K, V>,
         rules: Rules<K>,

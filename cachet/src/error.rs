@@ -15,7 +15,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// [`tier_name`](Self::tier_name) which tier it was, and [`source_as`](Self::source_as) gives the cause back with its type.
 ///
 /// `{}` says which side failed; `{:#}` adds the causes behind it, which is what a log wants. An error is of one kind: at
-/// most one of the predicates is true, but that a timeout is also an error of its tier.
+/// most one of the predicates is true, but that a timeout, or the want of a runtime, is also an error of the tier's.
 ///
 /// ```
 /// use cachet::Error;
@@ -176,6 +176,12 @@ impl Error {
     /// Whether a tier took longer than its [time limit](crate::Tier::timeout); a case of [`is_tier`](Self::is_tier).
     pub fn is_timeout(&self) -> bool {
         self.0.kind == Kind::Timeout
+    }
+
+    /// Whether a refresh or a time limit found no async runtime to start a task or to wait with; see
+    /// [`Runtime`](crate::Runtime). Also a case of [`is_tier`](Self::is_tier).
+    pub fn is_no_runtime(&self) -> bool {
+        self.0.kind == Kind::NoRuntime
     }
 
     /// Whether the closure of a compute method returned an error; [`source_as`](Self::source_as) has it.

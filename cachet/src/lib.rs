@@ -172,8 +172,8 @@
 //!
 //! | what | what it does |
 //! |---|---|
-//! | [`stampede_protection`](CacheBuilder::stampede_protection) | one closure computes a key for everybody who misses it; [`follower_timeout`](CacheBuilder::follower_timeout) bounds the wait |
-//! | [`refresh_after`](Tier::refresh_after) | serves an entry that is getting old at once, and brings it up to date in the background |
+//! | [`stampede_protection`](CacheBuilder::stampede_protection) | one closure computes a key for everybody who misses it; [`follower_timeout`](CacheBuilder::follower_timeout) bounds the wait, after which everybody computes |
+//! | [`refresh_after`](Tier::refresh_after) | serves an entry that is getting old at once, and brings it up to date from the tiers below, in the background |
 //! | [`timeout`](Tier::timeout) | bounds every call of a tier |
 //! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | serves an expired entry when every other source has failed |
 //! | [`fail_closed`](CacheBuilder::fail_closed) | keeps the compute methods from computing while a tier fails |

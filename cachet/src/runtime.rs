@@ -18,8 +18,13 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 /// ([`Tier::timeout`](crate::Tier::timeout), [`CacheBuilder::follower_timeout`](crate::CacheBuilder::follower_timeout)) wait.
 /// With the crate's feature `tokio`, which is on by default, the Tokio runtime that an operation runs in serves for both,
 /// and nothing has to be said. For any other runtime, implement this trait and give it to
-/// [`CacheBuilder::runtime`](crate::CacheBuilder::runtime). With neither, a refresh and a call with a time limit fail with an
-/// error that says so.
+/// [`CacheBuilder::runtime`](crate::CacheBuilder::runtime); the handle of a Tokio runtime implements it. With neither, a refresh,
+/// and a call with a time limit that has to be waited for, fail with an error that says so
+/// ([`Error::is_no_runtime`](crate::Error::is_no_runtime)); a Tokio runtime without `enable_time` counts as none for time limits, and
+/// prints a panic of its own beside.
+///
+/// A cache with a [`ManualClock`](crate::ManualClock) waits for that clock instead, and needs a runtime only for refreshes. A
+/// test that has to wait for a refresh polls it: `while cache.refreshes().running > 0 { tokio::task::yield_now().await }`.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]

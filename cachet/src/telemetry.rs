@@ -23,15 +23,17 @@
 //!
 //! | `RUST_LOG` | what it shows |
 //! |---|---|
-//! | `cachet=debug,my_app=debug` | everything: a tier of your own has the module of its `#[cache_tier]` as its target |
-//! | `cachet::event=debug` | one line per operation |
+//! | `cachet::event=debug` | one line per operation: start here |
+//! | `cachet=debug,my_app=debug` | everything: a tier of your own has the module of its `#[cache_tier]` as its target; best seen as a tree |
 //! | `cachet=warn,my_app=warn` | what went wrong |
 //! | `my_app::disk=debug` | the tier in that module |
+//!
+//! Without `RUST_LOG`, that filter shows errors only.
 //!
 //! | level | events |
 //! |---|---|
 //! | ERROR | an operation returned an error, or panicked |
-//! | WARN | a tier failed and the operation did not; a refresh failed; a handler panicked (said once); a tier forgets the age of its entries (said once) |
+//! | WARN | a tier failed and the operation did not; a refresh failed; a handler panicked (said once); a tier forgets the age of its entries (said once); an expired entry was served in place of an error; settings that contradict each other |
 //! | INFO | expired, rejected, superseded, evicted; a refresh that found nothing, or was suppressed |
 //! | DEBUG | everything else |
 //!

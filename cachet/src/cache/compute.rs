@@ -23,7 +23,7 @@ use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up, and computes and stores it if there is none.
     ///
-    /// The closure runs only on a miss, and then once. It returns a value, or a [`CacheEntry`] with a time to live of its own.
+    /// The closure runs only on a miss, and then once. It and its future have to be `Send`. It returns a value, or a [`CacheEntry`] with a time to live of its own.
     /// When the value cannot be stored, it is returned all the same.
     ///
     /// # Errors
@@ -103,6 +103,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///     .await
     ///     .unwrap_err();
     /// assert!(error.is_load());
+    /// # async fn render() -> io::Result<String> { Ok(String::new()) }
+    /// // With `?`, the type of the error has to be said.
+    /// pages.try_get_or_insert("index", || async { Ok::<_, io::Error>(render().await?) }).await.unwrap();
     /// assert_eq!(error.source_as::<io::Error>().unwrap().to_string(), "renderer is down");
     /// # }
     /// # #[cfg(not(feature = "memory"))]
@@ -159,7 +162,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Negative caching
     ///
-    /// To remember for a while that there is nothing, make "nothing" a value, with a time to live of its own:
+    /// To remember for a while that there is nothing, make "nothing" a value, with a time to live of its own. Where a failure is
+    /// to be told from "nothing", do the same with [`try_get_or_insert`](Self::try_get_or_insert).
     ///
     /// ```
     /// # #[cfg(feature = "memory")]

@@ -223,6 +223,34 @@ fn a_panicking_handler_is_a_warning_once() {
     assert_eq!(logged.cache.handler_panics(), 3);
 }
 
+// S35
+#[test]
+fn settings_that_contradict_each_other_are_a_warning() {
+    let seen = Recorder::listen(|| {
+        let _cache = Ages::builder("ages")
+            .tier(Tier::memory(10).name("l1").ttl(millis(5)).refresh_after(millis(5)))
+            .tier(Tier::memory(10).name("l2").ttl(millis(20)).refresh_after(millis(5)))
+            .serve_stale_on_error(millis(10))
+            .enable_logs()
+            .build();
+        // Nothing to be warned of.
+        let _cache = Ages::builder("ages")
+            .tier(Tier::memory(10).name("l1").ttl(millis(5)).refresh_after(millis(4)))
+            .tier(Tier::memory(10).name("l2"))
+            .serve_stale_on_error(millis(6))
+            .enable_logs()
+            .build();
+    });
+    assert_eq!(
+        seen.events_as_lines(),
+        [
+            r#"- WARN cachet::event "tier `l1` refreshes entries from an age of 5ms on, but they expire at 5ms: nothing is refreshed" cache.name="ages" cache.tier="l1""#,
+            r#"- WARN cachet::event "tier `l2` is the last one, so there is nothing to refresh it from: `refresh_after` is ignored" cache.name="ages" cache.tier="l2""#,
+            r#"- WARN cachet::event "tier `l2` serves expired entries up to an age of 10ms, but they are fresh up to 20ms: none is served" cache.name="ages" cache.tier="l2""#,
+        ]
+    );
+}
+
 // S36
 #[test]
 fn a_handler_and_the_logs_are_told_the_same() {

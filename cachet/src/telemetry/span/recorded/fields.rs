@@ -54,16 +54,23 @@ impl FieldRecorder<'_> {
         self.record(name, &tracing::field::debug(value));
     }
 
-    /// Records `host`, or `host:port`, or `[host]:port`.
+    /// Records `host`, or `host:port`, or `[host]:port`. Of a URL only that is kept: the rest may hold a password.
     pub(in crate::telemetry::span) fn record_address(&mut self, address: &dyn fmt::Display) {
         let address = address.to_string();
+        let address = match address.split_once("://") {
+            Some((_scheme, rest)) => {
+                let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                authority.rsplit_once('@').map_or(authority, |(_user, host)| host)
+            }
+            None => address.as_str(),
+        };
         let split = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         match split {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
                 self.record("server.address", host.trim_matches(['[', ']']));
                 self.record("server.port", &i64::from(port));
             }
-            _ => self.record("server.address", address.as_str()),
+            _ => self.record("server.address", address),
         }
     }
 }
