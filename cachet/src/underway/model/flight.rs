@@ -4,6 +4,7 @@ use loom::future::block_on;
 
 use super::{KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_within};
 use crate::sync::Ordering;
+use crate::telemetry::OperationOutcome;
 use crate::underway::{Joined, Ticket};
 use crate::{CacheEntry, Error};
 
@@ -38,7 +39,7 @@ fn get_or_insert(world: &World, closure: fn(&World) -> Loaded) -> Loaded {
         && !ticket.may_have_landed(landings)
     {
         let loaded = closure(world);
-        ticket.store_and_land(|| store(world, &loaded), &loaded, false);
+        ticket.store_and_land(|| store(world, &loaded), &loaded, None);
         return loaded;
     }
     drop((ticket, joined));
@@ -64,7 +65,7 @@ fn fly(world: &World, landings: u64, mut ticket: Ticket<'_, str, u32>, closure: 
                     && let Some(found) = world.first.get()
                 {
                     let found = Ok(Some(CacheEntry::new(found)));
-                    ticket.land(&found, true);
+                    ticket.land(&found, Some(OperationOutcome::Hit));
                     return found;
                 }
                 let loaded = closure(world);
@@ -72,7 +73,7 @@ fn fly(world: &World, landings: u64, mut ticket: Ticket<'_, str, u32>, closure: 
                     store(world, &loaded);
                     drop(storing);
                 }
-                ticket.land(&loaded, false);
+                ticket.land(&loaded, None);
                 return loaded;
             }
             Joined::Follow(follow) => {
