@@ -105,6 +105,25 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
         let max_weight = ((shard as f64 * HOT_SHARE) as u64).clamp(shard.min(1), shard);
         Self { entries, capacity, max_weight, reporter: None }
     }
+
+    /// Kept apart, so that the future around it is small enough to vanish into its caller: moved into a future that does not, an
+    /// entry costs more to copy than to store.
+    #[inline(never)]
+    fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertOutcome {
+        let weight = self.capacity.weigh(key.borrow(), entry.value());
+        if weight.get() > self.max_weight {
+            self.entries.remove(Borrow::<K>::borrow(&key));
+            return InsertOutcome::Rejected;
+        }
+        let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
+        // In place: a copy would cost more than what is in it.
+        let mut left = Left { is_told: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
+        self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
+        if let Some(reporter) = reporter {
+            left.evicted.iter().for_each(|entry| reporter.evicted(entry));
+        }
+        InsertOutcome::Accepted
+    }
 }
 
 // Its futures are ready at once: the engine never waits for anything but a lock.
@@ -115,19 +134,7 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
     }
 
     async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
-        let weight = self.capacity.weigh(key.borrow(), entry.value());
-        if weight.get() > self.max_weight {
-            self.entries.remove(Borrow::<K>::borrow(&key));
-            return Ok(InsertOutcome::Rejected);
-        }
-        let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
-        // In place: a copy would cost more than what is in it.
-        let mut left = Left { is_told: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
-        self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
-        if let Some(reporter) = reporter {
-            left.evicted.iter().for_each(|entry| reporter.evicted(entry));
-        }
-        Ok(InsertOutcome::Accepted)
+        Ok(self.store(key, entry))
     }
 
     async fn invalidate(&self, key: &K) -> Result<(), Error> {
