@@ -45,6 +45,9 @@ pub(crate) use self::refresh::Refresher;
 /// No method panics of its own accord. A panic of a tier, of a closure or of a type's own `Hash`, `Eq` or `Clone` unwinds
 /// to the caller, and the cache stays usable.
 ///
+/// The `Clone` and `Drop` of keys and values run wherever the cache needs them, also under its locks: they must not use the
+/// cache that they are in.
+///
 /// # Examples
 ///
 /// ```

@@ -195,8 +195,11 @@ impl ManualClock {
 
     /// Moves both the monotonic time and the wall clock forward, and wakes whoever [sleeps](Self::sleep) until then.
     pub fn advance(&self, by: Duration) {
-        let now = self.0.elapsed.fetch_add(nanos(by), Ordering::AcqRel).saturating_add(nanos(by));
-        self.0.wall.fetch_add(nanos(by), Ordering::AcqRel);
+        let by = nanos(by);
+        let later = |time: u64| Some(time.saturating_add(by));
+        let before = self.0.elapsed.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+        let now = before.unwrap_or_else(|time| time).saturating_add(by);
+        let _ = self.0.wall.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
         let due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
         for sleeper in due {
             sleeper.waker.wake();

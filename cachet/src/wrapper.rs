@@ -224,7 +224,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
         let written = if accepted {
-            let insert = self.tier.insert(key, self.stamped(entry, origin));
+            let entry = self.stamped(entry, origin);
+            let insert = async { self.tier.insert(key, entry).await };
             observed.run_in_order(origin, insert).await
         } else {
             Some(Ok(InsertOutcome::Rejected))
@@ -357,11 +358,14 @@ where
                 Poll::Pending => {}
             }
         }
-        self.step(self.read(TierOperation::Get, key, self.tier.get(key), call), Read::Failed)
+        // Whatever a method does before its first await, it does as part of the call: so here, and below.
+        let found = async move { self.tier.get(key).await };
+        self.step(self.read(TierOperation::Get, key, found, call), Read::Failed)
     }
 
     fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<()>> {
-        self.step(self.read(TierOperation::Contains, key, self.tier.peek(key), call), Read::Failed)
+        let found = async move { self.tier.peek(key).await };
+        self.step(self.read(TierOperation::Contains, key, found, call), Read::Failed)
     }
 
     #[inline]
@@ -394,7 +398,7 @@ where
     }
 
     fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
-        let work = self.tier.invalidate(key);
+        let work = async move { self.tier.invalidate(key).await };
         self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
     }
 
@@ -409,11 +413,13 @@ where
     }
 
     fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
-        self.step(self.simple(TierOperation::Clear, TierOutcome::Cleared, self.tier.clear(), call), Err)
+        let work = async move { self.tier.clear().await };
+        self.step(self.simple(TierOperation::Clear, TierOutcome::Cleared, work, call), Err)
     }
 
     fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>> {
-        self.step(self.simple(TierOperation::Len, TierOutcome::Counted, self.tier.len(), call), Err)
+        let work = async move { self.tier.len().await };
+        self.step(self.simple(TierOperation::Len, TierOutcome::Counted, work, call), Err)
     }
 
     fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>> {

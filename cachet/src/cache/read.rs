@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Answer, First, Found, Lookup};
@@ -170,7 +170,11 @@ impl<'a, K: Key + ?Sized, V: Value> Get<'a, K, V> {
             }
         }
         match &mut self.0 {
-            Getting::Waiting(future) => future.as_mut().poll(cx),
+            Getting::Waiting(future) => {
+                let answered = ready!(future.as_mut().poll(cx));
+                self.0 = Getting::Done;
+                Poll::Ready(answered)
+            }
             // Polled again after it was done: there is nothing to wake for.
             Getting::Start(..) | Getting::Done => Poll::Pending,
         }

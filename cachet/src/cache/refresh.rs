@@ -38,6 +38,30 @@ impl<K: Key + ?Sized, V: Value> Refresher<K, V> {
     }
 }
 
+/// A refresh that may begin, if it is granted, and has not. Dropped, it makes room for the next one of its key.
+struct Permitted<'c, K: Key + ?Sized, V: Value> {
+    cache: &'c Inner<K, V>,
+    refreshes: &'c Refreshes,
+    hash: u64,
+    tier: usize,
+    is_granted: bool,
+}
+
+impl<K: Key + ?Sized, V: Value> Permitted<'_, K, V> {
+    /// There is a [`Task`] now, which does it.
+    fn hand_over(mut self) {
+        self.is_granted = false;
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Drop for Permitted<'_, K, V> {
+    fn drop(&mut self) {
+        if self.is_granted {
+            self.refreshes.end(self.hash, self.tier, false, self.cache.telemetry.clock.now());
+        }
+    }
+}
+
 /// One refresh. Dropped, it makes room for the next one of its key, whatever became of it.
 struct Task<K: Key + ?Sized, V: Value> {
     cache: Arc<Inner<K, V>>,
@@ -63,6 +87,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         if permit == Permit::Denied {
             return;
         }
+        // Until there is a task: a key's text, or its clone, may panic.
+        let permitted = Permitted { cache: self, refreshes, hash, tier, is_granted: permit == Permit::Granted };
         let announced =
             self.observed().then(|| Announced::refresh(&self.telemetry, self.rules.record_keys.text(key), trigger));
         let start = |announced| Operation::start_announced(&self.telemetry, announced);
@@ -72,11 +98,10 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             }
             return;
         }
-        let Some(cache) = refresher.cache.upgrade() else {
-            // The cache is being dropped.
-            return refreshes.end(hash, tier, false, self.telemetry.clock.now());
-        };
+        // Unless the cache is being dropped.
+        let Some(cache) = refresher.cache.upgrade() else { return };
         let mut task = Task { cache, key: key.to_owned(), hash, tier, announced, brought_nothing: false };
+        permitted.hand_over();
         if let Err(error) = refresher.background.check() {
             task.brought_nothing = true;
             if let Some(announced) = task.announced.take() {

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
@@ -161,11 +161,11 @@ impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
 
     #[cold]
     fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
-        match &mut self.waiting {
-            Some(future) => future.as_mut().poll(cx),
-            // Polled again after it was done: there is nothing to wake for.
-            None => Poll::Pending,
-        }
+        // Polled again after it was done: there is nothing to wake for.
+        let Some(future) = &mut self.waiting else { return Poll::Pending };
+        let written = ready!(future.as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(written)
     }
 }
 

@@ -223,9 +223,10 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
         });
         drop(shard);
         self.under_way.tickets.fetch_sub(1, Ordering::SeqCst);
-        if let Some(shared) = flight.and_then(|flight| flight.shared)
-            && let Waiting::Under(wakers) = mem::replace(&mut *lock(&shared), end)
-        {
+        let shared = flight.and_then(|flight| flight.shared);
+        // Not under the lock: a waker may do anything.
+        let left = shared.map(|shared| mem::replace(&mut *lock(&shared), end));
+        if let Some(Waiting::Under(wakers)) = left {
             for (_, waker) in wakers {
                 waker.wake();
             }

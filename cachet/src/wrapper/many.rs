@@ -1,6 +1,7 @@
 //! One tier, asked about several keys in one call: what the wrapper does for one key, done for each.
 
 use std::borrow::Borrow;
+use std::collections::HashSet;
 
 use super::lifetime::Freshness;
 use super::{CacheWrapper, Observed};
@@ -83,6 +84,9 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         // A tier that has to be waited for keeps newer writes waiting for the end of older ones.
         let mut storing = Vec::new();
         let mut taken = Vec::with_capacity(entries.len());
+        // Only of what is new: what is promoted is no newer than what may be there.
+        let may_leave_older = tickets.is_none() && !(self.policy.is_always() && self.tier.drops_rejected());
+        let decides = if may_leave_older { last_of_each::<K, V>(&entries) } else { Vec::new() };
         for (place, (key, entry)) in entries.into_iter().enumerate() {
             let ticket = tickets.and_then(|tickets| tickets.get(place).copied());
             if let Some(ticket) = ticket.filter(|_| !IMMEDIATE) {
@@ -91,7 +95,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
             }
             // Whatever the policy's closure does, it does as part of this call.
             let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
-            if !accepted || !self.tier.drops_rejected() {
+            if decides.get(place) == Some(&true) && (!accepted || !self.tier.drops_rejected()) {
                 batch.kept.push((place, key.clone()));
             }
             if accepted {
@@ -108,9 +112,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         };
         drop(storing);
         observed.finish(batch.outcome(&written), None, written.as_ref().err());
-        if tickets.is_none() {
-            self.drop_older_of(&batch, written.is_err(), call).await;
-        }
+        self.drop_older_of(&batch, written.is_err(), call).await;
         written.map(|()| batch.outcomes)
     }
 
@@ -169,6 +171,14 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         observed.finish(outcome, None, removed.as_ref().err());
         removed
     }
+}
+
+/// Which entries are the last of their keys: these decide what is left of older values.
+fn last_of_each<K: Key + ?Sized, V>(entries: &[(K::Owned, CacheEntry<V>)]) -> Vec<bool> {
+    let mut later = HashSet::with_capacity(entries.len());
+    let mut last: Vec<bool> = entries.iter().rev().map(|(key, _)| later.insert(Borrow::<K>::borrow(key))).collect();
+    last.reverse();
+    last
 }
 
 /// What has become of several entries.

@@ -6,6 +6,7 @@ mod cancellation;
 mod coherence;
 mod computing;
 mod concurrency;
+mod corners;
 mod entries;
 mod limits;
 mod many;

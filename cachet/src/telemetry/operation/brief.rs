@@ -41,6 +41,8 @@ pub(crate) struct Brief<'a> {
 struct Spans {
     operation: Span,
     tier: Option<EnteredSpan>,
+    /// The operation's, where the tier has none.
+    instead: Option<EnteredSpan>,
 }
 
 impl Spans {
@@ -63,7 +65,8 @@ impl Spans {
             key: None,
         };
         let tier = telemetry.logs.tier_span(&get, &operation, record_fields);
-        Self { operation, tier: Some(tier.enter()) }
+        let instead = tier.is_none().then(|| operation.same().enter());
+        Self { operation, tier: Some(tier.enter()), instead }
     }
 }
 
@@ -78,19 +81,29 @@ impl<'a> Brief<'a> {
         wanted: OfHits,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
+        let mut brief = Self {
+            telemetry,
+            kind,
+            tier,
+            is_over: false,
+            id: None,
+            parent: None,
+            started: None,
+            spans: None,
+            scope: None,
+        };
         if wanted != OfHits::Nothing {
-            let new = RequestId::next();
-            (id, parent) = (Some(new), RequestId::current());
+            let (id, parent) = (RequestId::next(), RequestId::current());
+            (brief.id, brief.parent, brief.scope) = (Some(id), parent, Some(id.enter()));
             if wanted == OfHits::Spans {
-                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), record_fields));
+                // From here on it is told of, should a field that the tier declares panic.
+                brief.spans = Some(Spans::open(telemetry, kind, tier, (id, parent), record_fields));
             }
-            scope = Some(new.enter());
             if wanted != OfHits::Count {
-                started = Some(telemetry.clock.now());
+                brief.started = Some(telemetry.clock.now());
             }
         }
-        Self { telemetry, kind, tier, is_over: false, id, parent, started, spans, scope }
+        brief
     }
 
     fn span(&self) -> &Span {
@@ -99,7 +112,9 @@ impl<'a> Brief<'a> {
 
     /// The call of the first tier is over.
     fn exit_tier(&mut self) -> Option<Span> {
-        self.spans.as_mut()?.tier.take().map(EnteredSpan::exit)
+        let spans = self.spans.as_mut()?;
+        spans.instead = None;
+        spans.tier.take().map(EnteredSpan::exit)
     }
 
     /// The first tier had it.
@@ -108,6 +123,8 @@ impl<'a> Brief<'a> {
         let Self { telemetry, kind, tier, id, parent, started, .. } = *self;
         let was_over = mem::replace(&mut self.is_over, true);
         let Some(id) = id.filter(|_| !was_over) else { return };
+        // Handlers are told outside of the operation.
+        self.scope = None;
         // First of all: with a call in between, half of an event would be made elsewhere, and copied.
         let now = started.map(|_| telemetry.clock.now());
         let duration = now.zip(started).map(|(now, started)| now.since(started));
@@ -168,6 +185,7 @@ impl<'a> Brief<'a> {
         if mem::replace(&mut self.is_over, true) {
             return None;
         }
+        self.scope = None;
         let operation = self.grown(key);
         match answer {
             Poll::Ready(Ok(_)) => self.report(&operation, TierOutcome::Miss, None),

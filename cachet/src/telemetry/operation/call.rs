@@ -49,7 +49,10 @@ impl<'o, 'a> TierCall<'o, 'a> {
         let is_open = opened.is_some();
         let span = opened.unwrap_or_else(|| {
             let span = span_of(operation, tier, kind, fallback);
-            operation.telemetry.logs.tier_span(&span, operation.span(), record_fields)
+            operation.telemetry.logs.tier_span(&span, operation.span(), |recorder| {
+                let _inside = operation.enter();
+                record_fields(recorder);
+            })
         });
         // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
         // taken its time in between.

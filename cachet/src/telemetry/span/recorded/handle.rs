@@ -75,6 +75,11 @@ impl Span {
         if self.is_none() { other } else { self }
     }
 
+    /// Another handle of it.
+    pub(crate) fn same(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Makes it the current span.
     pub(crate) fn enter(self) -> EnteredSpan {
         EnteredSpan(self.0.entered())
