@@ -2,6 +2,7 @@
 //! without keeping an operation.
 
 use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -21,7 +22,7 @@ use crate::{CacheEntry, Error};
 /// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no
 /// entry, it [grows](Self::grow) into an [`Operation`].
 ///
-/// Dropped before, it reports as an [`Operation`] would.
+/// Dropped before, it reports a panic: nothing else can end it early.
 pub(crate) struct Brief<'a> {
     telemetry: &'a CacheTelemetry,
     kind: CacheOperation,
@@ -64,7 +65,14 @@ impl Spans {
             fallback: false,
             key: None,
         };
-        let tier = telemetry.logs.tier_span(&get, &operation, record_fields);
+        let opened = catch_unwind(AssertUnwindSafe(|| telemetry.logs.tier_span(&get, &operation, record_fields)));
+        let tier = opened.unwrap_or_else(|payload| {
+            // A field that the tier declares: what there is of the lookup by now tells of it.
+            let spans = Some(Self { operation: operation.same(), tier: None, instead: None });
+            let (id, is_over, started, scope) = (Some(id), false, None, None);
+            drop(Brief { telemetry, kind, tier, is_over, id, parent, started, spans, scope });
+            resume_unwind(payload)
+        });
         let instead = tier.is_none().then(|| operation.same().enter());
         Self { operation, tier: Some(tier.enter()), instead }
     }
@@ -81,29 +89,19 @@ impl<'a> Brief<'a> {
         wanted: OfHits,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        let mut brief = Self {
-            telemetry,
-            kind,
-            tier,
-            is_over: false,
-            id: None,
-            parent: None,
-            started: None,
-            spans: None,
-            scope: None,
-        };
+        let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
         if wanted != OfHits::Nothing {
-            let (id, parent) = (RequestId::next(), RequestId::current());
-            (brief.id, brief.parent, brief.scope) = (Some(id), parent, Some(id.enter()));
+            let new = RequestId::next();
+            (id, parent) = (Some(new), RequestId::current());
             if wanted == OfHits::Spans {
-                // From here on it is told of, should a field that the tier declares panic.
-                brief.spans = Some(Spans::open(telemetry, kind, tier, (id, parent), record_fields));
+                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), record_fields));
             }
+            scope = Some(new.enter());
             if wanted != OfHits::Count {
-                brief.started = Some(telemetry.clock.now());
+                started = Some(telemetry.clock.now());
             }
         }
-        brief
+        Self { telemetry, kind, tier, is_over: false, id, parent, started, spans, scope }
     }
 
     fn span(&self) -> &Span {
@@ -223,7 +221,7 @@ impl Drop for Brief<'_> {
         #[cold]
         fn unwound(brief: &mut Brief<'_>) {
             let operation = brief.grown(None);
-            operation.panicked.store(std::thread::panicking(), Ordering::Relaxed);
+            operation.panicked.store(true, Ordering::Relaxed);
             let error = Error::panic(&"the panic goes on to the caller").in_tier(&brief.tier.name);
             brief.report(&operation, TierOutcome::Error, Some(&error));
         }
