@@ -23,8 +23,8 @@ use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up, and computes and stores it if there is none.
     ///
-    /// The closure runs only on a miss, and then once. It and its future have to be `Send`. It returns a value, or a [`CacheEntry`] with a time to live of its own.
-    /// When the value cannot be stored, it is returned all the same.
+    /// The closure runs only on a miss, and then once; it and its future have to be `Send`. It returns a value, or a
+    /// [`CacheEntry`] with a time to live of its own. When the value cannot be stored, it is returned all the same.
     ///
     /// # Errors
     ///
@@ -103,10 +103,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///     .await
     ///     .unwrap_err();
     /// assert!(error.is_load());
-    /// # async fn render() -> io::Result<String> { Ok(String::new()) }
-    /// // With `?`, the type of the error has to be said.
-    /// pages.try_get_or_insert("index", || async { Ok::<_, io::Error>(render().await?) }).await.unwrap();
     /// assert_eq!(error.source_as::<io::Error>().unwrap().to_string(), "renderer is down");
+    ///
+    /// // A closure that uses `?` has to say what its error is.
+    /// # async fn render() -> io::Result<String> { Ok("<html>".to_owned()) }
+    /// let page = pages.try_get_or_insert("index", || async { Ok::<_, io::Error>(render().await? + "</html>") }).await;
+    /// assert_eq!(*page.unwrap(), "<html></html>");
     /// # }
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
