@@ -11,12 +11,13 @@ use crate::builder::keys::RecordKeys;
 use crate::fallback::Tiers;
 use crate::refresh::RefreshStatus;
 use crate::runtime::Background;
-use crate::telemetry::{Brief, CacheOperation, CacheTelemetry, Completion, OfHits, Operation};
+use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
 use crate::tier::erased::{Step, poll_once};
 use crate::underway::UnderWay;
 use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
+mod frame;
 mod many;
 mod read;
 mod refresh;
@@ -141,25 +142,14 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         !self.silent && self.telemetry.observed()
     }
 
-    /// What those who listen want to know of a lookup that the first tier answers; to be asked only if somebody listens.
-    #[inline]
-    fn of_hits(&self, kind: CacheOperation) -> OfHits {
-        match self.telemetry.of_hits(kind, self.tiers.first().1) {
-            // What a key looks like is worth finding out only for those who are told.
-            OfHits::Count | OfHits::Events | OfHits::Spans if !self.rules.record_keys.is_omitted() => {
-                OfHits::Everything
-            }
-            // While a tier is waited for, its span is not the current one.
-            OfHits::Spans if !self.tiers.first_immediate() => OfHits::Everything,
-            of_hits => of_hits,
-        }
-    }
-
-    /// Begins a lookup of which not [everything](OfHits::Everything) is wanted.
-    #[inline]
-    fn begin_briefly(&self, kind: CacheOperation, wanted: OfHits) -> Brief<'_> {
+    /// Begins to watch a lookup in an immediate first tier.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "made where it is to be")]
+    fn probe(&self, kind: CacheOperation, key: &K) -> HitProbe<'_> {
         let (first, identity) = self.tiers.first();
-        Brief::start(&self.telemetry, kind, identity, wanted, |recorder| first.record_fields(recorder))
+        let wanted = self.telemetry.of_hits(kind, identity);
+        let key = self.rules.record_keys.text(key);
+        HitProbe::start(&self.telemetry, kind, identity, wanted, key, |recorder| first.record_fields(recorder))
     }
 
     /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.

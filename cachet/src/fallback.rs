@@ -78,21 +78,18 @@ impl<U> Lookup<'_, U> {
         Self { from: 0, next, failure, spares: Vec::new() }
     }
 
+    /// After the first tier's answer; it is pending where it is to be asked again.
+    pub(crate) fn after<A>(answer: Poll<Result<A, Error>>) -> Self {
+        match answer {
+            Poll::Pending => Self::at(0, None),
+            Poll::Ready(answer) => Self::at(1, answer.err()),
+        }
+    }
+
     /// Asks only the tiers from this number on.
     pub(crate) fn below(next: usize) -> Self {
         Self { from: next, next, failure: None, spares: Vec::new() }
     }
-}
-
-/// What came of asking the first tier only.
-pub(crate) enum First<'a, U> {
-    Hit {
-        entry: CacheEntry<U>,
-        age: Option<Duration>,
-        due: bool,
-    },
-    /// The other tiers are still to be asked, if there are any.
-    Open(Lookup<'a, U>),
 }
 
 impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
@@ -149,28 +146,6 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         self.first.hit_entry(key, otherwise)
     }
 
-    /// Asks the first tier, if it answers at once: all that a hit there ever does.
-    #[inline]
-    pub(crate) fn ask_first<'f, 'a: 'f, U>(
-        &'a self,
-        operation: Option<&'f Operation<'a>>,
-        ask: impl FnOnce(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
-    ) -> First<'a, U> {
-        if self.first_immediate {
-            match ask(&*self.first, Call::of(operation)) {
-                Step::Ready(Read::Hit { entry, age, due }) => return First::Hit { entry, age, due },
-                Step::Ready(read) => {
-                    let mut lookup = Lookup::at(1, None);
-                    let _nothing = lookup.take_in(read, self.first_name(), 0);
-                    return First::Open(lookup);
-                }
-                // Not what it promised; it is asked again, and waited for.
-                Step::Wait(_) => {}
-            }
-        }
-        First::Open(Lookup::at(0, None))
-    }
-
     /// Whether nothing is left to ask when `next` is the next tier's number.
     #[inline]
     pub(crate) fn is_end(&self, next: usize) -> bool {
@@ -180,10 +155,6 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     #[inline]
     pub(crate) fn first(&self) -> (&dyn ErasedTier<K, V>, &TierIdentity) {
         (&*self.first, &self.identity)
-    }
-
-    pub(crate) fn first_name(&self) -> &Arc<str> {
-        &self.identity.name
     }
 
     /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,

@@ -73,7 +73,7 @@ pub use self::span::SpanPolicy;
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::stats::{Stats, TierStats};
 
-pub(crate) use self::operation::{Announced, Attempt, Brief, Completion, Operation, TierCall};
+pub(crate) use self::operation::{Announced, Attempt, Completion, HitProbe, Operation, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 pub(crate) use self::event::Batch;
@@ -89,8 +89,6 @@ pub(crate) enum OfHits {
     Events,
     /// That, and what it takes to see it in a trace.
     Spans,
-    /// More than is known at the end.
-    Everything,
 }
 
 /// What a tier is called, and where its spans and events come from.
@@ -155,14 +153,7 @@ impl CacheTelemetry {
         if of_logs != OfHits::Nothing || self.interest == Interest::NONE {
             return of_logs;
         }
-        if self.interest.contains(Interest::TIMING) {
-            OfHits::Events
-        } else if self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) {
-            // They are told how old an entry is, but only where a time to live asks for its age anyway.
-            OfHits::Everything
-        } else {
-            OfHits::Count
-        }
+        if self.interest.contains(Interest::TIMING) { OfHits::Events } else { OfHits::Count }
     }
 
     fn wants_trail(&self) -> bool {

@@ -52,11 +52,6 @@ impl<K: ?Sized> RecordKeys<K> {
     }
 
     #[inline]
-    pub(crate) fn is_omitted(&self) -> bool {
-        self.0.is_none()
-    }
-
-    #[inline]
     pub(crate) fn text(&self, key: &K) -> Option<Arc<str>> {
         self.0.as_ref().map(|text| text(key).into())
     }

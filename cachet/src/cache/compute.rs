@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,11 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use pin_project_lite::pin_project;
 
-use super::read::{Begun, lookup_after};
+use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Found, Lookup, Tiers};
-use crate::telemetry::{CacheOperation, Completion, OfHits, Operation, OperationOutcome, hold_back};
-use crate::tier::erased::{BoxFuture, Got, Looked, Origin, Otherwise};
+use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, hold_back};
+use crate::tier::erased::{Got, Looked, Origin, Otherwise};
 use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
@@ -251,76 +250,71 @@ impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Got<V> {
 }
 
 pin_project! {
-    /// The engine of the compute methods. A hit of an immediate first tier is one call of it. When that is the only tier, and
-    /// nobody listens, a miss too is all done in here; everything else goes on in one box.
+    /// What the compute methods add to the frame. When an immediate tier is the only one, and nobody listens, a miss is all
+    /// done in here.
     struct Compute<'a, K, V, F, L, R>
     where
         K: Key,
         K: ?Sized,
         V: Value,
     {
-        cache: &'a Inner<K, V>,
         kind: CacheOperation,
-        key: &'a K,
         // Until it is called.
         closure: Option<F>,
-        // Before the state: a closure's future is gone before somebody else computes.
+        // Before the ticket: a closure's future is gone before somebody else computes.
         #[pin]
         loading: Option<L>,
-        state: State<'a, K, V>,
+        here: Option<(&'a Inner<K, V>, &'a K, Ticket<'a, K, V>)>,
         returns: PhantomData<fn() -> R>,
     }
 }
 
-enum State<'a, K: Key + ?Sized, V: Value> {
-    Start,
-    /// The closure's future is running.
-    Loading(Ticket<'a, K, V>),
-    Waiting(BoxFuture<'a, Loaded<V>>),
-    Done,
-}
-
-impl<'a, K, V, F, L, R> Compute<'a, K, V, F, L, R>
+impl<'a, K: Key + ?Sized, V: Value, F, L, R> Compute<'a, K, V, F, L, R>
 where
-    K: Key + ?Sized,
-    V: Value,
     F: FnOnce() -> L + Send + 'a,
     L: Future<Output = Loaded<V>> + Send + 'a,
     R: Outcome<K, V>,
 {
-    fn new(cache: &'a Inner<K, V>, kind: CacheOperation, key: &'a K, closure: F) -> Self {
-        Self { cache, kind, key, closure: Some(closure), loading: None, state: State::Start, returns: PhantomData }
+    fn new(cache: &'a Inner<K, V>, kind: CacheOperation, key: &'a K, closure: F) -> Frame<'a, K, V, Self> {
+        let method = Self { kind, closure: Some(closure), loading: None, here: None, returns: PhantomData };
+        Frame::new(cache, key, method)
+    }
+}
+
+impl<'a, K: Key + ?Sized, V: Value, F, L, R> Method<'a, K, V> for Compute<'a, K, V, F, L, R>
+where
+    F: FnOnce() -> L + Send + 'a,
+    L: Future<Output = Loaded<V>> + Send + 'a,
+    R: Outcome<K, V>,
+{
+    type Output = R;
+    const COMPUTES: bool = true;
+
+    #[inline]
+    fn kind(&self) -> CacheOperation {
+        self.kind
     }
 
-    /// As `Get::poll_observed`.
-    #[inline(never)]
-    fn poll_observed(mut self: Pin<&mut Self>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
-        let (cache, kind, key) = (self.cache, self.kind, self.key);
-        let wanted = cache.of_hits(kind);
-        if wanted == OfHits::Everything {
-            return self.poll_slowly(cx);
-        }
-        let mut brief = cache.begin_briefly(kind, wanted);
-        let answer = R::hit(&cache.tiers, key, &mut |answer| {
-            let operation = brief.grow(&answer, cache.rules.record_keys.text(key));
-            self.as_mut().wait(operation, lookup_after(answer), landings);
-            self.as_mut().poll_waiting(cx)
-        });
-        if let Poll::Ready(answer) = &answer
-            && let Some(entry) = answer.entry()
-        {
-            brief.hit(entry);
-        }
-        answer
+    #[inline]
+    fn ask(cache: &'a Inner<K, V>, key: &K, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
+        R::hit(&cache.tiers, key, otherwise)
     }
 
-    /// Nobody listens, and the first tier had no simple answer.
-    #[cold]
-    #[inline(never)]
-    fn go_on(mut self: Pin<&mut Self>, answer: Poll<Looked<V>>, landings: u64, cx: &mut Context<'_>) -> Poll<R> {
-        let this = self.as_mut().project();
-        let (cache, key) = (*this.cache, *this.key);
-        if matches!(answer, Poll::Ready(Ok(None))) && cache.tiers.is_one_immediate() {
+    #[inline]
+    fn entry(output: &R) -> Option<&CacheEntry<V>> {
+        output.entry()
+    }
+
+    #[inline]
+    fn output(looked: Looked<V>) -> R {
+        R::of(looked)
+    }
+
+    fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
+        let mut this = self.project();
+        let Rest { cache, key, operation, lookup, landings } = rest;
+        let Some(closure) = this.closure.take() else { return Next::Here };
+        if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() && cache.tiers.is_one_immediate() {
             let (ticket, joined) = if cache.rules.stampede_protection {
                 cache.under_way.join(key)
             } else {
@@ -329,40 +323,38 @@ where
             // Whoever has to wait, or to look again, does so in a box, with a ticket of its own.
             if let Joined::Lead = joined
                 && !ticket.may_have_landed(landings)
-                && let Some(closure) = this.closure.take()
             {
-                *this.state = State::Loading(ticket);
-                self.as_mut().project().loading.set(Some(closure()));
-                return self.poll_loading(cx);
+                *this.here = Some((cache, key, ticket));
+                this.loading.set(Some(closure()));
+                return Next::Here;
             }
         }
-        self.as_mut().wait(None, lookup_after(answer), landings);
-        self.poll_waiting(cx)
+        // Boxed by itself, an operation that nobody listens to takes no room in the future.
+        let operation = operation.take().map(Box::new);
+        let load = async move { closure().await };
+        Next::Wait(Box::pin(cache.compute(*this.kind, key, operation, lookup, landings, load)))
     }
 
     /// Runs the closure here, and stores what it gives.
-    fn poll_loading(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
-        let mut this = self.as_mut().project();
-        let State::Loading(ticket) = &*this.state else { return Poll::Pending };
-        let Some(loading) = this.loading.as_mut().as_pin_mut() else { return Poll::Pending };
-        let polled = if this.cache.rules.stampede_protection {
+    fn poll_here(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Looked<V>> {
+        let mut this = self.project();
+        let (Some((cache, _, ticket)), Some(loading)) = (&*this.here, this.loading.as_mut().as_pin_mut()) else {
+            return Poll::Pending;
+        };
+        let mut loaded = ready!(if cache.rules.stampede_protection {
             let _scope = ticket.flight().map(Scope::enter);
-            match catch_unwind(AssertUnwindSafe(|| loading.poll(cx))) {
-                Ok(polled) => polled,
-                Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
-            }
+            let polled = catch_unwind(AssertUnwindSafe(|| loading.poll(cx)));
+            polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::panic(&*payload))))
         } else {
             loading.poll(cx)
-        };
-        let Poll::Ready(mut loaded) = polled else { return Poll::Pending };
+        });
         this.loading.set(None);
-        let State::Loading(ticket) = mem::replace(this.state, State::Done) else { return Poll::Pending };
-        let cache = *this.cache;
+        let Some((cache, key, ticket)) = this.here.take() else { return Poll::Pending };
         // The caller gets the value whatever becomes of it. The tier is an immediate one: there is nothing to wait for.
         let mut entry = None;
         if let Ok(Some(loaded)) = &mut loaded {
             cache.fix_deadline(loaded);
-            entry = Some((this.key.to_owned(), loaded.clone()));
+            entry = Some((key.to_owned(), loaded.clone()));
         }
         if cache.tiers.is_plain() {
             let store = || {
@@ -377,76 +369,7 @@ where
             }
             ticket.land(&loaded, None);
         }
-        Poll::Ready(R::of(loaded))
-    }
-
-    /// Goes on in a box.
-    fn wait(self: Pin<&mut Self>, operation: Option<Operation<'a>>, lookup: Lookup<'a, V>, landings: u64) {
-        let this = self.project();
-        let (cache, kind, key) = (*this.cache, *this.kind, *this.key);
-        let Some(closure) = this.closure.take() else { return };
-        // Boxed by itself, an operation that nobody listens to takes no room in the future.
-        let operation = operation.map(Box::new);
-        let computing = cache.compute(kind, key, operation, lookup, landings, async move { closure().await });
-        *this.state = State::Waiting(Box::pin(computing));
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
-        match &self.state {
-            State::Loading(_) => self.poll_loading(cx),
-            // Polled again after it was done: there is nothing to wake for.
-            State::Done => Poll::Pending,
-            State::Waiting(_) => self.poll_waiting(cx),
-            State::Start => {
-                let (cache, kind, key) = (self.cache, self.kind, self.key);
-                let landings = cache.under_way.landings();
-                match cache.begin_observed_read(kind, key, |tier, call| tier.get(key, call)) {
-                    Begun::Hit(entry) => {
-                        *self.project().state = State::Done;
-                        Poll::Ready(R::of(Ok(Some(entry))))
-                    }
-                    Begun::Open(operation, lookup) => {
-                        self.as_mut().wait(operation, lookup, landings);
-                        self.poll_waiting(cx)
-                    }
-                }
-            }
-        }
-    }
-
-    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
-        let this = self.project();
-        let State::Waiting(future) = this.state else { return Poll::Pending };
-        let loaded = ready!(future.as_mut().poll(cx));
-        *this.state = State::Done;
-        Poll::Ready(R::of(loaded))
-    }
-}
-
-impl<'a, K, V, F, L, R> Future for Compute<'a, K, V, F, L, R>
-where
-    K: Key + ?Sized,
-    V: Value,
-    F: FnOnce() -> L + Send + 'a,
-    L: Future<Output = Loaded<V>> + Send + 'a,
-    R: Outcome<K, V>,
-{
-    type Output = R;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
-        let (cache, key) = (self.cache, self.key);
-        if let State::Start = self.state {
-            // What lands from here on, the lookup may have missed.
-            let landings = cache.under_way.landings();
-            if !cache.observed() {
-                return R::hit(&cache.tiers, key, &mut |answer| self.as_mut().go_on(answer, landings, cx));
-            }
-            return self.poll_observed(landings, cx);
-        }
-        self.poll_slowly(cx)
+        Poll::Ready(loaded)
     }
 }
 

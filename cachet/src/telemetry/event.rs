@@ -53,7 +53,7 @@ pub struct CacheTierEvent<'a> {
     pub(crate) duration: Option<Duration>,
     pub(crate) age: Option<Duration>,
     pub(crate) error: Option<Error>,
-    pub(crate) key: Option<Arc<str>>,
+    pub(crate) key: Option<Name<'a>>,
 }
 
 impl CacheTierEvent<'_> {
@@ -114,12 +114,17 @@ impl CacheTierEvent<'_> {
 
     /// The key, in the form that [`record_keys`](crate::CacheBuilder::record_keys) asked for; `None` by default.
     pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.key.as_ref().map(Name::as_str)
     }
 
     /// The same event, to be kept. Names are shared, not copied.
     pub fn into_owned(self) -> CacheTierEvent<'static> {
-        CacheTierEvent { cache: self.cache.into_owned(), tier: self.tier.into_owned(), ..self }
+        CacheTierEvent {
+            cache: self.cache.into_owned(),
+            tier: self.tier.into_owned(),
+            key: self.key.map(Name::into_owned),
+            ..self
+        }
     }
 }
 
@@ -136,7 +141,7 @@ impl fmt::Debug for CacheTierEvent<'_> {
             .field("duration", &self.duration)
             .field("age", &self.age)
             .field("error", &self.error)
-            .field("key", &self.key)
+            .field("key", &self.key())
             .finish()
     }
 }
@@ -175,7 +180,7 @@ pub struct CacheOperationEvent<'a> {
     pub(crate) duration: Option<Duration>,
     pub(crate) load_duration: Option<Duration>,
     pub(crate) error: Option<Error>,
-    pub(crate) key: Option<Arc<str>>,
+    pub(crate) key: Option<Name<'a>>,
     pub(crate) trail: Trail<'a>,
 }
 
@@ -257,7 +262,7 @@ impl<'a> CacheOperationEvent<'a> {
 
     /// The key, in the form that [`record_keys`](crate::CacheBuilder::record_keys) asked for; `None` by default.
     pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.key.as_ref().map(Name::as_str)
     }
 
     /// The tier calls of this operation, in the order in which they ended; empty unless some handler is interested in
@@ -278,6 +283,7 @@ impl<'a> CacheOperationEvent<'a> {
         CacheOperationEvent {
             cache: self.cache.into_owned(),
             hit_tier: self.hit_tier.map(Name::into_owned),
+            key: self.key.map(Name::into_owned),
             trail: Trail::Owned(trail),
             ..self
         }
@@ -300,7 +306,7 @@ impl fmt::Debug for CacheOperationEvent<'_> {
             .field("duration", &self.duration)
             .field("load_duration", &self.load_duration)
             .field("error", &self.error)
-            .field("key", &self.key)
+            .field("key", &self.key())
             .field("tiers", &self.tiers())
             .finish()
     }

@@ -21,7 +21,7 @@ use crate::underway::Leader;
 mod brief;
 mod call;
 
-pub(crate) use self::brief::Brief;
+pub(crate) use self::brief::Brief as HitProbe;
 pub(crate) use self::call::{Attempt, TierCall};
 
 /// An operation that somebody listens to, from its start to its one completion event.
@@ -280,7 +280,7 @@ impl<'a> Operation<'a> {
             duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
             load_duration: progress.load,
             error: completion.error.cloned(),
-            key: self.key.clone(),
+            key: self.key.as_ref().map(Name::Borrowed),
             trail: Trail::Borrowed(&progress.trail),
         };
         self.telemetry.report_operation(&event, self.span.get().unwrap_or(&NO_SPAN));

@@ -33,6 +33,7 @@ pub(crate) struct Brief<'a> {
     id: Option<RequestId>,
     parent: Option<RequestId>,
     started: Option<Tick>,
+    key: Option<Arc<str>>,
     spans: Option<Spans>,
     #[allow(dead_code, reason = "restores the id")]
     scope: Option<Scope>,
@@ -53,9 +54,10 @@ impl Spans {
         kind: CacheOperation,
         tier: &TierIdentity,
         (id, parent): (RequestId, Option<RequestId>),
+        key: Option<&Arc<str>>,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
-        let operation = telemetry.logs.operation_span(&telemetry.name, kind, id, parent, None);
+        let operation = telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.map(|key| &**key));
         let get = TierSpan {
             cache: &telemetry.name,
             tier: &tier.name,
@@ -63,14 +65,14 @@ impl Spans {
             operation: TierOperation::Get,
             request_id: id,
             fallback: false,
-            key: None,
+            key: key.map(|key| &**key),
         };
         let opened = catch_unwind(AssertUnwindSafe(|| telemetry.logs.tier_span(&get, &operation, record_fields)));
         let tier = opened.unwrap_or_else(|payload| {
             // A field that the tier declares: what there is of the lookup by now tells of it.
             let spans = Some(Self { operation: operation.same(), tier: None, instead: None });
             let (id, is_over, started, scope) = (Some(id), false, None, None);
-            drop(Brief { telemetry, kind, tier, is_over, id, parent, started, spans, scope });
+            drop(Brief { telemetry, kind, tier, is_over, id, parent, started, key: key.cloned(), spans, scope });
             resume_unwind(payload)
         });
         let instead = tier.is_none().then(|| operation.same().enter());
@@ -87,6 +89,7 @@ impl<'a> Brief<'a> {
         kind: CacheOperation,
         tier: &'a TierIdentity,
         wanted: OfHits,
+        key: Option<Arc<str>>,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
         let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
@@ -94,14 +97,14 @@ impl<'a> Brief<'a> {
             let new = RequestId::next();
             (id, parent) = (Some(new), RequestId::current());
             if wanted == OfHits::Spans {
-                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), record_fields));
+                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), key.as_ref(), record_fields));
             }
             scope = Some(new.enter());
             if wanted != OfHits::Count {
                 started = Some(telemetry.clock.now());
             }
         }
-        Self { telemetry, kind, tier, is_over: false, id, parent, started, spans, scope }
+        Self { telemetry, kind, tier, is_over: false, id, parent, started, key, spans, scope }
     }
 
     fn span(&self) -> &Span {
@@ -129,6 +132,7 @@ impl<'a> Brief<'a> {
         // Looked at only if the time is known anyway.
         let age = now.and_then(|now| entry.age(&telemetry.clock, Some(now)).known());
         // Events that own nothing have nothing to drop.
+        let span = if telemetry.wants_tiers() { self.exit_tier() } else { None };
         let of_tier;
         let mut trail: &[CacheTierEvent<'_>] = &[];
         if telemetry.wants_tiers() {
@@ -143,9 +147,8 @@ impl<'a> Brief<'a> {
                 duration,
                 age,
                 error: None,
-                key: None,
+                key: self.key.as_ref().map(Name::Borrowed),
             });
-            let span = self.exit_tier();
             telemetry.report_tier(&of_tier, tier.descriptor, span.as_ref().unwrap_or(&NO_SPAN), self.span());
             if telemetry.wants_trail() {
                 trail = std::slice::from_ref(&of_tier);
@@ -165,7 +168,7 @@ impl<'a> Brief<'a> {
             duration,
             load_duration: None,
             error: None,
-            key: None,
+            key: self.key.as_ref().map(Name::Borrowed),
             trail: Trail::Borrowed(trail),
         });
         telemetry.report_operation(&event, self.span());
@@ -178,12 +181,13 @@ impl<'a> Brief<'a> {
     pub(crate) fn grow<V>(
         &mut self,
         answer: &Poll<Result<Option<V>, Error>>,
-        key: Option<Arc<str>>,
+        key: impl FnOnce() -> Option<Arc<str>>,
     ) -> Option<Operation<'a>> {
         if mem::replace(&mut self.is_over, true) {
             return None;
         }
         self.scope = None;
+        let key = if self.key.is_some() { self.key.take() } else { key() };
         let operation = self.grown(key);
         match answer {
             Poll::Ready(Ok(_)) => self.report(&operation, TierOutcome::Miss, None),

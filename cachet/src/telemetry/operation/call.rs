@@ -115,7 +115,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             duration: ended.zip(self.started).map(|(ended, started)| ended.since(started)),
             age,
             error: error.cloned(),
-            key: operation.key.clone(),
+            key: operation.key.clone().map(Name::Owned),
         };
         operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span, operation.span());
         if operation.telemetry.wants_trail() {

@@ -1,0 +1,160 @@
+//! The frame of `get` and of the compute methods: a hit of an immediate first tier is written where the caller wants it;
+//! everything else goes on behind it, in one box unless no tier has to be waited for.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::Inner;
+use crate::fallback::Lookup;
+use crate::telemetry::{CacheOperation, Operation};
+use crate::tier::erased::{BoxFuture, Looked, Otherwise};
+use crate::{CacheEntry, Key, Value};
+
+/// What one method adds to the frame.
+pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
+    type Output;
+
+    /// Whether a miss is computed, rather than returned.
+    const COMPUTES: bool;
+
+    fn kind(&self) -> CacheOperation;
+
+    /// Asks the first tier.
+    fn ask(cache: &'a Inner<K, V>, key: &K, otherwise: Otherwise<'_, V, Self::Output>) -> Poll<Self::Output>;
+
+    fn entry(output: &Self::Output) -> Option<&CacheEntry<V>>;
+
+    fn output(looked: Looked<V>) -> Self::Output;
+
+    /// Whatever the first tier did not answer.
+    fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V>;
+
+    /// Goes on after [`Next::Here`].
+    fn poll_here(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Looked<V>> {
+        Poll::Pending
+    }
+}
+
+pub(super) enum Next<'a, V> {
+    Ready(Looked<V>),
+    /// In a box.
+    Wait(BoxFuture<'a, Looked<V>>),
+    /// In the method itself.
+    Here,
+}
+
+/// A lookup after its first tier.
+pub(super) struct Rest<'o, 'a, K: Key + ?Sized, V: Value> {
+    pub(super) cache: &'a Inner<K, V>,
+    pub(super) key: &'a K,
+    pub(super) operation: &'o mut Option<Operation<'a>>,
+    pub(super) lookup: Lookup<'a, V>,
+    /// Which flights had ended before the lookup.
+    pub(super) landings: u64,
+}
+
+pin_project! {
+    /// A read from its first poll to its answer.
+    pub(super) struct Frame<'a, K, V, M>
+    where
+        K: Key,
+        K: ?Sized,
+        V: Value,
+    {
+        // Before the state: a closure's future is gone before a follower takes over.
+        #[pin]
+        method: M,
+        state: State<'a, K, V>,
+    }
+}
+
+enum State<'a, K: Key + ?Sized, V: Value> {
+    First(&'a Inner<K, V>, &'a K),
+    Here,
+    Rest(BoxFuture<'a, Looked<V>>),
+    Done,
+}
+
+impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
+    #[inline]
+    pub(super) fn new(cache: &'a Inner<K, V>, key: &'a K, method: M) -> Self {
+        Self { method, state: State::First(cache, key) }
+    }
+
+    #[inline(never)]
+    fn poll_observed(
+        mut self: Pin<&mut Self>,
+        cache: &'a Inner<K, V>,
+        key: &'a K,
+        landings: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<M::Output> {
+        let kind = self.method.kind();
+        if !cache.tiers.first_immediate() {
+            let operation = &mut cache.observe(kind, Some(key));
+            return self.rest(Rest { cache, key, operation, lookup: Lookup::at(0, None), landings }, cx);
+        }
+        let mut probe = cache.probe(kind, key);
+        let answer = M::ask(cache, key, &mut |answer| {
+            let operation = &mut probe.grow(&answer, || cache.rules.record_keys.text(key));
+            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(answer), landings }, cx)
+        });
+        if let Poll::Ready(output) = &answer
+            && let Some(entry) = M::entry(output)
+        {
+            probe.hit(entry);
+        }
+        answer
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn rest(mut self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let this = self.as_mut().project();
+        *this.state = State::Done;
+        *this.state = match this.method.rest(rest) {
+            Next::Ready(looked) => return Poll::Ready(M::output(looked)),
+            Next::Wait(future) => State::Rest(future),
+            Next::Here => State::Here,
+        };
+        self.poll_rest(cx)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_rest(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let this = self.project();
+        let looked = match this.state {
+            State::Rest(future) => ready!(future.as_mut().poll(cx)),
+            State::Here => ready!(this.method.poll_here(cx)),
+            // Polled again after it was done: there is nothing to wake for.
+            State::First(..) | State::Done => return Poll::Pending,
+        };
+        *this.state = State::Done;
+        Poll::Ready(M::output(looked))
+    }
+}
+
+impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Future for Frame<'a, K, V, M> {
+    type Output = M::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let State::First(cache, key) = self.state else { return self.poll_rest(cx) };
+        // What lands from here on, the lookup may have missed.
+        let landings = if M::COMPUTES { cache.under_way.landings() } else { 0 };
+        if cache.observed() {
+            return self.poll_observed(cache, key, landings, cx);
+        }
+        M::ask(cache, key, &mut |answer| match answer {
+            Poll::Ready(Ok(None)) if !M::COMPUTES && cache.tiers.is_end(1) => Poll::Ready(M::output(Ok(None))),
+            answer => {
+                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(answer), landings };
+                self.as_mut().rest(rest, cx)
+            }
+        })
+    }
+}
