@@ -13,7 +13,7 @@ use crate::refresh::RefreshStatus;
 use crate::runtime::Background;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
 use crate::tier::erased::{Step, poll_once};
-use crate::underway::UnderWay;
+use crate::inflight::InFlight;
 use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
@@ -70,7 +70,7 @@ pub struct Cache<K: Key + ?Sized, V: Value>(Arc<Inner<K, V>>);
 pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     telemetry: Arc<CacheTelemetry>,
     tiers: Tiers<K, V>,
-    under_way: UnderWay<K, V>,
+    in_flight: InFlight<K, V>,
     rules: Rules<K>,
     /// Nobody will ever listen: known here, so that a hit need not look further.
     silent: bool,
@@ -96,11 +96,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         refresher: Option<Refresher<K, V>>,
     ) -> Self {
         let silent = telemetry.is_silent();
-        let under_way = UnderWay::new();
+        let in_flight = InFlight::new();
         let handles = AtomicUsize::new(1);
         Self(Arc::new_cyclic(|me| {
             let refresher = refresher.map(|refresher| refresher.of(me));
-            Inner { telemetry, tiers, under_way, rules, silent, handles, refresher }
+            Inner { telemetry, tiers, in_flight, rules, silent, handles, refresher }
         }))
     }
 }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::telemetry::{Operation, TierIdentity, hold_back};
 use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
-use crate::underway::UnderWay;
+use crate::inflight::InFlight;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 mod many;
@@ -159,18 +159,18 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,
     /// judged or undone. It is pending where there is more to it: then nothing was changed.
-    pub(crate) fn hit_below(&self, key: &K, under_way: &UnderWay<K, V>) -> Poll<Looked<V>> {
+    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<Looked<V>> {
         if !self.swift {
             return Poll::Pending;
         }
-        let glance = under_way.glance(key);
+        let optimistic = in_flight.optimistic(key);
         for (earlier, tier) in self.rest.iter().enumerate() {
             let answer = tier.hit(key, &mut |answer| answer);
             match &answer {
                 Poll::Ready(Ok(None)) => {}
                 Poll::Ready(Ok(Some(entry))) if !entry.has_ttl() => {
                     hold_back(|| {
-                        glance.redeem(|| {
+                        optimistic.commit(|| {
                             for earlier in self.iter().take(earlier + 1) {
                                 let _ = earlier.put(key.to_owned(), entry.clone());
                             }

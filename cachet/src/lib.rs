@@ -120,7 +120,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! # Writing a handler
+//! # WriteGuard a handler
 //!
 //! Derive it, and name what each field is for:
 //!
@@ -223,7 +223,7 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod tier;
-mod underway;
+mod inflight;
 mod wrapper;
 
 pub use self::macros::{CacheEventHandler, cache_tier};

@@ -16,7 +16,7 @@ use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
 };
 use crate::tier::erased::{Call, ErasedTier, FromHit, Got, Looked, Origin, Otherwise, Read, Step, Written, poll_once};
-use crate::underway::Ticket;
+use crate::inflight::Lease;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 pub(crate) mod lifetime;
@@ -204,7 +204,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let observed = self.begin(TierOperation::Insert, call);
         // A tier that has to be waited for keeps newer writes waiting for the end of an older one. One that answers at
         // once takes a lock instead, further down.
-        let storing = origin.ticket().filter(|_| !IMMEDIATE).map(Ticket::store);
+        let storing = origin.lease().filter(|_| !IMMEDIATE).map(Lease::store);
         if let Some(None) = storing {
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
@@ -260,7 +260,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     async fn drop_older<'f, 'a: 'f>(&'a self, key: &K, origin: Origin<'f, K, V>, call: Call<'f, 'a>) {
         // What is promoted is no newer than what the tier had: nothing, or something it could not read. And what a newer
         // write has put there meanwhile is none of this one's business.
-        let overtaken = origin.ticket().is_some_and(|ticket| IMMEDIATE && !ticket.is_current());
+        let overtaken = origin.lease().is_some_and(|lease| IMMEDIATE && !lease.is_valid());
         if overtaken || matches!(origin, Origin::Promoted(_)) {
             return;
         }
@@ -389,10 +389,10 @@ where
         }
         let _scope = call.operation.map(Operation::enter);
         let entry = self.stamped(entry, origin);
-        Step::Ready(match origin.ticket() {
+        Step::Ready(match origin.lease() {
             None => self.store(key, entry),
-            Some(ticket) => {
-                hold_back(|| ticket.redeem(|| self.store(key, entry))).unwrap_or(Ok(InsertOutcome::Rejected))
+            Some(lease) => {
+                hold_back(|| lease.commit(|| self.store(key, entry))).unwrap_or(Ok(InsertOutcome::Rejected))
             }
         })
     }
@@ -429,13 +429,13 @@ where
     fn insert_many<'f, 'a: 'f>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        tickets: Option<&'f [&'f Ticket<'f, K, V>]>,
+        leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
     ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
     where
         K::Owned: 'f,
     {
-        self.step(self.write_many(entries, tickets, call), Err)
+        self.step(self.write_many(entries, leases, call), Err)
     }
 
     fn invalidate_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {

@@ -16,7 +16,7 @@ use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Found, Lookup, Tiers};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, hold_back};
 use crate::tier::erased::{Got, Looked, Origin, Otherwise};
-use crate::underway::{Follow, Joined, Landed, Scope, Ticket};
+use crate::inflight::{Follow, Joined, FlightResult, Scope, Lease};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -261,10 +261,10 @@ pin_project! {
         kind: CacheOperation,
         // Until it is called.
         closure: Option<F>,
-        // Before the ticket: a closure's future is gone before somebody else computes.
+        // Before the lease: a closure's future is gone before somebody else computes.
         #[pin]
         loading: Option<L>,
-        here: Option<(&'a Inner<K, V>, &'a K, Ticket<'a, K, V>)>,
+        here: Option<(&'a Inner<K, V>, &'a K, Lease<'a, K, V>)>,
         returns: PhantomData<fn() -> R>,
     }
 }
@@ -312,19 +312,19 @@ where
 
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
         let mut this = self.project();
-        let Rest { cache, key, operation, lookup, landings } = rest;
+        let Rest { cache, key, operation, lookup, completions } = rest;
         let Some(closure) = this.closure.take() else { return Next::Here };
         if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() && cache.tiers.is_one_immediate() {
-            let (ticket, joined) = if cache.rules.stampede_protection {
-                cache.under_way.join(key)
+            let (lease, joined) = if cache.rules.stampede_protection {
+                cache.in_flight.join(key)
             } else {
-                (cache.under_way.ticket(key), Joined::Lead)
+                (cache.in_flight.lease(key), Joined::Lead)
             };
-            // Whoever has to wait, or to look again, does so in a box, with a ticket of its own.
+            // Whoever has to wait, or to look again, does so in a box, with a lease of its own.
             if let Joined::Lead = joined
-                && !ticket.may_have_landed(landings)
+                && !lease.may_have_completed_since(completions)
             {
-                *this.here = Some((cache, key, ticket));
+                *this.here = Some((cache, key, lease));
                 this.loading.set(Some(closure()));
                 return Next::Here;
             }
@@ -332,24 +332,24 @@ where
         // Boxed by itself, an operation that nobody listens to takes no room in the future.
         let operation = operation.take().map(Box::new);
         let load = async move { closure().await };
-        Next::Wait(Box::pin(cache.compute(*this.kind, key, operation, lookup, landings, load)))
+        Next::Wait(Box::pin(cache.compute(*this.kind, key, operation, lookup, completions, load)))
     }
 
     /// Runs the closure here, and stores what it gives.
     fn poll_here(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Looked<V>> {
         let mut this = self.project();
-        let (Some((cache, _, ticket)), Some(loading)) = (&*this.here, this.loading.as_mut().as_pin_mut()) else {
+        let (Some((cache, _, lease)), Some(loading)) = (&*this.here, this.loading.as_mut().as_pin_mut()) else {
             return Poll::Pending;
         };
         let mut loaded = ready!(if cache.rules.stampede_protection {
-            let _scope = ticket.flight().map(Scope::enter);
+            let _scope = lease.flight().map(Scope::enter);
             let polled = catch_unwind(AssertUnwindSafe(|| loading.poll(cx)));
             polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::panic(&*payload))))
         } else {
             loading.poll(cx)
         });
         this.loading.set(None);
-        let Some((cache, key, ticket)) = this.here.take() else { return Poll::Pending };
+        let Some((cache, key, lease)) = this.here.take() else { return Poll::Pending };
         // The caller gets the value whatever becomes of it. The tier is an immediate one: there is nothing to wait for.
         let mut entry = None;
         if let Ok(Some(loaded)) = &mut loaded {
@@ -362,12 +362,12 @@ where
                     let _ = cache.tiers.insert_first(key, entry, Origin::Direct);
                 }
             };
-            hold_back(|| ticket.store_and_land(store, &loaded, None));
+            hold_back(|| lease.commit_and_complete(store, &loaded, None));
         } else {
             if let Some((key, entry)) = entry {
-                let _ = cache.tiers.insert_first(key, entry, Origin::Computed(&ticket));
+                let _ = cache.tiers.insert_first(key, entry, Origin::Computed(&lease));
             }
-            ticket.land(&loaded, None);
+            lease.complete(&loaded, None);
         }
         Poll::Ready(loaded)
     }
@@ -381,23 +381,23 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         key: &'a K,
         mut operation: Option<Box<Operation<'a>>>,
         mut lookup: Lookup<'a, V>,
-        landings: u64,
+        completions: u64,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
         let ending = {
             let operation = operation.as_deref();
-            let ticket = self.under_way.ticket(key);
-            if let Some(found) = self.find(key, &mut lookup, &ticket, operation).await {
+            let lease = self.in_flight.lease(key);
+            if let Some(found) = self.find(key, &mut lookup, &lease, operation).await {
                 Ok(Computed::Found(found))
             } else {
                 let has_failed = lookup.failure.is_some();
                 let computed = match lookup.failure.take() {
                     Some(error) if self.rules.fail_closed => Err(error),
                     _ if self.rules.stampede_protection => {
-                        let asked = Asked { kind, landings, operation };
-                        self.fly(key, ticket, asked, load).await
+                        let asked = FlightRequest { kind, completions, operation };
+                        self.join_flight(key, lease, asked, load).await
                     }
-                    _ => self.load(key, &ticket, operation, load).await.map(Computed::Loaded),
+                    _ => self.load(key, &lease, operation, load).await.map(Computed::Loaded),
                 };
                 match computed {
                     // Not every source has answered: a spare may yet be wanted.
@@ -434,7 +434,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     async fn load<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
-        ticket: &'f Ticket<'f, K, V>,
+        lease: &'f Lease<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
@@ -445,36 +445,36 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let Ok(Some(mut entry)) = loaded else { return loaded };
         self.fix_deadline(&mut entry);
         // The caller gets the value whatever becomes of it; failures are reported by the tiers.
-        let _ = self.tiers.insert(key.to_owned(), entry.clone(), Origin::Computed(ticket), operation).await;
+        let _ = self.tiers.insert(key.to_owned(), entry.clone(), Origin::Computed(lease), operation).await;
         Ok(Some(entry))
     }
 
     /// The same, unless somebody else is computing the key already: then waits for that.
-    async fn fly<'f, 'a: 'f>(
+    async fn join_flight<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
-        mut ticket: Ticket<'f, K, V>,
-        asked: Asked<'f, 'a>,
+        mut lease: Lease<'f, K, V>,
+        asked: FlightRequest<'f, 'a>,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Result<Computed<'a, V>, Error> {
-        let Asked { kind, landings, operation } = asked;
+        let FlightRequest { kind, completions, operation } = asked;
         loop {
-            match ticket.join(key, operation.map(Operation::as_leader)) {
+            match lease.join(key, operation.map(Operation::as_leader)) {
                 Joined::Reentrant => return Err(Error::reentrant()),
                 Joined::Lead => {
-                    // Between the lookup and now, another flight may have landed: the very value may be there.
-                    if ticket.may_have_landed(landings)
-                        && let Some(found) = self.find(key, &mut Lookup::at(0, None), &ticket, operation).await
+                    // Between the lookup and now, another flight may have completed: the very value may be there.
+                    if lease.may_have_completed_since(completions)
+                        && let Some(found) = self.find(key, &mut Lookup::at(0, None), &lease, operation).await
                     {
-                        ticket.land(&Ok(Some(found.entry.clone())), Some(found.completion().outcome));
+                        lease.complete(&Ok(Some(found.entry.clone())), Some(found.completion().outcome));
                         return Ok(Computed::Found(found));
                     }
-                    let loaded = self.load(key, &ticket, operation, caught(ticket.compute(load))).await;
-                    ticket.land(&loaded, None);
+                    let loaded = self.load(key, &lease, operation, caught(lease.compute(load))).await;
+                    lease.complete(&loaded, None);
                     return loaded.map(Computed::Loaded);
                 }
                 Joined::Follow(follow) => {
-                    let (leader, outdated) = (follow.leader.clone(), follow.outdated);
+                    let (leader, superseded) = (follow.leader.clone(), follow.superseded);
                     if let (Some(operation), Some(leader)) = (operation, &leader) {
                         operation.follows(leader);
                     }
@@ -482,12 +482,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     if let Some(operation) = operation {
                         operation.waited();
                     }
-                    let landed = waited.as_ref().and_then(Option::as_ref).filter(|landed| {
+                    let completed = waited.as_ref().and_then(Option::as_ref).filter(|completed| {
                         // The leader's method may do with nothing; this one may not.
                         let enough = kind == CacheOperation::OptionallyGetOrInsert;
-                        !outdated && (enough || !matches!(landed.result, Ok(None)))
+                        !superseded && (enough || !matches!(completed.result, Ok(None)))
                     });
-                    if let Some(Landed { result, found }) = landed {
+                    if let Some(FlightResult { result, found }) = completed {
                         return result.clone().map(|entry| match *found {
                             Some(outcome) => Computed::Followed(entry, outcome),
                             None => Computed::Loaded(entry),
@@ -498,7 +498,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                         operation.follows_no_more();
                     }
                     if waited.is_none() {
-                        return self.load(key, &ticket, operation, caught(load)).await.map(Computed::Loaded);
+                        return self.load(key, &lease, operation, caught(load)).await.map(Computed::Loaded);
                     }
                 }
             }
@@ -506,19 +506,19 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     }
 
     /// Waits for what a leader brings; `None` if that takes longer than it may.
-    async fn wait_for(&self, follow: Follow<V>) -> Result<Option<Option<Landed<V>>>, Error> {
+    async fn wait_for(&self, follow: Follow<V>) -> Result<Option<Option<FlightResult<V>>>, Error> {
         let Some((limit, background)) = &self.rules.follower_timeout else { return Ok(Some(follow.await)) };
         match select(follow, background.sleep(*limit)?).await {
-            Either::Left((landed, _)) => Ok(Some(landed)),
+            Either::Left((completed, _)) => Ok(Some(completed)),
             Either::Right(((), _)) => Ok(None),
         }
     }
 }
 
 /// Who asks for a flight.
-struct Asked<'f, 'a> {
+struct FlightRequest<'f, 'a> {
     kind: CacheOperation,
-    landings: u64,
+    completions: u64,
     operation: Option<&'f Operation<'a>>,
 }
 

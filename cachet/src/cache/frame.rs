@@ -53,7 +53,7 @@ pub(super) struct Rest<'o, 'a, K: Key + ?Sized, V: Value> {
     pub(super) operation: &'o mut Option<Operation<'a>>,
     pub(super) lookup: Lookup<'a, V>,
     /// Which flights had ended before the lookup.
-    pub(super) landings: u64,
+    pub(super) completions: u64,
 }
 
 pin_project! {
@@ -89,18 +89,18 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         mut self: Pin<&mut Self>,
         cache: &'a Inner<K, V>,
         key: &'a K,
-        landings: u64,
+        completions: u64,
         cx: &mut Context<'_>,
     ) -> Poll<M::Output> {
         let kind = self.method.kind();
         if !cache.tiers.first_immediate() {
             let operation = &mut cache.observe(kind, Some(key));
-            return self.rest(Rest { cache, key, operation, lookup: Lookup::at(0, None), landings }, cx);
+            return self.rest(Rest { cache, key, operation, lookup: Lookup::at(0, None), completions }, cx);
         }
         let mut probe = cache.probe(kind, key);
         let answer = M::ask(cache, key, &mut |answer| {
             let operation = &mut probe.grow(&answer, || cache.rules.record_keys.text(key));
-            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(answer), landings }, cx)
+            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(answer), completions }, cx)
         });
         if let Poll::Ready(output) = &answer
             && let Some(entry) = M::entry(output)
@@ -145,14 +145,14 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Future for Frame<'a, K,
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
         let State::First(cache, key) = self.state else { return self.poll_rest(cx) };
         // What lands from here on, the lookup may have missed.
-        let landings = if M::COMPUTES { cache.under_way.landings() } else { 0 };
+        let completions = if M::COMPUTES { cache.in_flight.completions() } else { 0 };
         if cache.observed() {
-            return self.poll_observed(cache, key, landings, cx);
+            return self.poll_observed(cache, key, completions, cx);
         }
         M::ask(cache, key, &mut |answer| match answer {
             Poll::Ready(Ok(None)) if !M::COMPUTES && cache.tiers.is_end(1) => Poll::Ready(M::output(Ok(None))),
             answer => {
-                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(answer), landings };
+                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(answer), completions };
                 self.as_mut().rest(rest, cx)
             }
         })

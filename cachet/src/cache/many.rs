@@ -170,7 +170,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> Vec<Answer<'a, V>> {
         let mut answers = Vec::with_capacity(keys.len());
-        let found = self.tiers.ask_many(keys, &self.under_way, operation).await;
+        let found = self.tiers.ask_many(keys, &self.in_flight, operation).await;
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
                 Ok(found) => {
@@ -196,7 +196,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let atomic = self.tiers.is_one_immediate();
         self.run(async move {
             let keys = entries.iter().map(|(key, _)| key.borrow());
-            let writing = self.under_way.write_many(keys, atomic).await;
+            let writing = self.in_flight.write_many(keys, atomic).await;
             let written = self.tiers.insert_many(entries, operation.as_ref()).await;
             drop(writing);
             conclude(operation.as_mut(), written)
@@ -207,7 +207,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let mut operation = self.observe_many(CacheOperation::InvalidateMany, keys.len());
         let atomic = self.tiers.is_one_immediate();
         self.run(async move {
-            let writing = self.under_way.write_many(keys.iter().copied(), atomic).await;
+            let writing = self.in_flight.write_many(keys.iter().copied(), atomic).await;
             let removed = if keys.is_empty() {
                 Ok(())
             } else {

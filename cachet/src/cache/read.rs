@@ -10,7 +10,7 @@ use super::{Cache, Ending, Inner, conclude};
 use crate::fallback::{Answer, Found, Lookup};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{Looked, Origin, Otherwise, Step, poll_once, settle};
-use crate::underway::Ticket;
+use crate::inflight::Lease;
 use crate::{CacheEntry, Error, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -96,7 +96,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
             if cache.tiers.is_end(1) {
                 return Next::Ready(Ok(None));
             }
-            if let Poll::Ready(answer) = cache.tiers.hit_below(key, &cache.under_way) {
+            if let Poll::Ready(answer) = cache.tiers.hit_below(key, &cache.in_flight) {
                 return Next::Ready(answer);
             }
         }
@@ -153,8 +153,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         mut lookup: Lookup<'a, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Answer<'a, V> {
-        let ticket = self.under_way.ticket(key);
-        match self.find(key, &mut lookup, &ticket, operation).await {
+        let lease = self.in_flight.lease(key);
+        match self.find(key, &mut lookup, &lease, operation).await {
             Some(found) => Ok(Some(found)),
             None => self.give_up(key, lookup, operation).await,
         }
@@ -165,12 +165,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         &'a self,
         key: &'f K,
         lookup: &mut Lookup<'a, V>,
-        ticket: &'f Ticket<'f, K, V>,
+        lease: &'f Lease<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Option<Found<'a, V>> {
         let found = self.tiers.ask(lookup, operation, |tier, call| tier.get(key, call)).await?;
         // Whatever comes of the promotion is nobody's failure.
-        let _ = self.tiers.promote(key, &found, Origin::Promoted(ticket), operation).await;
+        let _ = self.tiers.promote(key, &found, Origin::Promoted(lease), operation).await;
         if found.due {
             self.refresh(key, found.depth, operation);
         }

@@ -121,16 +121,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         tier: usize,
         operation: Option<&'f Operation<'a>>,
     ) -> Result<Refreshed<'a, V>, Error> {
-        let ticket = self.under_way.ticket(key);
+        let lease = self.in_flight.lease(key);
         let mut lookup = Lookup::below(tier + 1);
         let Some(found) = self.tiers.ask(&mut lookup, operation, |tier, call| tier.get(key, call)).await else {
             lookup.failure.map_or(Ok(()), Err)?;
             self.tiers.remove_spares(key, &lookup.spares, operation).await;
             return Ok(Refreshed(None, OperationOutcome::Miss));
         };
-        let stored = self.tiers.promote(key, &found, Origin::Refreshed(&ticket), operation).await;
+        let stored = self.tiers.promote(key, &found, Origin::Refreshed(&lease), operation).await;
         let outcome = match stored {
-            _ if !ticket.is_current() => OperationOutcome::Superseded,
+            _ if !lease.is_valid() => OperationOutcome::Superseded,
             Ok(InsertOutcome::Accepted) => OperationOutcome::Refreshed,
             Ok(InsertOutcome::Rejected) => OperationOutcome::Rejected,
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! Writing and counting: `insert`, `invalidate`, `clear`, `len`.
+//! WriteGuard and counting: `insert`, `invalidate`, `clear`, `len`.
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -65,13 +65,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     fn start_invalidate<'a>(&'a self, key: &'a K) -> Step<'a, Result<(), Error>> {
         let inner = &*self.0;
         let atomic = inner.tiers.is_one_immediate();
-        if atomic && !inner.observed() && inner.under_way.is_quiet() {
+        if atomic && !inner.observed() && inner.in_flight.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
             return inner.tiers.first().0.invalidate(key, Call::of(None));
         }
         let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
         inner.run(async move {
-            let writing = inner.under_way.write(key, atomic).await;
+            let writing = inner.in_flight.write(key, atomic).await;
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
             drop(writing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
@@ -93,7 +93,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Clear, None);
         inner.run(async move {
-            let clearing = inner.under_way.clear().await;
+            let clearing = inner.in_flight.clear().await;
             let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
             drop(clearing);
             conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
@@ -136,7 +136,7 @@ impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
         let cache = self.cache;
         let Some((key, entry)) = self.entry.take() else { return self.go_on(cx) };
-        if cache.tiers.is_plain() && !entry.has_ttl() && !cache.observed() && cache.under_way.is_quiet() {
+        if cache.tiers.is_plain() && !entry.has_ttl() && !cache.observed() && cache.in_flight.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
             return Poll::Ready(cache.tiers.put(key, entry));
         }
@@ -178,7 +178,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let atomic = self.tiers.is_one_immediate();
         let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
         self.run(async move {
-            let writing = self.under_way.write::<K>(key.borrow(), atomic).await;
+            let writing = self.in_flight.write::<K>(key.borrow(), atomic).await;
             let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
             drop(writing);
             conclude(operation.as_mut(), written)

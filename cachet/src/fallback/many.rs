@@ -3,7 +3,7 @@
 use super::{Found, Lookup, Tiers, all, together};
 use crate::telemetry::Operation;
 use crate::tier::erased::Call;
-use crate::underway::{Ticket, UnderWay};
+use crate::inflight::{Lease, InFlight};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
@@ -12,21 +12,21 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
     pub(crate) async fn ask_many(
         &'a self,
         keys: &'f [&'f K],
-        under_way: &'f UnderWay<K, V>,
+        in_flight: &'f InFlight<K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Vec<Result<Found<'a, V>, Lookup<'a, V>>> {
         let mut answers: Vec<_> = keys.iter().map(|_| Err(Lookup::at(0, None))).collect();
         let mut open: Vec<usize> = (0..keys.len()).collect();
-        let mut tickets: Vec<Option<Ticket<'f, K, V>>> = Vec::new();
+        let mut leases: Vec<Option<Lease<'f, K, V>>> = Vec::new();
         for (depth, tier) in self.iter().enumerate() {
             if open.is_empty() {
                 break;
             }
             if depth == 1 {
                 // What is found from here on is promoted, unless a newer write of its key gets in the way.
-                tickets.resize_with(keys.len(), || None);
+                leases.resize_with(keys.len(), || None);
                 for place in &open {
-                    tickets[*place] = Some(under_way.ticket(keys[*place]));
+                    leases[*place] = Some(in_flight.lease(keys[*place]));
                 }
             }
             if let (Some(operation), 1..) = (operation, depth) {
@@ -50,7 +50,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
                 operation.turns_slow();
             }
             if depth > 0 && !found.is_empty() {
-                self.promote_many(keys, &found, &answers, &tickets, operation).await;
+                self.promote_many(keys, &found, &answers, &leases, operation).await;
             }
         }
         answers
@@ -62,19 +62,19 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
         keys: &'f [&'f K],
         places: &[usize],
         answers: &[Result<Found<'a, V>, Lookup<'a, V>>],
-        tickets: &[Option<Ticket<'f, K, V>>],
+        leases: &[Option<Lease<'f, K, V>>],
         operation: Option<&Operation<'a>>,
     ) {
         let promoted = || {
             places.iter().filter_map(|place| {
-                let (found, ticket) = (answers[*place].as_ref().ok()?, tickets[*place].as_ref()?);
-                Some(((keys[*place].to_owned(), found.entry.clone()), (found.depth, ticket)))
+                let (found, lease) = (answers[*place].as_ref().ok()?, leases[*place].as_ref()?);
+                Some(((keys[*place].to_owned(), found.entry.clone()), (found.depth, lease)))
             })
         };
-        let (depths, tickets): (Vec<_>, Vec<_>) = promoted().map(|(_, with)| with).unzip();
+        let (depths, leases): (Vec<_>, Vec<_>) = promoted().map(|(_, with)| with).unzip();
         for tier in self.iter().take(depths.first().copied().unwrap_or(0)) {
             let entries = promoted().map(|(entry, _)| entry).collect();
-            let _ = tier.insert_many(entries, Some(&tickets), Call::of(operation)).finish().await;
+            let _ = tier.insert_many(entries, Some(&leases), Call::of(operation)).finish().await;
         }
     }
 

@@ -51,7 +51,7 @@ use super::{CacheOperationEvent, CacheTierEvent};
     note = "implement `CacheEventHandler` for it, or derive it: `#[derive(CacheEventHandler)]`"
 )]
 pub trait CacheEventHandler: Send + Sync + 'static {
-    /// What the handler wants to be told. Asked once per cache, when it is built.
+    /// What the handler wants to be told. FlightRequest once per cache, when it is built.
     fn interest(&self) -> Interest {
         Interest::ALL
     }

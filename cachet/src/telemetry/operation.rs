@@ -16,7 +16,7 @@ use super::{
 };
 use crate::Error;
 use crate::clock::Tick;
-use crate::underway::Leader;
+use crate::inflight::Leader;
 
 mod brief;
 mod call;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{Operation, TierIdentity};
-use crate::underway::Ticket;
+use crate::inflight::Lease;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -114,11 +114,11 @@ pub(crate) enum Origin<'t, K: Key + ?Sized, V> {
     /// The user inserted it.
     Direct,
     /// A closure computed it; a newer write since then wins.
-    Computed(&'t Ticket<'t, K, V>),
+    Computed(&'t Lease<'t, K, V>),
     /// Another tier had it; a newer write since then wins.
-    Promoted(&'t Ticket<'t, K, V>),
+    Promoted(&'t Lease<'t, K, V>),
     /// Another tier had it, newer than what this one has; a newer write since then wins.
-    Refreshed(&'t Ticket<'t, K, V>),
+    Refreshed(&'t Lease<'t, K, V>),
 }
 
 impl<K: Key + ?Sized, V> Clone for Origin<'_, K, V> {
@@ -130,10 +130,10 @@ impl<K: Key + ?Sized, V> Clone for Origin<'_, K, V> {
 impl<K: Key + ?Sized, V> Copy for Origin<'_, K, V> {}
 
 impl<'t, K: Key + ?Sized, V> Origin<'t, K, V> {
-    pub(crate) fn ticket(self) -> Option<&'t Ticket<'t, K, V>> {
+    pub(crate) fn lease(self) -> Option<&'t Lease<'t, K, V>> {
         match self {
             Self::Direct => None,
-            Self::Computed(ticket) | Self::Promoted(ticket) | Self::Refreshed(ticket) => Some(ticket),
+            Self::Computed(lease) | Self::Promoted(lease) | Self::Refreshed(lease) => Some(lease),
         }
     }
 }
@@ -199,11 +199,11 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// One answer for each key, in their order.
     fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>>;
 
-    /// One outcome for each entry, in their order. Promotions have a ticket for each.
+    /// One outcome for each entry, in their order. Promotions have a lease for each.
     fn insert_many<'f, 'a: 'f>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        tickets: Option<&'f [&'f Ticket<'f, K, V>]>,
+        leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
     ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
     where

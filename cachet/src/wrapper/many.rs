@@ -7,11 +7,11 @@ use super::lifetime::Freshness;
 use super::{CacheWrapper, Observed};
 use crate::telemetry::{Batch, TierOperation, TierOutcome};
 use crate::tier::erased::{Call, Origin, Read};
-use crate::underway::Ticket;
+use crate::inflight::Lease;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
-/// An entry that is to be stored: its place in the batch, and its ticket if it is promoted.
-type Taken<'f, K, V> = (usize, Option<&'f Ticket<'f, K, V>>, (<K as ToOwned>::Owned, CacheEntry<V>));
+/// An entry that is to be stored: its place in the batch, and its lease if it is promoted.
+type Taken<'f, K, V> = (usize, Option<&'f Lease<'f, K, V>>, (<K as ToOwned>::Owned, CacheEntry<V>));
 
 impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool>
     CacheWrapper<K, V, T, IMMEDIATE>
@@ -76,7 +76,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
     pub(super) async fn write_many(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        tickets: Option<&'f [&'f Ticket<'f, K, V>]>,
+        leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
     ) -> Result<Vec<InsertOutcome>, Error> {
         let mut observed = self.begin_many(TierOperation::InsertMany, entries.len(), call);
@@ -85,12 +85,12 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         let mut storing = Vec::new();
         let mut taken = Vec::with_capacity(entries.len());
         // Only of what is new: what is promoted is no newer than what may be there.
-        let may_leave_older = tickets.is_none() && !(self.policy.is_always() && self.tier.drops_rejected());
+        let may_leave_older = leases.is_none() && !(self.policy.is_always() && self.tier.drops_rejected());
         let decides = if may_leave_older { last_of_each::<K, V>(&entries) } else { Vec::new() };
         for (place, (key, entry)) in entries.into_iter().enumerate() {
-            let ticket = tickets.and_then(|tickets| tickets.get(place).copied());
-            if let Some(ticket) = ticket.filter(|_| !IMMEDIATE) {
-                let Some(guard) = ticket.store() else { continue };
+            let lease = leases.and_then(|leases| leases.get(place).copied());
+            if let Some(lease) = lease.filter(|_| !IMMEDIATE) {
+                let Some(guard) = lease.store() else { continue };
                 storing.push(guard);
             }
             // Whatever the policy's closure does, it does as part of this call.
@@ -99,13 +99,13 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
                 batch.kept.push((place, key.clone()));
             }
             if accepted {
-                let origin = ticket.map_or(Origin::Direct, Origin::Promoted);
-                taken.push((place, ticket, (key, self.stamped(entry, origin))));
+                let origin = lease.map_or(Origin::Direct, Origin::Promoted);
+                taken.push((place, lease, (key, self.stamped(entry, origin))));
             } else {
                 batch.is_rejected = true;
             }
         }
-        let written = if IMMEDIATE && tickets.is_some() {
+        let written = if IMMEDIATE && leases.is_some() {
             self.store_in_order(taken, &mut observed, &mut batch).await
         } else {
             self.store_together(taken, &mut observed, &mut batch).await
@@ -124,9 +124,9 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         batch: &mut Batched<K>,
     ) -> Result<(), Error> {
         let mut failure = Ok(());
-        for (place, ticket, (key, entry)) in entries {
-            let Some(ticket) = ticket else { continue };
-            let stored = observed.run_in_order(Origin::Promoted(ticket), self.tier.insert(key, entry)).await;
+        for (place, lease, (key, entry)) in entries {
+            let Some(lease) = lease else { continue };
+            let stored = observed.run_in_order(Origin::Promoted(lease), self.tier.insert(key, entry)).await;
             match stored {
                 None => {}
                 Some(Ok(outcome)) => batch.note(place, outcome),

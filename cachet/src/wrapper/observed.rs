@@ -35,11 +35,11 @@ impl<'f> Observed<'f, '_> {
         origin: Origin<'f, K, V>,
         work: impl Future<Output = Result<R, Error>> + Send,
     ) -> Option<Result<R, Error>> {
-        let Some(ticket) = origin.ticket().filter(|_| self.immediate) else {
+        let Some(lease) = origin.lease().filter(|_| self.immediate) else {
             return Some(self.run(work).await);
         };
         // Nobody is told of anything while the lock is held.
-        let attempt = hold_back(|| ticket.redeem(|| poll_once(self.attempt(work))))?;
+        let attempt = hold_back(|| lease.commit(|| poll_once(self.attempt(work))))?;
         Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.settle(attempt)))
     }
 

@@ -10,25 +10,25 @@ const OTHER: &str = "other";
 
 /// A promotion into a tier that answers at once.
 fn promote(world: &World) {
-    let ticket = world.table.ticket(KEY);
+    let lease = world.table.lease(KEY);
     if let Some(value) = world.below.get() {
-        ticket.redeem(|| world.first.set(Some(value)));
+        lease.commit(|| world.first.set(Some(value)));
     }
 }
 
 /// The same for which nobody waits and nobody listens.
 fn promote_at_a_glance(world: &World) {
-    let glance = world.table.glance(KEY);
+    let optimistic = world.table.optimistic(KEY);
     if let Some(value) = world.below.get() {
-        glance.redeem(|| world.first.set(Some(value)));
+        optimistic.commit(|| world.first.set(Some(value)));
     }
 }
 
 /// A promotion into a tier that has to be waited for: the lock is not held while it stores.
 fn promote_slowly(world: &World) {
-    let ticket = world.table.ticket(KEY);
+    let lease = world.table.lease(KEY);
     if let Some(value) = world.below.get()
-        && let Some(_storing) = ticket.store()
+        && let Some(_storing) = lease.store()
     {
         world.first.set(Some(value));
     }
@@ -168,7 +168,7 @@ fn an_invalidate_and_a_clear_wait_for_an_older_value_that_is_being_stored() {
     explore(&[promote_slowly, clear], first_is_empty);
 }
 
-/// A write that finds no ticket out leaves no trace: whoever takes one afterwards finds the source changed.
+/// A write that finds no lease out leaves no trace: whoever takes one afterwards finds the source changed.
 #[test]
 fn an_insert_that_finds_nobody_to_overtake_is_not_hidden() {
     explore(&[promote, change_and_insert], first_is_new);

@@ -5,7 +5,7 @@ use loom::future::block_on;
 use super::{KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_within};
 use crate::sync::Ordering;
 use crate::telemetry::OperationOutcome;
-use crate::underway::{Joined, Ticket};
+use crate::inflight::{Joined, Lease};
 use crate::{CacheEntry, Error};
 
 type Loaded = Result<Option<CacheEntry<u32>>, Error>;
@@ -30,57 +30,57 @@ fn store(world: &World, loaded: &Loaded) {
 
 /// As `Compute` does it, with a tier that answers at once.
 fn get_or_insert(world: &World, closure: fn(&World) -> Loaded) -> Loaded {
-    let landings = world.table.landings();
+    let completions = world.table.completions();
     if let Some(found) = world.first.get() {
         return Ok(Some(CacheEntry::new(found)));
     }
-    let (ticket, joined) = world.table.join(KEY);
+    let (lease, joined) = world.table.join(KEY);
     if let Joined::Lead = joined
-        && !ticket.may_have_landed(landings)
+        && !lease.may_have_completed_since(completions)
     {
         let loaded = closure(world);
-        ticket.store_and_land(|| store(world, &loaded), &loaded, None);
+        lease.commit_and_complete(|| store(world, &loaded), &loaded, None);
         return loaded;
     }
-    drop((ticket, joined));
-    fly(world, landings, world.table.ticket(KEY), closure)
+    drop((lease, joined));
+    join_flight(world, completions, world.table.lease(KEY), closure)
 }
 
 /// The same, with a tier that has to be waited for.
 fn get_or_insert_slowly(world: &World, closure: fn(&World) -> Loaded) -> Loaded {
-    let landings = world.table.landings();
+    let completions = world.table.completions();
     if let Some(found) = world.first.get() {
         return Ok(Some(CacheEntry::new(found)));
     }
-    fly(world, landings, world.table.ticket(KEY), closure)
+    join_flight(world, completions, world.table.lease(KEY), closure)
 }
 
-/// As `Inner::fly`.
-fn fly(world: &World, landings: u64, mut ticket: Ticket<'_, str, u32>, closure: fn(&World) -> Loaded) -> Loaded {
+/// As `Inner::join_flight`.
+fn join_flight(world: &World, completions: u64, mut lease: Lease<'_, str, u32>, closure: fn(&World) -> Loaded) -> Loaded {
     loop {
-        match ticket.join(KEY, None) {
+        match lease.join(KEY, None) {
             Joined::Reentrant => return Err(Error::reentrant()),
             Joined::Lead => {
-                if ticket.may_have_landed(landings)
+                if lease.may_have_completed_since(completions)
                     && let Some(found) = world.first.get()
                 {
                     let found = Ok(Some(CacheEntry::new(found)));
-                    ticket.land(&found, Some(OperationOutcome::Hit));
+                    lease.complete(&found, Some(OperationOutcome::Hit));
                     return found;
                 }
                 let loaded = closure(world);
-                if let Some(storing) = ticket.store() {
+                if let Some(storing) = lease.store() {
                     store(world, &loaded);
                     drop(storing);
                 }
-                ticket.land(&loaded, None);
+                lease.complete(&loaded, None);
                 return loaded;
             }
             Joined::Follow(follow) => {
-                let outdated = follow.outdated;
-                if let Some(landed) = block_on(follow).filter(|_| !outdated) {
+                let superseded = follow.superseded;
+                if let Some(completed) = block_on(follow).filter(|_| !superseded) {
                     world.served.fetch_add(1, Ordering::Relaxed);
-                    return landed.result;
+                    return completed.result;
                 }
             }
         }
@@ -118,19 +118,19 @@ fn compute_whatever_slowly(world: &World) {
 
 /// Is dropped while its closure runs, or while it waits for another's.
 fn give_up(world: &World) {
-    let mut ticket = world.table.ticket(KEY);
-    if let Joined::Follow(follow) = ticket.join(KEY, None) {
+    let mut lease = world.table.lease(KEY);
+    if let Joined::Follow(follow) = lease.join(KEY, None) {
         cancel_after_one_poll(follow);
     }
 }
 
 /// The same in one step.
 fn give_up_early(world: &World) {
-    let (ticket, joined) = world.table.join(KEY);
+    let (lease, joined) = world.table.join(KEY);
     if let Joined::Follow(follow) = joined {
         cancel_after_one_poll(follow);
     }
-    drop(ticket);
+    drop(lease);
 }
 
 /// Changes the source, then sees to it that what was computed before is seen no more.
@@ -177,7 +177,7 @@ fn one_closure_has_run(world: &World) {
 fn each_has_its_error(world: &World) {
     let (ran, served) = (world.ran.load(Ordering::Relaxed), world.served.load(Ordering::Relaxed));
     assert!(ran >= 1 && ran + served == 2, "{ran} closures ran, {served} calls were served");
-    assert_eq!((world.first.get(), world.table.landings()), (None, 0));
+    assert_eq!((world.first.get(), world.table.completions()), (None, 0));
 }
 
 fn first_is_new(world: &World) {
@@ -189,7 +189,7 @@ fn first_is_not_old(world: &World) {
 }
 
 fn nothing_has_come_of_it(world: &World) {
-    assert_eq!((world.first.get(), world.table.landings()), (None, 0));
+    assert_eq!((world.first.get(), world.table.completions()), (None, 0));
 }
 
 #[test]

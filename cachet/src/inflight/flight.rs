@@ -3,7 +3,7 @@
 //! The first to miss a key *leads* and computes; whoever misses it while that goes on *follows*, and waits. A leader that
 //! is dropped ends its flight: its followers wake up and ask again, and the first of them leads the next.
 //!
-//! Leading is a duty that goes with a [`Ticket`]: given back before it has landed, it is left to the followers.
+//! Leading is a duty that goes with a [`Lease`]: given back before it has completed, it is left to the followers.
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
@@ -15,19 +15,19 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::{Shard, Slot, Ticket, UnderWay};
+use super::{ShardState, KeyState, Lease, InFlight};
 use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock, thread_local};
 use crate::telemetry::{OperationOutcome, RequestId, SpanLink};
 use crate::{CacheEntry, Error, Key};
 
-/// How many landings a shard remembers.
+/// How many completions a shard remembers.
 const REMEMBERED: usize = 16;
 
 /// What a flight brings: the leader's own result.
 #[derive(Clone)]
-pub(crate) struct Landed<V> {
+pub(crate) struct FlightResult<V> {
     pub(crate) result: Result<Option<CacheEntry<V>>, Error>,
-    /// Set if the leader computed nothing: another flight had landed in the meantime, and this is how the lookup ended
+    /// Set if the leader computed nothing: another flight had completed in the meantime, and this is how the lookup ended
     /// that found what that brought.
     pub(crate) found: Option<OperationOutcome>,
 }
@@ -42,23 +42,23 @@ pub(super) struct Flight<Q, V> {
     shared: Option<Arc<Mutex<Waiting<V>>>>,
 }
 
-/// The latest landings in a shard: their number, and the hash of their key.
+/// The latest completions in a shard: their number, and the hash of their key.
 #[derive(Default)]
-pub(super) struct Landings {
+pub(super) struct Completions {
     latest: [(u64, u64); REMEMBERED],
     next: usize,
 }
 
-impl Landings {
-    fn note(&mut self, number: u64, hash: u64) {
+impl Completions {
+    fn record(&mut self, number: u64, hash: u64) {
         self.latest[self.next] = (number, hash);
         self.next = (self.next + 1) % REMEMBERED;
     }
 
-    /// Whether the hash is among the landings after that of this number. With more than are remembered, nobody knows.
+    /// Whether the hash is among the completions after that of this number. With more than are remembered, nobody knows.
     fn may_have(&self, hash: u64, since: u64) -> bool {
         let mut later = self.latest.iter().filter(|(number, _)| *number > since);
-        later.clone().count() == REMEMBERED || later.any(|(_, landed)| *landed == hash)
+        later.clone().count() == REMEMBERED || later.any(|(_, completed)| *completed == hash)
     }
 }
 
@@ -72,13 +72,13 @@ pub(crate) struct Leader {
 enum Waiting<V> {
     /// Those who wait, by the ids of their [`Follow`]s.
     Under(Vec<(u64, Waker)>),
-    Landed(Landed<V>),
+    Completed(FlightResult<V>),
     Abandoned,
 }
 
 /// What somebody who missed a key is to do.
 pub(crate) enum Joined<V> {
-    /// Compute it, and [land](Ticket::land).
+    /// Compute it, and [complete](Lease::complete).
     Lead,
     Follow(Follow<V>),
     /// Nothing: the one who computes this key is the one who asks.
@@ -87,43 +87,43 @@ pub(crate) enum Joined<V> {
 
 thread_local! {
     /// The flights whose closures are being polled on this thread, outermost first: their table, and the key's hash in it.
-    static COMPUTING: RefCell<Vec<(usize, u64)>> = const { RefCell::new(Vec::new()) };
+    static CURRENT_FLIGHTS: RefCell<Vec<(usize, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<K: Key + ?Sized, V> UnderWay<K, V> {
-    /// The number of the latest landing, for [`Ticket::may_have_landed`].
+impl<K: Key + ?Sized, V> InFlight<K, V> {
+    /// The number of the latest completion, for [`Lease::may_have_completed_since`].
     #[inline]
-    pub(crate) fn landings(&self) -> u64 {
-        self.landings.load(Ordering::Acquire)
+    pub(crate) fn completions(&self) -> u64 {
+        self.completions.load(Ordering::Acquire)
     }
 
-    /// Takes a ticket and joins the flight of its key, in one step, for somebody whom telemetry does not know.
-    pub(crate) fn join(&self, key: &K) -> (Ticket<'_, K, V>, Joined<V>) {
+    /// Takes a lease and joins the flight of its key, in one step, for somebody whom telemetry does not know.
+    pub(crate) fn join(&self, key: &K) -> (Lease<'_, K, V>, Joined<V>) {
         let hash = self.hash(key);
-        self.tickets.fetch_add(1, Ordering::SeqCst);
-        // Declared before the lock, so dropped after it: should the key's `clone` panic, the ticket is given back.
-        let mut ticket;
+        self.leases.fetch_add(1, Ordering::SeqCst);
+        // Declared before the lock, so dropped after it: should the key's `clone` panic, the lease is given back.
+        let mut lease;
         let joined = {
-            let mut shard = self.shard(hash);
-            let slot = shard.slot(hash);
-            ticket = self.ticket_for(slot, hash);
-            ticket.join_in(slot, key, None)
+            let mut shard = self.lock_shard(hash);
+            let state = shard.key_state(hash);
+            lease = self.lease_for(state, hash);
+            lease.join_in(state, key, None)
         };
-        (ticket, joined)
+        (lease, joined)
     }
 }
 
-impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
+impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     /// Leads the flight of a key, or follows who does.
     pub(crate) fn join(&mut self, key: &K, me: Option<Leader>) -> Joined<V> {
-        let under_way = self.under_way;
-        let mut shard = under_way.shard(self.hash);
-        self.join_in(shard.slot(self.hash), key, me)
+        let in_flight = self.in_flight;
+        let mut shard = in_flight.lock_shard(self.hash);
+        self.join_in(shard.key_state(self.hash), key, me)
     }
 
-    fn join_in(&mut self, slot: &mut Slot<K::Owned, V>, key: &K, me: Option<Leader>) -> Joined<V> {
+    fn join_in(&mut self, state: &mut KeyState<K::Owned, V>, key: &K, me: Option<Leader>) -> Joined<V> {
         let stamp = self.stamp();
-        let flight = &mut slot.flight;
+        let flight = &mut state.flight;
         match flight {
             None => {
                 *flight = Some(Flight { key: key.to_owned(), leader: me, stamp, shared: None });
@@ -132,14 +132,14 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
             }
             // Not this key's, though it has the same hash: whoever asks for this one computes it alone.
             Some(flight) if flight.key.borrow() != key => Joined::Lead,
-            Some(_) if COMPUTING.with(|computing| computing.borrow().contains(&self.place())) => Joined::Reentrant,
+            Some(_) if CURRENT_FLIGHTS.with(|computing| computing.borrow().contains(&self.place())) => Joined::Reentrant,
             Some(flight) => {
                 let shared = flight.shared.get_or_insert_with(|| Arc::new(Mutex::new(Waiting::Under(Vec::new()))));
                 Joined::Follow(Follow {
                     id: next_id(),
                     shared: Arc::clone(shared),
                     leader: flight.leader.clone(),
-                    outdated: stamp.is_none() || stamp != flight.stamp,
+                    superseded: stamp.is_none() || stamp != flight.stamp,
                 })
             }
         }
@@ -147,36 +147,36 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
 
     /// Where in which table.
     fn place(&self) -> (usize, u64) {
-        (std::ptr::from_ref(self.under_way).addr(), self.hash)
+        (std::ptr::from_ref(self.in_flight).addr(), self.hash)
     }
 
-    /// Whether a flight of this key may have brought a value since the landing of this number, which a lookup before
+    /// Whether a flight of this key may have brought a value since the completion of this number, which a lookup before
     /// then missed.
-    pub(crate) fn may_have_landed(&self, since: u64) -> bool {
-        self.under_way.landings() != since && self.under_way.shard(self.hash).landings.may_have(self.hash, since)
+    pub(crate) fn may_have_completed_since(&self, since: u64) -> bool {
+        self.in_flight.completions() != since && self.in_flight.lock_shard(self.hash).completions.may_have(self.hash, since)
     }
 
     /// Marks what is computed in this future as computed by this leader, so that it is recognized when it asks for its
     /// own key.
-    pub(crate) fn compute<F: Future>(&self, future: F) -> Computing<F> {
-        Computing { future, flight: self.flight() }
+    pub(crate) fn compute<F: Future>(&self, future: F) -> WithFlight<F> {
+        WithFlight { future, flight: self.flight() }
     }
 
-    /// The flight that this ticket leads, for [`Computing`].
+    /// The flight that this lease leads, for [`WithFlight`].
     pub(crate) fn flight(&self) -> Option<(usize, u64)> {
         self.leads.then(|| self.place())
     }
 
-    /// Ends the flight, if this ticket leads it: the result reaches all followers.
-    pub(crate) fn land(self, result: &Result<Option<CacheEntry<V>>, Error>, found: Option<OperationOutcome>)
+    /// Ends the flight, if this lease leads it: the result reaches all followers.
+    pub(crate) fn complete(self, result: &Result<Option<CacheEntry<V>>, Error>, found: Option<OperationOutcome>)
     where
         V: Clone,
     {
-        self.store_and_land(|| (), result, found);
+        self.commit_and_complete(|| (), result, found);
     }
 
-    /// [Redeems](Self::redeem) the ticket and [lands](Self::land), in one step.
-    pub(crate) fn store_and_land(
+    /// [Redeems](Self::commit) the lease and [lands](Self::complete), in one step.
+    pub(crate) fn commit_and_complete(
         mut self,
         store: impl FnOnce(),
         result: &Result<Option<CacheEntry<V>>, Error>,
@@ -184,45 +184,45 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
     ) where
         V: Clone,
     {
-        let under_way = self.under_way;
-        let mut shard = under_way.shard(self.hash);
+        let in_flight = self.in_flight;
+        let mut shard = in_flight.lock_shard(self.hash);
         let mut end = Waiting::Abandoned;
-        let (is_current, has_followers) = shard.slots.get(&self.hash).map_or((false, false), |slot| {
-            let followed = || slot.flight.as_ref().is_some_and(|flight| flight.shared.is_some());
-            (self.is_current_for(slot), self.leads && followed())
+        let (is_valid, has_followers) = shard.keys.get(&self.hash).map_or((false, false), |state| {
+            let followed = || state.flight.as_ref().is_some_and(|flight| flight.shared.is_some());
+            (self.is_valid_for(state), self.leads && followed())
         });
-        if is_current {
+        if is_valid {
             store();
         }
         if has_followers {
             // A value's `clone` may do anything, so not under the lock. Should it panic, the flight is abandoned.
             drop(shard);
-            end = Waiting::Landed(Landed { result: result.clone(), found });
-            shard = under_way.shard(self.hash);
+            end = Waiting::Completed(FlightResult { result: result.clone(), found });
+            shard = in_flight.lock_shard(self.hash);
         }
         if self.leads && matches!(result, Ok(Some(_))) {
-            let number = under_way.landings.fetch_add(1, Ordering::AcqRel) + 1;
-            shard.landings.note(number, self.hash);
+            let number = in_flight.completions.fetch_add(1, Ordering::AcqRel) + 1;
+            shard.completions.record(number, self.hash);
         }
         self.leave(shard, end);
     }
 
-    /// Gives the ticket back, and ends the flight that it may lead without a result.
+    /// Gives the lease back, and ends the flight that it may lead without a result.
     pub(super) fn give_back(&mut self) {
         if !self.returned {
-            let under_way = self.under_way;
-            self.leave(under_way.shard(self.hash), Waiting::Abandoned);
+            let in_flight = self.in_flight;
+            self.leave(in_flight.lock_shard(self.hash), Waiting::Abandoned);
         }
     }
 
-    fn leave(&mut self, mut shard: MutexGuard<'_, Shard<K::Owned, V>>, end: Waiting<V>) {
+    fn leave(&mut self, mut shard: MutexGuard<'_, ShardState<K::Owned, V>>, end: Waiting<V>) {
         self.returned = true;
-        let flight = shard.leave(self.hash, |slot| {
-            slot.tickets -= 1;
-            slot.flight.take_if(|_| self.leads)
+        let flight = shard.leave(self.hash, |state| {
+            state.leases -= 1;
+            state.flight.take_if(|_| self.leads)
         });
         drop(shard);
-        self.under_way.tickets.fetch_sub(1, Ordering::SeqCst);
+        self.in_flight.leases.fetch_sub(1, Ordering::SeqCst);
         let shared = flight.and_then(|flight| flight.shared);
         // Not under the lock: a waker may do anything.
         let left = shared.map(|shared| mem::replace(&mut *lock(&shared), end));
@@ -236,14 +236,14 @@ impl<K: Key + ?Sized, V> Ticket<'_, K, V> {
 
 pin_project! {
     /// A closure's future, known to be its flight's while it is polled.
-    pub(crate) struct Computing<F> {
+    pub(crate) struct WithFlight<F> {
         #[pin]
         future: F,
         flight: Option<(usize, u64)>,
     }
 }
 
-impl<F: Future> Future for Computing<F> {
+impl<F: Future> Future for WithFlight<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -258,14 +258,14 @@ pub(crate) struct Scope;
 
 impl Scope {
     pub(crate) fn enter(flight: (usize, u64)) -> Self {
-        COMPUTING.with(|computing| computing.borrow_mut().push(flight));
+        CURRENT_FLIGHTS.with(|computing| computing.borrow_mut().push(flight));
         Self
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        COMPUTING.with(|computing| computing.borrow_mut().pop());
+        CURRENT_FLIGHTS.with(|computing| computing.borrow_mut().pop());
     }
 }
 
@@ -276,7 +276,7 @@ pub(crate) struct Follow<V> {
     shared: Arc<Mutex<Waiting<V>>>,
     pub(crate) leader: Option<Leader>,
     /// There has been a write since the leader began: what it brings is too old for the one who follows.
-    pub(crate) outdated: bool,
+    pub(crate) superseded: bool,
 }
 
 fn next_id() -> u64 {
@@ -285,11 +285,11 @@ fn next_id() -> u64 {
 }
 
 impl<V: Clone> Future for Follow<V> {
-    type Output = Option<Landed<V>>;
+    type Output = Option<FlightResult<V>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *lock(&self.shared) {
-            Waiting::Landed(landed) => Poll::Ready(Some(landed.clone())),
+            Waiting::Completed(completed) => Poll::Ready(Some(completed.clone())),
             Waiting::Abandoned => Poll::Ready(None),
             Waiting::Under(wakers) => {
                 match wakers.iter_mut().find(|(id, _)| *id == self.id) {
@@ -317,15 +317,15 @@ mod tests {
 
     use super::*;
 
-    type Table = UnderWay<str, u32>;
+    type Table = InFlight<str, u32>;
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn lead<'t>(table: &'t Table, key: &str) -> Ticket<'t, str, u32> {
+    fn lead<'t>(table: &'t Table, key: &str) -> Lease<'t, str, u32> {
         match table.join(key) {
-            (ticket, Joined::Lead) => ticket,
+            (lease, Joined::Lead) => lease,
             _ => panic!("somebody else leads"),
         }
     }
@@ -337,13 +337,13 @@ mod tests {
         }
     }
 
-    fn land(ticket: Ticket<'_, str, u32>, number: u32) {
-        ticket.land(&Ok(Some(CacheEntry::new(number))), None);
+    fn complete(lease: Lease<'_, str, u32>, number: u32) {
+        lease.complete(&Ok(Some(CacheEntry::new(number))), None);
     }
 
     fn number(follower: Pin<&mut Follow<u32>>) -> Option<u32> {
         match poll(follower) {
-            Poll::Ready(Some(landed)) => landed.result.unwrap().map(CacheEntry::into_value),
+            Poll::Ready(Some(completed)) => completed.result.unwrap().map(CacheEntry::into_value),
             _ => None,
         }
     }
@@ -354,9 +354,9 @@ mod tests {
         let leader = lead(&table, "key");
         let (mut first, mut second) = (pin!(follow(&table)), pin!(follow(&table)));
         assert!(poll(first.as_mut()).is_pending());
-        land(leader, 7);
+        complete(leader, 7);
         assert_eq!((number(first.as_mut()), number(second.as_mut())), (Some(7), Some(7)));
-        assert_eq!(table.slots(), 0);
+        assert_eq!(table.keys(), 0);
     }
 
     #[test]
@@ -370,9 +370,9 @@ mod tests {
         let leader = lead(&table, "key");
         assert!(matches!(poll(second.as_mut()), Poll::Ready(None)));
         let mut second = pin!(follow(&table));
-        land(leader, 8);
+        complete(leader, 8);
         assert_eq!(number(second.as_mut()), Some(8));
-        assert_eq!(table.slots(), 0);
+        assert_eq!(table.keys(), 0);
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod tests {
                 drop(follower);
                 drop(leader);
             }
-            assert_eq!(table.slots(), 0);
+            assert_eq!(table.keys(), 0);
         }
     }
 
@@ -408,20 +408,20 @@ mod tests {
         assert!(follower.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop((follower, waker));
         assert_eq!(Arc::strong_count(&task), 1);
-        land(leader, 7);
+        complete(leader, 7);
     }
 
     #[test]
-    fn a_landing_of_the_key_is_remembered_and_one_of_another_key_is_not_taken_for_it() {
+    fn a_completion_of_the_key_is_remembered_and_one_of_another_key_is_not_taken_for_it() {
         let table = Table::new();
-        let before = table.landings();
-        land(lead(&table, "key"), 1);
-        assert!(lead(&table, "key").may_have_landed(before));
-        assert!(!lead(&table, "key").may_have_landed(table.landings()));
-        let before = table.landings();
+        let before = table.completions();
+        complete(lead(&table, "key"), 1);
+        assert!(lead(&table, "key").may_have_completed_since(before));
+        assert!(!lead(&table, "key").may_have_completed_since(table.completions()));
+        let before = table.completions();
         let other = lead(&table, "other");
-        land(other, 2);
-        assert!(!lead(&table, "key").may_have_landed(before));
+        complete(other, 2);
+        assert!(!lead(&table, "key").may_have_completed_since(before));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::task::Poll;
 use loom::model::Builder;
 use loom::thread;
 
-use super::UnderWay;
+use super::InFlight;
 use crate::sync::{Arc, Mutex, Ordering, lock};
 
-mod coherence;
+mod lease;
 mod flight;
 
 const KEY: &str = "key";
@@ -25,7 +25,7 @@ const OLD: u32 = 1;
 const NEW: u32 = 2;
 
 struct World {
-    table: UnderWay<str, u32>,
+    table: InFlight<str, u32>,
     first: Place,
     below: Place,
     /// How many closures have run, and how many calls were served by another's. Not loom's: no order depends on them.
@@ -64,7 +64,7 @@ fn explore_within(interruptions: usize, actors: &'static [Actor], afterwards: Ac
 fn explore_with(builder: &Builder, actors: &'static [Actor], afterwards: Actor) {
     builder.check(move || {
         let world = Arc::new(World {
-            table: UnderWay::new(),
+            table: InFlight::new(),
             first: Place(Mutex::new(None)),
             below: Place(Mutex::new(Some(OLD))),
             ran: Count::new(0),
@@ -82,8 +82,8 @@ fn explore_with(builder: &Builder, actors: &'static [Actor], afterwards: Actor) 
         for actor in others {
             actor.join().unwrap();
         }
-        assert_eq!(world.table.slots(), 0);
-        assert_eq!(world.table.tickets.load(Ordering::SeqCst), 0);
+        assert_eq!(world.table.keys(), 0);
+        assert_eq!(world.table.leases.load(Ordering::SeqCst), 0);
         afterwards(&world);
     });
 }
