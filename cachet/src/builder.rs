@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::cache::{Cache, Refresher, Rules};
 use crate::clock::Clock;
-use crate::fallback::Tiers;
 use crate::refresh::Refreshes;
 use crate::runtime::{Background, Runtime};
+use crate::stack::TierStack;
 use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierIdentity};
 use crate::tier::erased::ErasedTier;
@@ -296,7 +296,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
             // `HasTier` is reached only by adding one.
             unreachable!("a cache is built only after a tier was added")
         };
-        let tiers = Tiers::new(first, tiers.collect());
+        let tiers = TierStack::new(first, tiers.collect());
         let cool_downs = stack.cool_downs;
         let refresher = cool_downs
             .iter()

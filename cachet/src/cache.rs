@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
-use crate::fallback::Tiers;
+use crate::inflight::InFlight;
 use crate::refresh::RefreshStatus;
 use crate::runtime::Background;
+use crate::stack::TierStack;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
-use crate::tier::erased::{Step, poll_once};
-use crate::inflight::InFlight;
+use crate::tier::erased::{MaybeReady, poll_once};
 use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
@@ -69,7 +69,7 @@ pub struct Cache<K: Key + ?Sized, V: Value>(Arc<Inner<K, V>>);
 
 pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     telemetry: Arc<CacheTelemetry>,
-    tiers: Tiers<K, V>,
+    tiers: TierStack<K, V>,
     in_flight: InFlight<K, V>,
     rules: Rules<K>,
     /// Nobody will ever listen: known here, so that a hit need not look further.
@@ -91,7 +91,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     // Not `new`: to rustc that would be what `Cache::new(…)` means.
     pub(crate) fn of_parts(
         telemetry: Arc<CacheTelemetry>,
-        tiers: Tiers<K, V>,
+        tiers: TierStack<K, V>,
         rules: Rules<K>,
         refresher: Option<Refresher<K, V>>,
     ) -> Self {
@@ -162,11 +162,14 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     }
 
     /// An operation that only immediate tiers take part in is done at once; any other has to be waited for.
-    fn run<'a, R: 'a>(&self, work: impl Future<Output = Result<R, Error>> + Send + 'a) -> Step<'a, Result<R, Error>> {
+    fn run<'a, R: 'a>(
+        &self,
+        work: impl Future<Output = Result<R, Error>> + Send + 'a,
+    ) -> MaybeReady<'a, Result<R, Error>> {
         if self.tiers.immediate() {
-            Step::Ready(poll_once(work).unwrap_or_else(|| Err(Error::not_immediate())))
+            MaybeReady::Ready(poll_once(work).unwrap_or_else(|| Err(Error::not_immediate())))
         } else {
-            Step::Wait(Box::pin(work))
+            MaybeReady::Boxed(Box::pin(work))
         }
     }
 

@@ -200,8 +200,8 @@ impl ManualClock {
         let before = self.0.elapsed.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
         let now = before.unwrap_or_else(|time| time).saturating_add(by);
         let _ = self.0.wall.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
-        let due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
-        for sleeper in due {
+        let refresh_due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
+        for sleeper in refresh_due {
             sleeper.waker.wake();
         }
     }

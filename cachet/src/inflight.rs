@@ -13,17 +13,17 @@ use std::task::Waker;
 
 use foldhash::fast::RandomState;
 
-use self::flight::{Flight, Completions};
+use self::flight::{Completions, Flight};
 use crate::Key;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, lock};
 
-mod lease;
 mod flight;
+mod lease;
 #[cfg(all(test, loom))]
 mod model;
 
+pub(crate) use self::flight::{FlightResult, Follow, Joined, Leader, Scope};
 pub(crate) use self::lease::Lease;
-pub(crate) use self::flight::{Follow, Joined, FlightResult, Leader, Scope};
 
 /// Enough that operations on different keys rarely meet at one lock.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 32 };

@@ -213,17 +213,17 @@ mod cache;
 mod clock;
 mod entry;
 mod error;
-mod fallback;
+mod inflight;
 mod macros;
 mod policy;
 mod refresh;
 mod runtime;
+mod stack;
 mod sync;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod tier;
-mod inflight;
 mod wrapper;
 
 pub use self::macros::{CacheEventHandler, cache_tier};

@@ -248,11 +248,11 @@ impl EvictionReporter {
             return;
         }
         let request_id = RequestId::current();
-        if HOLDING.get() == 0 {
+        if DEFER_DEPTH.get() == 0 {
             self.send(outcome, entry, request_id);
         } else {
-            let held = HeldBack { reporter: self.clone(), outcome, entry: entry.clone(), request_id };
-            HELD_BACK.with_borrow_mut(|evictions| evictions.push(held));
+            let held = DeferredEviction { reporter: self.clone(), outcome, entry: entry.clone(), request_id };
+            DEFERRED.with_borrow_mut(|evictions| evictions.push(held));
         }
     }
 
@@ -277,12 +277,12 @@ impl EvictionReporter {
 
 thread_local! {
     /// How many locks are held, by those who call from within each other.
-    static HOLDING: Cell<usize> = const { Cell::new(0) };
+    static DEFER_DEPTH: Cell<usize> = const { Cell::new(0) };
     /// Evictions that are not told yet.
-    static HELD_BACK: RefCell<Vec<HeldBack>> = const { RefCell::new(Vec::new()) };
+    static DEFERRED: RefCell<Vec<DeferredEviction>> = const { RefCell::new(Vec::new()) };
 }
 
-struct HeldBack {
+struct DeferredEviction {
     reporter: EvictionReporter,
     outcome: TierOutcome,
     entry: crate::CacheEntry<()>,
@@ -290,14 +290,14 @@ struct HeldBack {
 }
 
 /// Runs something that holds a lock, and tells of evictions only afterwards: a handler may well use the cache.
-pub(crate) fn hold_back<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
     struct Tell;
 
     impl Drop for Tell {
         fn drop(&mut self) {
-            let held = HOLDING.get() - 1;
-            HOLDING.set(held);
-            if held == 0 && HELD_BACK.with_borrow(|evictions| !evictions.is_empty()) {
+            let held = DEFER_DEPTH.get() - 1;
+            DEFER_DEPTH.set(held);
+            if held == 0 && DEFERRED.with_borrow(|evictions| !evictions.is_empty()) {
                 tell();
             }
         }
@@ -305,19 +305,19 @@ pub(crate) fn hold_back<T>(work: impl FnOnce() -> T) -> T {
 
     #[cold]
     fn tell() {
-        let mut evictions = HELD_BACK.take();
-        for HeldBack { reporter, outcome, entry, request_id } in evictions.drain(..) {
+        let mut evictions = DEFERRED.take();
+        for DeferredEviction { reporter, outcome, entry, request_id } in evictions.drain(..) {
             reporter.send(outcome, &entry, request_id);
         }
         // Its memory serves the next time.
-        HELD_BACK.with_borrow_mut(|held| {
+        DEFERRED.with_borrow_mut(|held| {
             if held.capacity() == 0 {
                 *held = evictions;
             }
         });
     }
 
-    HOLDING.set(HOLDING.get() + 1);
+    DEFER_DEPTH.set(DEFER_DEPTH.get() + 1);
     let _tell = Tell;
     work()
 }

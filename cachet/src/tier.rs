@@ -10,10 +10,10 @@ use crate::telemetry::span::{FieldRecorder, TierDescriptor};
 use crate::{CacheEntry, Error, Key, Value};
 
 pub mod adapt;
+pub(crate) mod boxed;
 pub(crate) mod erased;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
-pub(crate) mod waiting;
 
 /// One storage that a cache can be made of: memory, a directory, Redis, a database.
 ///

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::entry::Age;
+use crate::inflight::Lease;
 use crate::policy::InsertPolicy;
 use crate::runtime::Background;
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{
-    CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, hold_back,
+    CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, defer_evictions,
 };
-use crate::tier::erased::{Call, ErasedTier, FromHit, Got, Looked, Origin, Otherwise, Read, Step, Written, poll_once};
-use crate::inflight::Lease;
+use crate::tier::erased::{
+    Call, EntryResult, ErasedTier, FromHit, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, poll_once,
+};
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 pub(crate) mod lifetime;
@@ -44,7 +46,7 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     identity: TierIdentity,
     lifetime: Lifetime,
     /// Whether the tier itself does not care how old an entry is.
-    ageless: bool,
+    untimed: bool,
     limit: Option<Limit>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
@@ -66,7 +68,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             tier,
             record_fields,
             identity,
-            ageless: config.lifetime.ttl.is_none() && config.lifetime.refresh_after.is_none(),
+            untimed: config.lifetime.ttl.is_none() && config.lifetime.refresh_after.is_none(),
             lifetime: config.lifetime,
             limit: config.timeout.map(|duration| Limit::new(duration, background.clone())),
             policy: config.policy,
@@ -102,13 +104,13 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let now = observed.answered();
         match found {
             Ok(Some(entry)) => match self.judge(key, &entry, now) {
-                Freshness::Fresh { age, due } => {
+                Freshness::Fresh { age, refresh_due } => {
                     observed.finish(TierOutcome::Hit, age, None);
-                    Read::Hit { entry, age, due }
+                    Read::Hit { entry, age, refresh_due }
                 }
-                Freshness::Spare(age) => {
+                Freshness::Stale(age) => {
                     observed.finish(TierOutcome::Expired, age, None);
-                    Read::Spare(entry, age)
+                    Read::Stale(entry, age)
                 }
                 Freshness::Expired(age) => {
                     let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
@@ -130,42 +132,42 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     /// See [`ErasedTier::hit`]; for every form in which a hit is returned.
     #[inline]
-    fn hit_as<R: FromHit<V>>(&self, key: &K, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
+    fn hit_as<R: FromHit<V>>(&self, key: &K, on_miss: OnMiss<'_, V, R>) -> Poll<R> {
         if !IMMEDIATE {
-            return otherwise(Poll::Pending);
+            return on_miss(Poll::Pending);
         }
         match poll_once(self.tier.get(key)) {
-            Some(Ok(Some(entry))) if self.is_ageless(&entry) => Poll::Ready(R::from_hit(entry)),
-            Some(Ok(None)) => otherwise(Poll::Ready(Ok(None))),
-            Some(Ok(Some(entry))) => self.hit_of_age(key, entry, otherwise),
-            Some(Err(error)) => otherwise(Poll::Ready(Err(error.in_tier(&self.identity.name)))),
-            None => otherwise(Poll::Ready(Err(self.not_immediate()))),
+            Some(Ok(Some(entry))) if self.is_untimed(&entry) => Poll::Ready(R::from_hit(entry)),
+            Some(Ok(None)) => on_miss(Poll::Ready(Ok(None))),
+            Some(Ok(Some(entry))) => self.hit_of_age(key, entry, on_miss),
+            Some(Err(error)) => on_miss(Poll::Ready(Err(error.in_tier(&self.identity.name)))),
+            None => on_miss(Poll::Ready(Err(self.not_immediate()))),
         }
     }
 
     /// A hit whose age matters. Kept apart, so that it does not weigh on the hits for which it does not.
     #[cold]
     #[inline(never)]
-    fn hit_of_age<R: FromHit<V>>(&self, key: &K, entry: CacheEntry<V>, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
+    fn hit_of_age<R: FromHit<V>>(&self, key: &K, entry: CacheEntry<V>, on_miss: OnMiss<'_, V, R>) -> Poll<R> {
         match self.judge(key, &entry, None) {
-            Freshness::Fresh { due: false, .. } => Poll::Ready(R::from_hit(entry)),
-            _ => otherwise(Poll::Pending),
+            Freshness::Fresh { refresh_due: false, .. } => Poll::Ready(R::from_hit(entry)),
+            _ => on_miss(Poll::Pending),
         }
     }
 
     /// Whether the entry's age does not matter.
     #[inline]
-    fn is_ageless<U>(&self, entry: &CacheEntry<U>) -> bool {
-        self.ageless && !entry.has_ttl()
+    fn is_untimed<U>(&self, entry: &CacheEntry<U>) -> bool {
+        self.untimed && !entry.has_ttl()
     }
 
     fn judge<U>(&self, key: &K, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
         // The clock is read only for those who want to know.
-        if now.is_none() && self.is_ageless(entry) {
-            return Freshness::Fresh { age: None, due: false };
+        if now.is_none() && self.is_untimed(entry) {
+            return Freshness::Fresh { age: None, refresh_due: false };
         }
         let age = entry.age(&self.telemetry.clock, now);
-        if age == Age::Unknown && !self.is_ageless(entry) && !self.warned.swap(true, Ordering::Relaxed) {
+        if age == Age::Unknown && !self.is_untimed(entry) && !self.warned.swap(true, Ordering::Relaxed) {
             let name = &*self.identity.name;
             self.telemetry.logs.warn(
                 &self.telemetry.name,
@@ -186,7 +188,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Written>
+    ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f,
     {
@@ -200,7 +202,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
-    ) -> Written {
+    ) -> InsertResult {
         let observed = self.begin(TierOperation::Insert, call);
         // A tier that has to be waited for keeps newer writes waiting for the end of an older one. One that answers at
         // once takes a lock instead, further down.
@@ -220,7 +222,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
         mut observed: Observed<'f, 'a>,
-    ) -> Written {
+    ) -> InsertResult {
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
         let written = if accepted {
@@ -248,7 +250,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     /// The hot path: nothing to wait for, nobody to tell, nothing to undo.
     #[inline]
-    fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+    fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
         match poll_once(self.tier.insert(key, entry)) {
             Some(Ok(outcome)) => Ok(outcome),
             Some(Err(error)) => Err(error.in_tier(&self.identity.name)),
@@ -278,7 +280,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     fn stamped(&self, mut entry: CacheEntry<V>, origin: Origin<'_, K, V>) -> CacheEntry<V> {
         // An entry with a deadline of its own was stamped when its insert began, for all tiers alike.
         let has_begun = entry.has_ttl() && matches!(origin, Origin::Direct | Origin::Computed(_));
-        if !has_begun && (!IMMEDIATE || entry.is_stamped() || !self.ageless) {
+        if !has_begun && (!IMMEDIATE || entry.is_stamped() || !self.untimed) {
             entry.stamp(&self.telemetry.clock, !IMMEDIATE);
         }
         entry
@@ -303,11 +305,15 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     }
 
     /// An immediate tier's answer at once, any other's in a box.
-    fn step<'f, R: 'f>(&self, work: impl Future<Output = R> + Send + 'f, late: impl FnOnce(Error) -> R) -> Step<'f, R> {
+    fn step<'f, R: 'f>(
+        &self,
+        work: impl Future<Output = R> + Send + 'f,
+        late: impl FnOnce(Error) -> R,
+    ) -> MaybeReady<'f, R> {
         if IMMEDIATE {
-            Step::Ready(poll_once(work).unwrap_or_else(|| late(self.not_immediate())))
+            MaybeReady::Ready(poll_once(work).unwrap_or_else(|| late(self.not_immediate())))
         } else {
-            Step::Wait(Box::pin(work))
+            MaybeReady::Boxed(Box::pin(work))
         }
     }
 }
@@ -330,31 +336,33 @@ where
         IMMEDIATE
     }
 
-    fn ageless(&self) -> bool {
-        self.ageless
+    fn untimed(&self) -> bool {
+        self.untimed
     }
 
-    fn plain(&self) -> bool {
+    fn inserts_directly(&self) -> bool {
         IMMEDIATE && self.policy.is_always() && self.tier.drops_rejected()
     }
 
     #[inline]
-    fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
-        self.hit_as(key, otherwise)
+    fn hit(&self, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>> {
+        self.hit_as(key, on_miss)
     }
 
     #[inline]
-    fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>> {
-        self.hit_as(key, otherwise)
+    fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, V, EntryResult<V>>) -> Poll<EntryResult<V>> {
+        self.hit_as(key, on_miss)
     }
 
-    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>> {
+    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<V>> {
         if call.operation.is_none_or(Operation::ignores_tiers) {
             let _scope = call.operation.map(Operation::enter);
             match self.hit(key, &mut |answer| answer) {
-                Poll::Ready(Ok(Some(entry))) => return Step::Ready(Read::Hit { entry, age: None, due: false }),
-                Poll::Ready(Ok(None)) => return Step::Ready(Read::Miss),
-                Poll::Ready(Err(error)) => return Step::Ready(Read::Failed(error)),
+                Poll::Ready(Ok(Some(entry))) => {
+                    return MaybeReady::Ready(Read::Hit { entry, age: None, refresh_due: false });
+                }
+                Poll::Ready(Ok(None)) => return MaybeReady::Ready(Read::Miss),
+                Poll::Ready(Err(error)) => return MaybeReady::Ready(Read::Failed(error)),
                 Poll::Pending => {}
             }
         }
@@ -363,13 +371,13 @@ where
         self.step(self.read(TierOperation::Get, key, found, call), Read::Failed)
     }
 
-    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<()>> {
+    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<()>> {
         let found = async move { self.tier.peek(key).await };
         self.step(self.read(TierOperation::Contains, key, found, call), Read::Failed)
     }
 
     #[inline]
-    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
         self.store(key, self.stamped(entry, Origin::Direct))
     }
 
@@ -379,25 +387,25 @@ where
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Written>
+    ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f,
     {
         let told = !call.operation.is_none_or(Operation::ignores_tiers);
-        if told || !self.plain() {
+        if told || !self.inserts_directly() {
             return self.insert_slowly(key, entry, origin, call);
         }
         let _scope = call.operation.map(Operation::enter);
         let entry = self.stamped(entry, origin);
-        Step::Ready(match origin.lease() {
+        MaybeReady::Ready(match origin.lease() {
             None => self.store(key, entry),
             Some(lease) => {
-                hold_back(|| lease.commit(|| self.store(key, entry))).unwrap_or(Ok(InsertOutcome::Rejected))
+                defer_evictions(|| lease.commit(|| self.store(key, entry))).unwrap_or(Ok(InsertOutcome::Rejected))
             }
         })
     }
 
-    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>> {
         let work = async move { self.tier.invalidate(key).await };
         self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
     }
@@ -407,22 +415,22 @@ where
         key: &'f K,
         expired: CacheEntry<()>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Result<(), Error>> {
+    ) -> MaybeReady<'f, Result<(), Error>> {
         let work = async move { self.tier.invalidate_expired(key, &expired).await };
         self.step(self.simple(TierOperation::Invalidate, TierOutcome::Invalidated, work, call), Err)
     }
 
-    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>> {
         let work = async move { self.tier.clear().await };
         self.step(self.simple(TierOperation::Clear, TierOutcome::Cleared, work, call), Err)
     }
 
-    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>> {
+    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<Option<u64>, Error>> {
         let work = async move { self.tier.len().await };
         self.step(self.simple(TierOperation::Len, TierOutcome::Counted, work, call), Err)
     }
 
-    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>> {
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> MaybeReady<'f, Vec<Read<V>>> {
         self.step(self.read_many(keys, call), |error| keys.iter().map(|_| Read::Failed(error.clone())).collect())
     }
 
@@ -431,14 +439,18 @@ where
         entries: Vec<(K::Owned, CacheEntry<V>)>,
         leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
+    ) -> MaybeReady<'f, Result<Vec<InsertOutcome>, Error>>
     where
         K::Owned: 'f,
     {
         self.step(self.write_many(entries, leases, call), Err)
     }
 
-    fn invalidate_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Result<(), Error>> {
+    fn invalidate_many<'f, 'a: 'f>(
+        &'a self,
+        keys: &'f [&'f K],
+        call: Call<'f, 'a>,
+    ) -> MaybeReady<'f, Result<(), Error>> {
         self.step(self.remove_many(keys, call), Err)
     }
 }

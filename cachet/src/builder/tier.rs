@@ -8,8 +8,8 @@ use crate::policy::InsertPolicy;
 use crate::runtime::Background;
 use crate::telemetry::{CacheTelemetry, TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
+use crate::tier::boxed::BoxedTier;
 use crate::tier::erased::ErasedTier;
-use crate::tier::waiting::WaitingTier;
 use crate::wrapper::lifetime::{Jitter, Lifetime};
 use crate::wrapper::{CacheWrapper, TierConfig};
 use crate::{Key, Value};
@@ -67,7 +67,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                         background,
                     ))
                 } else {
-                    let (tier, record_fields) = (WaitingTier::new(tier), WaitingTier::record_fields);
+                    let (tier, record_fields) = (BoxedTier::new(tier), BoxedTier::record_fields);
                     Box::new(CacheWrapper::<_, _, _, false>::new(
                         tier,
                         record_fields,

@@ -13,10 +13,10 @@ use pin_project_lite::pin_project;
 
 use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Ending, Inner, conclude};
-use crate::fallback::{Found, Lookup, Tiers};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, hold_back};
-use crate::tier::erased::{Got, Looked, Origin, Otherwise};
-use crate::inflight::{Follow, Joined, FlightResult, Scope, Lease};
+use crate::inflight::{FlightResult, Follow, Joined, Lease, Scope};
+use crate::stack::{Found, Lookup, TierStack};
+use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
+use crate::tier::erased::{EntryResult, GetResult, OnMiss, Origin};
 use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -71,7 +71,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         E: IntoEntry<V>,
     {
         let load = || async { Ok(Some(compute().await.into_entry())) };
-        Compute::<_, _, _, _, Got<V>>::new(&self.0, CacheOperation::GetOrInsert, key, load)
+        Compute::<_, _, _, _, EntryResult<V>>::new(&self.0, CacheOperation::GetOrInsert, key, load)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that can fail. A failure is not stored: the next call
@@ -130,7 +130,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                 Err(error) => Err(Error::load(error.into())),
             }
         };
-        Compute::<_, _, _, _, Got<V>>::new(&self.0, CacheOperation::TryGetOrInsert, key, load)
+        Compute::<_, _, _, _, EntryResult<V>>::new(&self.0, CacheOperation::TryGetOrInsert, key, load)
     }
 
     /// Like [`get_or_insert`](Self::get_or_insert), with a closure that may have nothing to give. Nothing is stored then:
@@ -201,7 +201,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         E: IntoEntry<V>,
     {
         let load = || async { Ok(compute().await.map(IntoEntry::into_entry)) };
-        Compute::<_, _, _, _, Looked<V>>::new(&self.0, CacheOperation::OptionallyGetOrInsert, key, load)
+        Compute::<_, _, _, _, GetResult<V>>::new(&self.0, CacheOperation::OptionallyGetOrInsert, key, load)
     }
 }
 
@@ -210,17 +210,17 @@ type Loaded<V> = Result<Option<CacheEntry<V>>, Error>;
 
 /// The form in which one of the three methods returns its result.
 trait Outcome<K: Key + ?Sized, V: Value>: Sized {
-    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self>;
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self>;
 
     fn of(loaded: Loaded<V>) -> Self;
 
     fn entry(&self) -> Option<&CacheEntry<V>>;
 }
 
-impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Looked<V> {
+impl<K: Key + ?Sized, V: Value> Outcome<K, V> for GetResult<V> {
     #[inline]
-    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self> {
-        tiers.hit(key, otherwise)
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self> {
+        tiers.hit(key, on_miss)
     }
 
     fn of(loaded: Loaded<V>) -> Self {
@@ -233,10 +233,10 @@ impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Looked<V> {
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Outcome<K, V> for Got<V> {
+impl<K: Key + ?Sized, V: Value> Outcome<K, V> for EntryResult<V> {
     #[inline]
-    fn hit(tiers: &Tiers<K, V>, key: &K, otherwise: Otherwise<'_, V, Self>) -> Poll<Self> {
-        tiers.hit_entry(key, otherwise)
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self> {
+        tiers.hit_entry(key, on_miss)
     }
 
     fn of(loaded: Loaded<V>) -> Self {
@@ -296,8 +296,8 @@ where
     }
 
     #[inline]
-    fn ask(cache: &'a Inner<K, V>, key: &K, otherwise: Otherwise<'_, V, R>) -> Poll<R> {
-        R::hit(&cache.tiers, key, otherwise)
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, R>) -> Poll<R> {
+        R::hit(&cache.tiers, key, on_miss)
     }
 
     #[inline]
@@ -306,7 +306,7 @@ where
     }
 
     #[inline]
-    fn output(looked: Looked<V>) -> R {
+    fn output(looked: GetResult<V>) -> R {
         R::of(looked)
     }
 
@@ -314,7 +314,7 @@ where
         let mut this = self.project();
         let Rest { cache, key, operation, lookup, completions } = rest;
         let Some(closure) = this.closure.take() else { return Next::Here };
-        if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() && cache.tiers.is_one_immediate() {
+        if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() && cache.tiers.is_single_sync() {
             let (lease, joined) = if cache.rules.stampede_protection {
                 cache.in_flight.join(key)
             } else {
@@ -332,11 +332,11 @@ where
         // Boxed by itself, an operation that nobody listens to takes no room in the future.
         let operation = operation.take().map(Box::new);
         let load = async move { closure().await };
-        Next::Wait(Box::pin(cache.compute(*this.kind, key, operation, lookup, completions, load)))
+        Next::Boxed(Box::pin(cache.compute(*this.kind, key, operation, lookup, completions, load)))
     }
 
     /// Runs the closure here, and stores what it gives.
-    fn poll_here(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Looked<V>> {
+    fn poll_here(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<GetResult<V>> {
         let mut this = self.project();
         let (Some((cache, _, lease)), Some(loading)) = (&*this.here, this.loading.as_mut().as_pin_mut()) else {
             return Poll::Pending;
@@ -356,13 +356,13 @@ where
             cache.fix_deadline(loaded);
             entry = Some((key.to_owned(), loaded.clone()));
         }
-        if cache.tiers.is_plain() {
+        if cache.tiers.inserts_directly() {
             let store = || {
                 if let Some((key, entry)) = entry {
                     let _ = cache.tiers.insert_first(key, entry, Origin::Direct);
                 }
             };
-            hold_back(|| lease.commit_and_complete(store, &loaded, None));
+            defer_evictions(|| lease.commit_and_complete(store, &loaded, None));
         } else {
             if let Some((key, entry)) = entry {
                 let _ = cache.tiers.insert_first(key, entry, Origin::Computed(&lease));
@@ -402,7 +402,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 match computed {
                     // Not every source has answered: a spare may yet be wanted.
                     Ok(Computed::Loaded(None)) if has_failed => computed,
-                    computed => self.or_spare(key, computed, lookup.spares, operation).await,
+                    computed => self.or_stale(key, computed, lookup.stale, operation).await,
                 }
             }
         };
@@ -410,20 +410,20 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     }
 
     /// Everything has been tried: an expired entry may be better than an error.
-    async fn or_spare<'f, 'a: 'f>(
+    async fn or_stale<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
         computed: Result<Computed<'a, V>, Error>,
-        spares: Vec<Found<'a, V>>,
+        stale: Vec<Found<'a, V>>,
         operation: Option<&'f Operation<'a>>,
     ) -> Result<Computed<'a, V>, Error> {
         match computed {
-            Err(error) if !error.is_reentrant() => match spares.into_iter().next() {
-                Some(spare) => Ok(Computed::Found(spare.instead_of(error))),
+            Err(error) if !error.is_reentrant() => match stale.into_iter().next() {
+                Some(stale) => Ok(Computed::Found(stale.instead_of(error))),
                 None => Err(error),
             },
             Ok(Computed::Loaded(None)) => {
-                self.tiers.remove_spares(key, &spares, operation).await;
+                self.tiers.evict_stale(key, &stale, operation).await;
                 Ok(Computed::Loaded(None))
             }
             computed => computed,

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::Inner;
-use crate::fallback::Lookup;
+use crate::stack::Lookup;
 use crate::telemetry::{CacheOperation, Operation};
-use crate::tier::erased::{BoxFuture, Looked, Otherwise};
+use crate::tier::erased::{BoxFuture, GetResult, OnMiss};
 use crate::{CacheEntry, Key, Value};
 
 /// What one method adds to the frame.
@@ -23,25 +23,25 @@ pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
     fn kind(&self) -> CacheOperation;
 
     /// Asks the first tier.
-    fn ask(cache: &'a Inner<K, V>, key: &K, otherwise: Otherwise<'_, V, Self::Output>) -> Poll<Self::Output>;
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, Self::Output>) -> Poll<Self::Output>;
 
     fn entry(output: &Self::Output) -> Option<&CacheEntry<V>>;
 
-    fn output(looked: Looked<V>) -> Self::Output;
+    fn output(looked: GetResult<V>) -> Self::Output;
 
     /// Whatever the first tier did not answer.
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V>;
 
     /// Goes on after [`Next::Here`].
-    fn poll_here(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Looked<V>> {
+    fn poll_here(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<GetResult<V>> {
         Poll::Pending
     }
 }
 
 pub(super) enum Next<'a, V> {
-    Ready(Looked<V>),
+    Ready(GetResult<V>),
     /// In a box.
-    Wait(BoxFuture<'a, Looked<V>>),
+    Boxed(BoxFuture<'a, GetResult<V>>),
     /// In the method itself.
     Here,
 }
@@ -74,7 +74,7 @@ pin_project! {
 enum State<'a, K: Key + ?Sized, V: Value> {
     First(&'a Inner<K, V>, &'a K),
     Here,
-    Rest(BoxFuture<'a, Looked<V>>),
+    Rest(BoxFuture<'a, GetResult<V>>),
     Done,
 }
 
@@ -117,7 +117,7 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         *this.state = State::Done;
         *this.state = match this.method.rest(rest) {
             Next::Ready(looked) => return Poll::Ready(M::output(looked)),
-            Next::Wait(future) => State::Rest(future),
+            Next::Boxed(future) => State::Rest(future),
             Next::Here => State::Here,
         };
         self.poll_rest(cx)

@@ -5,9 +5,9 @@ use std::future::Future;
 
 use super::write::Removed;
 use super::{Cache, Ending, Inner, conclude};
-use crate::fallback::{Answer, Found};
+use crate::stack::{Answer, Found};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{Looked, Step, settle};
+use crate::tier::erased::{GetResult, MaybeReady, ready_or_await};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -59,7 +59,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
         async move {
             let number = keys.len();
-            let answers = settle!(self.0.start_get_many(keys));
+            let answers = ready_or_await!(self.0.start_get_many(keys));
             answers.unwrap_or_else(|error| vec![Err(error); number])
         }
     }
@@ -107,7 +107,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                 (key.into_key(), entry)
             })
             .collect();
-        async move { settle!(inner.start_insert_many(entries)) }
+        async move { ready_or_await!(inner.start_insert_many(entries)) }
     }
 
     /// Removes the entries of several keys from all tiers, with one call of each; that there is none is not an error.
@@ -142,7 +142,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         K: 'k,
     {
         let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
-        async move { settle!(self.0.start_invalidate_many(keys)) }
+        async move { ready_or_await!(self.0.start_invalidate_many(keys)) }
     }
 }
 
@@ -153,7 +153,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         Some(operation)
     }
 
-    fn start_get_many<'a>(&'a self, keys: Vec<&'a K>) -> Step<'a, Result<Vec<Looked<V>>, Error>> {
+    fn start_get_many<'a>(&'a self, keys: Vec<&'a K>) -> MaybeReady<'a, Result<Vec<GetResult<V>>, Error>> {
         let mut operation = self.observe_many(CacheOperation::GetMany, keys.len());
         self.run(async move {
             let answers = self.look_up_many(&keys, operation.as_ref()).await;
@@ -174,12 +174,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
                 Ok(found) => {
-                    if found.due {
+                    if found.refresh_due {
                         self.refresh(key, found.depth, operation);
                     }
                     Ok(Some(found))
                 }
-                Err(lookup) => self.give_up(key, lookup, operation).await,
+                Err(lookup) => self.not_found(key, lookup, operation).await,
             });
         }
         answers
@@ -188,12 +188,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     fn start_insert_many<'a>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-    ) -> Step<'a, Result<Vec<InsertOutcome>, Error>>
+    ) -> MaybeReady<'a, Result<Vec<InsertOutcome>, Error>>
     where
         K::Owned: 'a,
     {
         let mut operation = self.observe_many(CacheOperation::InsertMany, entries.len());
-        let atomic = self.tiers.is_one_immediate();
+        let atomic = self.tiers.is_single_sync();
         self.run(async move {
             let keys = entries.iter().map(|(key, _)| key.borrow());
             let writing = self.in_flight.write_many(keys, atomic).await;
@@ -203,9 +203,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         })
     }
 
-    fn start_invalidate_many<'a>(&'a self, keys: Vec<&'a K>) -> Step<'a, Result<(), Error>> {
+    fn start_invalidate_many<'a>(&'a self, keys: Vec<&'a K>) -> MaybeReady<'a, Result<(), Error>> {
         let mut operation = self.observe_many(CacheOperation::InvalidateMany, keys.len());
-        let atomic = self.tiers.is_one_immediate();
+        let atomic = self.tiers.is_single_sync();
         self.run(async move {
             let writing = self.in_flight.write_many(keys.iter().copied(), atomic).await;
             let removed = if keys.is_empty() {

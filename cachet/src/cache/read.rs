@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Ending, Inner, conclude};
-use crate::fallback::{Answer, Found, Lookup};
-use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{Looked, Origin, Otherwise, Step, poll_once, settle};
 use crate::inflight::Lease;
+use crate::stack::{Answer, Found, Lookup};
+use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
+use crate::tier::erased::{GetResult, MaybeReady, OnMiss, Origin, poll_once, ready_or_await};
 use crate::{CacheEntry, Error, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -37,11 +37,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// As [`get`](Self::get).
     #[doc(alias = "contains_key")]
     pub async fn contains(&self, key: &K) -> Result<bool, Error> {
-        let found = settle!(self.start_contains(key));
+        let found = ready_or_await!(self.start_contains(key));
         found.map(|entry| entry.is_some())
     }
 
-    fn start_contains<'a>(&'a self, key: &'a K) -> Step<'a, Looked<()>> {
+    fn start_contains<'a>(&'a self, key: &'a K) -> MaybeReady<'a, GetResult<()>> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Contains, Some(key));
         inner.run(async move {
@@ -49,8 +49,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let answer =
                 match inner.tiers.ask(&mut lookup, operation.as_ref(), |tier, call| tier.contains(key, call)).await {
                     // Nobody was served, so there is nothing to refresh.
-                    Some(found) => Ok(Some(Found { due: false, ..found })),
-                    None => inner.give_up(key, lookup, operation.as_ref()).await,
+                    Some(found) => Ok(Some(Found { refresh_due: false, ..found })),
+                    None => inner.not_found(key, lookup, operation.as_ref()).await,
                 };
             conclude(operation.as_mut(), answer)
         })
@@ -66,7 +66,7 @@ pub struct Get<'a, K: Key + ?Sized, V: Value>(Frame<'a, K, V, GetMethod>);
 struct GetMethod;
 
 impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
-    type Output = Looked<V>;
+    type Output = GetResult<V>;
     const COMPUTES: bool = false;
 
     #[inline]
@@ -75,17 +75,17 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
     }
 
     #[inline]
-    fn ask(cache: &'a Inner<K, V>, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
-        cache.tiers.hit(key, otherwise)
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>> {
+        cache.tiers.hit(key, on_miss)
     }
 
     #[inline]
-    fn entry(output: &Looked<V>) -> Option<&CacheEntry<V>> {
+    fn entry(output: &GetResult<V>) -> Option<&CacheEntry<V>> {
         output.as_ref().ok()?.as_ref()
     }
 
     #[inline]
-    fn output(looked: Looked<V>) -> Looked<V> {
+    fn output(looked: GetResult<V>) -> GetResult<V> {
         looked
     }
 
@@ -101,14 +101,14 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
             }
         }
         match cache.go_on_getting(key, operation, lookup) {
-            Step::Ready(answer) => Next::Ready(answer),
-            Step::Wait(future) => Next::Wait(future),
+            MaybeReady::Ready(answer) => Next::Ready(answer),
+            MaybeReady::Boxed(future) => Next::Boxed(future),
         }
     }
 }
 
 impl<K: Key + ?Sized, V: Value> Future for Get<'_, K, V> {
-    type Output = Looked<V>;
+    type Output = GetResult<V>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -130,17 +130,20 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         key: &'a K,
         operation: &mut Option<Operation<'a>>,
         lookup: Lookup<'a, V>,
-    ) -> Step<'a, Looked<V>> {
-        if self.tiers.is_end(lookup.next) && lookup.spares.is_empty() {
-            return Step::Ready(conclude(operation.as_mut(), lookup.failure.map_or(Ok(None::<Found<'_, V>>), Err)));
+    ) -> MaybeReady<'a, GetResult<V>> {
+        if self.tiers.is_end(lookup.next) && lookup.stale.is_empty() {
+            return MaybeReady::Ready(conclude(
+                operation.as_mut(),
+                lookup.failure.map_or(Ok(None::<Found<'_, V>>), Err),
+            ));
         }
         if self.tiers.immediate() {
             let answer = poll_once(self.search(key, lookup, operation.as_ref()));
             let answer = answer.unwrap_or_else(|| Err(Error::not_immediate()));
-            return Step::Ready(conclude(operation.as_mut(), answer));
+            return MaybeReady::Ready(conclude(operation.as_mut(), answer));
         }
         let mut operation = operation.take().map(Box::new);
-        Step::Wait(Box::pin(async move {
+        MaybeReady::Boxed(Box::pin(async move {
             let answer = self.search(key, lookup, operation.as_deref()).await;
             conclude(operation.as_deref_mut(), answer)
         }))
@@ -156,7 +159,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let lease = self.in_flight.lease(key);
         match self.find(key, &mut lookup, &lease, operation).await {
             Some(found) => Ok(Some(found)),
-            None => self.give_up(key, lookup, operation).await,
+            None => self.not_found(key, lookup, operation).await,
         }
     }
 
@@ -171,26 +174,26 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let found = self.tiers.ask(lookup, operation, |tier, call| tier.get(key, call)).await?;
         // Whatever comes of the promotion is nobody's failure.
         let _ = self.tiers.promote(key, &found, Origin::Promoted(lease), operation).await;
-        if found.due {
+        if found.refresh_due {
             self.refresh(key, found.depth, operation);
         }
         Some(found)
     }
 
     /// What a lookup comes to that has found nothing.
-    pub(super) async fn give_up<'f, 'a: 'f, U>(
+    pub(super) async fn not_found<'f, 'a: 'f, U>(
         &'a self,
         key: &'f K,
         lookup: Lookup<'a, U>,
         operation: Option<&'f Operation<'a>>,
     ) -> Answer<'a, U> {
-        let Lookup { failure, spares, .. } = lookup;
+        let Lookup { failure, stale, .. } = lookup;
         let Some(error) = failure else {
-            self.tiers.remove_spares(key, &spares, operation).await;
+            self.tiers.evict_stale(key, &stale, operation).await;
             return Ok(None);
         };
-        match spares.into_iter().next() {
-            Some(spare) => Ok(Some(spare.instead_of(error))),
+        match stale.into_iter().next() {
+            Some(stale) => Ok(Some(stale.instead_of(error))),
             None => Err(error),
         }
     }

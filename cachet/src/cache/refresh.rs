@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
 
 use super::{Ending, Inner, conclude};
-use crate::fallback::{Found, Lookup};
 use crate::refresh::{Permit, Refreshes};
 use crate::runtime::{Background, RuntimeFuture};
+use crate::stack::{Found, Lookup};
 use crate::telemetry::{Announced, Completion, Operation, OperationOutcome};
 use crate::tier::erased::Origin;
 use crate::{Error, InsertOutcome, Key, Value};
@@ -125,7 +125,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let mut lookup = Lookup::below(tier + 1);
         let Some(found) = self.tiers.ask(&mut lookup, operation, |tier, call| tier.get(key, call)).await else {
             lookup.failure.map_or(Ok(()), Err)?;
-            self.tiers.remove_spares(key, &lookup.spares, operation).await;
+            self.tiers.evict_stale(key, &lookup.stale, operation).await;
             return Ok(Refreshed(None, OperationOutcome::Miss));
         };
         let stored = self.tiers.promote(key, &found, Origin::Refreshed(&lease), operation).await;
@@ -153,11 +153,12 @@ impl<K: Key + ?Sized, V: Value> Task<K, V> {
             Ok(Refreshed(_, OperationOutcome::Refreshed | OperationOutcome::Rejected | OperationOutcome::Superseded))
         );
         // What was found may be due itself, in its tier.
-        let due = result.as_ref().ok().and_then(|Refreshed(found, _)| found.as_ref().filter(|found| found.due));
-        let due = due.map(|found| found.depth);
+        let refresh_due =
+            result.as_ref().ok().and_then(|Refreshed(found, _)| found.as_ref().filter(|found| found.refresh_due));
+        let refresh_due = refresh_due.map(|found| found.depth);
         let _ = conclude(operation.as_mut(), result);
         drop(self);
-        if let Some(tier) = due {
+        if let Some(tier) = refresh_due {
             cache.refresh(key, tier, operation.as_ref());
         }
     }

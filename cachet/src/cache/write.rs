@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Cache, Ending, Inner, conclude};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
-use crate::tier::erased::{BoxFuture, Call, ErasedTier, Origin, Step, Written, settle};
+use crate::tier::erased::{BoxFuture, Call, ErasedTier, InsertResult, MaybeReady, Origin, ready_or_await};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -59,12 +59,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     #[doc(alias = "remove")]
     #[doc(alias = "delete")]
     pub async fn invalidate(&self, key: &K) -> Result<(), Error> {
-        settle!(self.start_invalidate(key))
+        ready_or_await!(self.start_invalidate(key))
     }
 
-    fn start_invalidate<'a>(&'a self, key: &'a K) -> Step<'a, Result<(), Error>> {
+    fn start_invalidate<'a>(&'a self, key: &'a K) -> MaybeReady<'a, Result<(), Error>> {
         let inner = &*self.0;
-        let atomic = inner.tiers.is_one_immediate();
+        let atomic = inner.tiers.is_single_sync();
         if atomic && !inner.observed() && inner.in_flight.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
             return inner.tiers.first().0.invalidate(key, Call::of(None));
@@ -86,10 +86,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     #[doc(alias = "flush")]
     #[doc(alias = "invalidate_all")]
     pub async fn clear(&self) -> Result<(), Error> {
-        settle!(self.start_clear())
+        ready_or_await!(self.start_clear())
     }
 
-    fn start_clear(&self) -> Step<'_, Result<(), Error>> {
+    fn start_clear(&self) -> MaybeReady<'_, Result<(), Error>> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Clear, None);
         inner.run(async move {
@@ -106,10 +106,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// If the first tier failed.
     pub async fn len(&self) -> Result<Option<u64>, Error> {
-        settle!(self.start_len())
+        ready_or_await!(self.start_len())
     }
 
-    fn start_len(&self) -> Step<'_, Result<Option<u64>, Error>> {
+    fn start_len(&self) -> MaybeReady<'_, Result<Option<u64>, Error>> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Len, None);
         inner.run(async move {
@@ -123,20 +123,20 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 struct Insert<'a, K: Key + ?Sized, V: Value> {
     cache: &'a Inner<K, V>,
     entry: Option<(K::Owned, CacheEntry<V>)>,
-    waiting: Option<BoxFuture<'a, Written>>,
+    waiting: Option<BoxFuture<'a, InsertResult>>,
 }
 
 /// Nothing in it is ever pinned in place.
 impl<K: Key + ?Sized, V: Value> Unpin for Insert<'_, K, V> {}
 
 impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
-    type Output = Written;
+    type Output = InsertResult;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<InsertResult> {
         let cache = self.cache;
         let Some((key, entry)) = self.entry.take() else { return self.go_on(cx) };
-        if cache.tiers.is_plain() && !entry.has_ttl() && !cache.observed() && cache.in_flight.is_quiet() {
+        if cache.tiers.inserts_directly() && !entry.has_ttl() && !cache.observed() && cache.in_flight.is_quiet() {
             // Nobody listens, nobody can be overtaken, nothing to wait for.
             return Poll::Ready(cache.tiers.put(key, entry));
         }
@@ -147,12 +147,17 @@ impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
 impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
     #[cold]
     #[inline(never)]
-    fn start(mut self: Pin<&mut Self>, key: K::Owned, mut entry: CacheEntry<V>, cx: &mut Context<'_>) -> Poll<Written> {
+    fn start(
+        mut self: Pin<&mut Self>,
+        key: K::Owned,
+        mut entry: CacheEntry<V>,
+        cx: &mut Context<'_>,
+    ) -> Poll<InsertResult> {
         let cache = self.cache;
         cache.fix_deadline(&mut entry);
         match cache.go_on_inserting(key, entry) {
-            Step::Ready(written) => Poll::Ready(written),
-            Step::Wait(future) => {
+            MaybeReady::Ready(written) => Poll::Ready(written),
+            MaybeReady::Boxed(future) => {
                 self.waiting = Some(future);
                 self.go_on(cx)
             }
@@ -160,7 +165,7 @@ impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
     }
 
     #[cold]
-    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Written> {
+    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<InsertResult> {
         // Polled again after it was done: there is nothing to wake for.
         let Some(future) = &mut self.waiting else { return Poll::Pending };
         let written = ready!(future.as_mut().poll(cx));
@@ -171,11 +176,11 @@ impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// An insert that somebody listens to, that may be overtaken, or that has to wait.
-    fn go_on_inserting<'a>(&'a self, key: K::Owned, entry: CacheEntry<V>) -> Step<'a, Written>
+    fn go_on_inserting<'a>(&'a self, key: K::Owned, entry: CacheEntry<V>) -> MaybeReady<'a, InsertResult>
     where
         K::Owned: 'a,
     {
-        let atomic = self.tiers.is_one_immediate();
+        let atomic = self.tiers.is_single_sync();
         let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
         self.run(async move {
             let writing = self.in_flight.write::<K>(key.borrow(), atomic).await;

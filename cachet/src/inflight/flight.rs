@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::{ShardState, KeyState, Lease, InFlight};
+use super::{InFlight, KeyState, Lease, ShardState};
 use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock, thread_local};
 use crate::telemetry::{OperationOutcome, RequestId, SpanLink};
 use crate::{CacheEntry, Error, Key};
@@ -132,7 +132,9 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
             }
             // Not this key's, though it has the same hash: whoever asks for this one computes it alone.
             Some(flight) if flight.key.borrow() != key => Joined::Lead,
-            Some(_) if CURRENT_FLIGHTS.with(|computing| computing.borrow().contains(&self.place())) => Joined::Reentrant,
+            Some(_) if CURRENT_FLIGHTS.with(|computing| computing.borrow().contains(&self.place())) => {
+                Joined::Reentrant
+            }
             Some(flight) => {
                 let shared = flight.shared.get_or_insert_with(|| Arc::new(Mutex::new(Waiting::Under(Vec::new()))));
                 Joined::Follow(Follow {
@@ -153,7 +155,8 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     /// Whether a flight of this key may have brought a value since the completion of this number, which a lookup before
     /// then missed.
     pub(crate) fn may_have_completed_since(&self, since: u64) -> bool {
-        self.in_flight.completions() != since && self.in_flight.lock_shard(self.hash).completions.may_have(self.hash, since)
+        self.in_flight.completions() != since
+            && self.in_flight.lock_shard(self.hash).completions.may_have(self.hash, since)
     }
 
     /// Marks what is computed in this future as computed by this leader, so that it is recognized when it asks for its

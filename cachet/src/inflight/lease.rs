@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use super::{ShardState, KeyState, InFlight};
+use super::{InFlight, KeyState, ShardState};
 use crate::Key;
 use crate::sync::{Ordering, lock};
 
@@ -63,7 +63,11 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
     }
 
     /// The same for several keys.
-    pub(crate) async fn write_many<'k>(&self, keys: impl Iterator<Item = &'k K>, atomic: bool) -> Vec<WriteGuard<'_, K, V>>
+    pub(crate) async fn write_many<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k K>,
+        atomic: bool,
+    ) -> Vec<WriteGuard<'_, K, V>>
     where
         K: 'k,
     {

@@ -15,8 +15,8 @@ use loom::thread;
 use super::InFlight;
 use crate::sync::{Arc, Mutex, Ordering, lock};
 
-mod lease;
 mod flight;
+mod lease;
 
 const KEY: &str = "key";
 /// What `below` has in the beginning.

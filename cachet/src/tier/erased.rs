@@ -5,40 +5,40 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::inflight::Lease;
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{Operation, TierIdentity};
-use crate::inflight::Lease;
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// Something that is done already, or has to be waited for.
 #[must_use]
-pub(crate) enum Step<'f, T> {
+pub(crate) enum MaybeReady<'f, T> {
     Ready(T),
-    Wait(BoxFuture<'f, T>),
+    Boxed(BoxFuture<'f, T>),
 }
 
-impl<T> Step<'_, T> {
+impl<T> MaybeReady<'_, T> {
     pub(crate) async fn finish(self) -> T {
         match self {
             Self::Ready(done) => done,
-            Self::Wait(future) => future.await,
+            Self::Boxed(future) => future.await,
         }
     }
 }
 
-/// Awaits a [`Step`] in place. A function would move what is ready once more, and that is what a hit consists of.
-macro_rules! settle {
+/// Awaits a [`MaybeReady`] in place. A function would move what is ready once more, and that is what a hit consists of.
+macro_rules! ready_or_await {
     ($step:expr) => {
         match $step {
-            $crate::tier::erased::Step::Ready(done) => done,
-            $crate::tier::erased::Step::Wait(future) => future.await,
+            $crate::tier::erased::MaybeReady::Ready(done) => done,
+            $crate::tier::erased::MaybeReady::Boxed(future) => future.await,
         }
     };
 }
 
-pub(crate) use settle;
+pub(crate) use ready_or_await;
 
 /// Polls a future once, for those that promise to be ready.
 #[inline]
@@ -70,36 +70,36 @@ pub(crate) enum Read<U> {
         entry: CacheEntry<U>,
         age: Option<Duration>,
         /// Old enough to be refreshed.
-        due: bool,
+        refresh_due: bool,
     },
     Miss,
     /// Expired, and left where it is: it may be served if nobody else answers.
-    Spare(CacheEntry<U>, Option<Duration>),
+    Stale(CacheEntry<U>, Option<Duration>),
     Failed(Error),
 }
 
 /// What a tier did with an insert.
-pub(crate) type Written = Result<InsertOutcome, Error>;
+pub(crate) type InsertResult = Result<InsertOutcome, Error>;
 
 /// What a lookup comes to, in the form in which `Cache::get` returns it.
-pub(crate) type Looked<V> = Result<Option<CacheEntry<V>>, Error>;
+pub(crate) type GetResult<V> = Result<Option<CacheEntry<V>>, Error>;
 
 /// The same where there always is an entry, as `Cache::get_or_insert` returns it.
-pub(crate) type Got<V> = Result<CacheEntry<V>, Error>;
+pub(crate) type EntryResult<V> = Result<CacheEntry<V>, Error>;
 
 /// A form in which a hit is returned.
 pub(crate) trait FromHit<V> {
     fn from_hit(entry: CacheEntry<V>) -> Self;
 }
 
-impl<V> FromHit<V> for Looked<V> {
+impl<V> FromHit<V> for GetResult<V> {
     #[inline]
     fn from_hit(entry: CacheEntry<V>) -> Self {
         Ok(Some(entry))
     }
 }
 
-impl<V> FromHit<V> for Got<V> {
+impl<V> FromHit<V> for EntryResult<V> {
     #[inline]
     fn from_hit(entry: CacheEntry<V>) -> Self {
         Ok(entry)
@@ -107,7 +107,7 @@ impl<V> FromHit<V> for Got<V> {
 }
 
 /// What becomes of a lookup that is not a plain hit. It is pending where there is more to it than a miss or a failure.
-pub(crate) type Otherwise<'o, V, R> = &'o mut dyn FnMut(Poll<Looked<V>>) -> Poll<R>;
+pub(crate) type OnMiss<'o, V, R> = &'o mut dyn FnMut(Poll<GetResult<V>>) -> Poll<R>;
 
 /// How an insert came about.
 pub(crate) enum Origin<'t, K: Key + ?Sized, V> {
@@ -145,32 +145,32 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// Tells the fields that the tier declares for its spans.
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>);
 
-    /// Whether every call is answered at once, with [`Step::Ready`].
+    /// Whether every call is answered at once, with [`MaybeReady::Ready`].
     fn immediate(&self) -> bool;
 
     /// Whether an insert that nobody listens to is no more than the tier's own: no policy, nothing to undo.
-    fn plain(&self) -> bool;
+    fn inserts_directly(&self) -> bool;
 
     /// Whether the tier itself does not care how old its entries are.
-    fn ageless(&self) -> bool;
+    fn untimed(&self) -> bool;
 
     /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
     /// `Cache::get` returns it, since that is what a hit consists of.
     ///
-    /// Anything but a plain hit goes through `otherwise`, and its result is returned: so a hit is written right where the
-    /// caller wants it, and not copied there. Where there is more to it, `otherwise` is told that it is pending: then
+    /// Anything but a plain hit goes through `on_miss`, and its result is returned: so a hit is written right where the
+    /// caller wants it, and not copied there. Where there is more to it, `on_miss` is told that it is pending: then
     /// nothing was changed, and [`get`](Self::get) has to be asked.
-    fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>>;
+    fn hit(&self, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>>;
 
     /// The same in the form in which `Cache::get_or_insert` returns it.
-    fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>>;
+    fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, V, EntryResult<V>>) -> Poll<EntryResult<V>>;
 
-    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<V>>;
+    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<V>>;
 
-    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Read<()>>;
+    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<()>>;
 
-    /// An insert into a tier that is [plain](Self::plain), of which nobody is told.
-    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written;
+    /// An insert into a tier that is [inserts_directly](Self::inserts_directly), of which nobody is told.
+    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult;
 
     fn insert<'f, 'a: 'f>(
         &'a self,
@@ -178,26 +178,26 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Written>
+    ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f;
 
-    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
+    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
 
-    /// Removes what was left as [`Read::Spare`].
+    /// Removes what was left as [`Read::Stale`].
     fn remove_expired<'f, 'a: 'f>(
         &'a self,
         key: &'f K,
         expired: CacheEntry<()>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Result<(), Error>>;
+    ) -> MaybeReady<'f, Result<(), Error>>;
 
-    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
+    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
 
-    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> Step<'f, Result<Option<u64>, Error>>;
+    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<Option<u64>, Error>>;
 
     /// One answer for each key, in their order.
-    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Vec<Read<V>>>;
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> MaybeReady<'f, Vec<Read<V>>>;
 
     /// One outcome for each entry, in their order. Promotions have a lease for each.
     fn insert_many<'f, 'a: 'f>(
@@ -205,9 +205,13 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
         entries: Vec<(K::Owned, CacheEntry<V>)>,
         leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
-    ) -> Step<'f, Result<Vec<InsertOutcome>, Error>>
+    ) -> MaybeReady<'f, Result<Vec<InsertOutcome>, Error>>
     where
         K::Owned: 'f;
 
-    fn invalidate_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Step<'f, Result<(), Error>>;
+    fn invalidate_many<'f, 'a: 'f>(
+        &'a self,
+        keys: &'f [&'f K],
+        call: Call<'f, 'a>,
+    ) -> MaybeReady<'f, Result<(), Error>>;
 }

@@ -16,7 +16,7 @@ use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier}
 /// The engine is [`quick_cache`](https://docs.rs/quick_cache): a sharded concurrent map with a modified Clock-PRO
 /// eviction policy, close to S3-FIFO, which resists scans. A hit takes one read lock of one shard and allocates nothing.
 pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value, C: Capacity<K, V>> {
-    entries: Cache<K::Owned, Stored<V, C::Weight>, StoredWeight, DefaultHashBuilder, Leaving>,
+    entries: Cache<K::Owned, Stored<V, C::Weight>, StoredWeight, DefaultHashBuilder, EvictionHook>,
     capacity: C,
     /// Heavier entries do not fit into a shard.
     max_weight: u64,
@@ -91,9 +91,9 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
         let mut options = OptionsBuilder::new();
         options.estimated_items_capacity(expected).weight_capacity(weight).hot_allocation(HOT_SHARE);
         let entries = match options.build() {
-            Ok(options) => Cache::with_options(options, StoredWeight, DefaultHashBuilder::default(), Leaving),
+            Ok(options) => Cache::with_options(options, StoredWeight, DefaultHashBuilder::default(), EvictionHook),
             // Only a missing option is an error, and both are given.
-            Err(_) => Cache::with(expected, weight, StoredWeight, DefaultHashBuilder::default(), Leaving),
+            Err(_) => Cache::with(expected, weight, StoredWeight, DefaultHashBuilder::default(), EvictionHook),
         };
         let shard = entries.shard_capacity();
         #[allow(
@@ -117,7 +117,8 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
         }
         let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
         // In place: a copy would cost more than what is in it.
-        let mut left = Left { is_told: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
+        let mut left =
+            Evictions { is_observed: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
         self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
         if let Some(reporter) = reporter {
             left.evicted.iter().for_each(|entry| reporter.evicted(entry));
@@ -212,28 +213,28 @@ impl<Q, V, W: Weight> Weighter<Q, Stored<V, W>> for StoredWeight {
 
 /// Takes note of what leaves the tier during one insert.
 #[derive(Clone)]
-struct Leaving;
+struct EvictionHook;
 
-struct Left<Q, S> {
+struct Evictions<Q, S> {
     /// Whether anybody is told what was evicted.
-    is_told: bool,
+    is_observed: bool,
     evicted: SmallVec<[CacheEntry<()>; 1]>,
     /// Dropped only when the shard is no longer locked: what a value's `drop` does is not ours to know.
     dropped: SmallVec<[(Q, S); 1]>,
 }
 
-impl<Q, S> Default for Left<Q, S> {
+impl<Q, S> Default for Evictions<Q, S> {
     fn default() -> Self {
-        Self { is_told: false, evicted: SmallVec::new(), dropped: SmallVec::new() }
+        Self { is_observed: false, evicted: SmallVec::new(), dropped: SmallVec::new() }
     }
 }
 
-impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for Leaving {
-    type RequestState = Left<Q, Stored<V, W>>;
+impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for EvictionHook {
+    type RequestState = Evictions<Q, Stored<V, W>>;
 
     // Called for evictions only; `on_evict` is called for replaced entries as well.
     fn before_evict(&self, left: &mut Self::RequestState, _key: &Q, stored: &mut Stored<V, W>) {
-        if left.is_told {
+        if left.is_observed {
             left.evicted.push(stored.entry.metadata());
         }
     }

@@ -23,10 +23,10 @@ pub(crate) enum Freshness {
     Fresh {
         age: Option<Duration>,
         /// Old enough to be refreshed.
-        due: bool,
+        refresh_due: bool,
     },
     /// Expired, but worth keeping.
-    Spare(Option<Duration>),
+    Stale(Option<Duration>),
     Expired(Option<Duration>),
 }
 
@@ -41,12 +41,12 @@ impl Lifetime {
         };
         if entry.ttl().or(self.ttl).is_some_and(is_expired) {
             return match self.serve_stale {
-                Some(max_age) if !is_past(max_age) => Freshness::Spare(age.known()),
+                Some(max_age) if !is_past(max_age) => Freshness::Stale(age.known()),
                 _ => Freshness::Expired(age.known()),
             };
         }
-        let due = self.refresh_after.is_some_and(|after| age.known().is_none_or(|age| age >= after));
-        Freshness::Fresh { age: age.known(), due }
+        let refresh_due = self.refresh_after.is_some_and(|after| age.known().is_none_or(|age| age >= after));
+        Freshness::Fresh { age: age.known(), refresh_due }
     }
 }
 

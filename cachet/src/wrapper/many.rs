@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use super::lifetime::Freshness;
 use super::{CacheWrapper, Observed};
+use crate::inflight::Lease;
 use crate::telemetry::{Batch, TierOperation, TierOutcome};
 use crate::tier::erased::{Call, Origin, Read};
-use crate::inflight::Lease;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 /// An entry that is to be stored: its place in the batch, and its lease if it is promoted.
@@ -43,11 +43,11 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
                 continue;
             };
             reads.push(match self.judge(key, &entry, now) {
-                Freshness::Fresh { age, due } => {
+                Freshness::Fresh { age, refresh_due } => {
                     hits += 1;
-                    Read::Hit { entry, age, due }
+                    Read::Hit { entry, age, refresh_due }
                 }
-                Freshness::Spare(age) => Read::Spare(entry, age),
+                Freshness::Stale(age) => Read::Stale(entry, age),
                 Freshness::Expired(_) => {
                     let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
                     failure = failure.or(removed.err());

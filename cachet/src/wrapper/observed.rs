@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::clock::Tick;
 use crate::runtime::{Background, RuntimeFuture};
-use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, hold_back};
+use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, defer_evictions};
 use crate::tier::erased::{Origin, poll_once};
 use crate::{Error, Key};
 
@@ -39,7 +39,7 @@ impl<'f> Observed<'f, '_> {
             return Some(self.run(work).await);
         };
         // Nobody is told of anything while the lock is held.
-        let attempt = hold_back(|| lease.commit(|| poll_once(self.attempt(work))))?;
+        let attempt = defer_evictions(|| lease.commit(|| poll_once(self.attempt(work))))?;
         Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.settle(attempt)))
     }
 

@@ -3,9 +3,9 @@
 use loom::future::block_on;
 
 use super::{KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_within};
+use crate::inflight::{Joined, Lease};
 use crate::sync::Ordering;
 use crate::telemetry::OperationOutcome;
-use crate::inflight::{Joined, Lease};
 use crate::{CacheEntry, Error};
 
 type Loaded = Result<Option<CacheEntry<u32>>, Error>;
@@ -56,7 +56,12 @@ fn get_or_insert_slowly(world: &World, closure: fn(&World) -> Loaded) -> Loaded 
 }
 
 /// As `Inner::join_flight`.
-fn join_flight(world: &World, completions: u64, mut lease: Lease<'_, str, u32>, closure: fn(&World) -> Loaded) -> Loaded {
+fn join_flight(
+    world: &World,
+    completions: u64,
+    mut lease: Lease<'_, str, u32>,
+    closure: fn(&World) -> Loaded,
+) -> Loaded {
     loop {
         match lease.join(KEY, None) {
             Joined::Reentrant => return Err(Error::reentrant()),
@@ -117,7 +122,7 @@ fn compute_whatever_slowly(world: &World) {
 }
 
 /// Is dropped while its closure runs, or while it waits for another's.
-fn give_up(world: &World) {
+fn not_found(world: &World) {
     let mut lease = world.table.lease(KEY);
     if let Joined::Follow(follow) = lease.join(KEY, None) {
         cancel_after_one_poll(follow);
@@ -208,17 +213,17 @@ fn three_that_miss_a_key_run_one_closure() {
 /// S26.
 #[test]
 fn one_takes_over_when_the_leader_is_dropped_and_nobody_is_stuck() {
-    explore(&[give_up, compute], one_closure_has_run);
+    explore(&[not_found, compute], one_closure_has_run);
     explore(&[give_up_early, compute_slowly], one_closure_has_run);
-    explore_within(3, &[give_up, compute, compute], one_closure_has_run);
-    explore_within(3, &[give_up, compute_slowly, compute_slowly], one_closure_has_run);
+    explore_within(3, &[not_found, compute, compute], one_closure_has_run);
+    explore_within(3, &[not_found, compute_slowly, compute_slowly], one_closure_has_run);
 }
 
 /// S29.
 #[test]
 fn nothing_is_left_when_leader_and_followers_are_dropped() {
-    explore(&[give_up, give_up], nothing_has_come_of_it);
-    explore_within(3, &[give_up, give_up_early, give_up], nothing_has_come_of_it);
+    explore(&[not_found, not_found], nothing_has_come_of_it);
+    explore_within(3, &[not_found, give_up_early, not_found], nothing_has_come_of_it);
 }
 
 /// S25.
@@ -248,5 +253,5 @@ fn whoever_comes_after_a_write_does_not_get_what_was_computed_before() {
 #[test]
 fn whoever_comes_after_a_write_does_not_get_what_a_follower_from_before_finds() {
     explore_within(3, &[compute_whatever, compute_whatever, change_and_compute], first_is_not_old);
-    explore_within(3, &[give_up, compute_whatever_slowly, change_and_compute_slowly], first_is_not_old);
+    explore_within(3, &[not_found, compute_whatever_slowly, change_and_compute_slowly], first_is_not_old);
 }

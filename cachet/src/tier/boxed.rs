@@ -8,9 +8,9 @@ use crate::telemetry::span::FieldRecorder;
 use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
 
 /// A tier whose futures are boxed.
-pub(crate) struct WaitingTier<K: Key + ?Sized, V: Value>(Box<dyn BoxingTier<K, V>>);
+pub(crate) struct BoxedTier<K: Key + ?Sized, V: Value>(Box<dyn BoxingTier<K, V>>);
 
-impl<K: Key + ?Sized + 'static, V: Value + 'static> WaitingTier<K, V> {
+impl<K: Key + ?Sized + 'static, V: Value + 'static> BoxedTier<K, V> {
     pub(crate) fn new(tier: impl ObservableTier<K, V> + 'static) -> Self {
         Self(Box::new(tier))
     }
@@ -72,7 +72,7 @@ boxing_tier! {
     fn invalidate_expired(key: &'f K, expired: &'f CacheEntry<()>) -> ();
 }
 
-impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheTier<K, V> for WaitingTier<K, V> {
+impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheTier<K, V> for BoxedTier<K, V> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
         self.0.get(key).await
     }

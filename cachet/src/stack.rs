@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
-use crate::telemetry::{Operation, TierIdentity, hold_back};
-use crate::tier::erased::{Call, ErasedTier, Got, Looked, Origin, Otherwise, Read, Step, Written, settle};
 use crate::inflight::InFlight;
+use crate::telemetry::{Operation, TierIdentity, defer_evictions};
+use crate::tier::erased::{
+    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, ready_or_await,
+};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 mod many;
@@ -19,17 +21,17 @@ const USUAL: usize = 2;
 
 /// The tiers of a cache, nearest first; never empty.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
-pub(crate) struct Tiers<K: Key + ?Sized, V: Value> {
+pub(crate) struct TierStack<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
     /// The first tier's, kept at hand: telling of a hit begins with it.
     identity: TierIdentity,
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
     immediate: bool,
     first_immediate: bool,
-    /// See [`is_plain`](Self::is_plain).
-    plain: bool,
+    /// See [`inserts_directly`](Self::inserts_directly).
+    inserts_directly: bool,
     /// All tiers are plain, and none cares how old its entries are.
-    swift: bool,
+    all_direct: bool,
 }
 
 /// An entry, where it was, and how old it was there.
@@ -40,7 +42,7 @@ pub(crate) struct Found<'a, U> {
     /// How many tiers were asked before.
     pub(crate) depth: usize,
     /// Old enough to be refreshed.
-    pub(crate) due: bool,
+    pub(crate) refresh_due: bool,
     /// Expired, and served for want of anything better: this is what went wrong elsewhere.
     pub(crate) instead_of: Option<Error>,
 }
@@ -48,7 +50,7 @@ pub(crate) struct Found<'a, U> {
 impl<U> Found<'_, U> {
     /// Whether there ought to be a newer entry.
     pub(crate) fn is_stale(&self) -> bool {
-        self.due || self.instead_of.is_some()
+        self.refresh_due || self.instead_of.is_some()
     }
 
     /// Expired, and good enough in place of an error.
@@ -69,13 +71,13 @@ pub(crate) struct Lookup<'a, U> {
     /// The first tier that failed, failed like this.
     pub(crate) failure: Option<Error>,
     /// Expired entries that are worth serving if all else fails.
-    pub(crate) spares: Vec<Found<'a, U>>,
+    pub(crate) stale: Vec<Found<'a, U>>,
 }
 
 impl<U> Lookup<'_, U> {
     /// Goes on with the tier of number `next`, after a first tier that failed, or had nothing.
     pub(crate) fn at(next: usize, failure: Option<Error>) -> Self {
-        Self { from: 0, next, failure, spares: Vec::new() }
+        Self { from: 0, next, failure, stale: Vec::new() }
     }
 
     /// After the first tier's answer; it is pending where it is to be asked again.
@@ -88,18 +90,18 @@ impl<U> Lookup<'_, U> {
 
     /// Asks only the tiers from this number on.
     pub(crate) fn below(next: usize) -> Self {
-        Self { from: next, next, failure: None, spares: Vec::new() }
+        Self { from: next, next, failure: None, stale: Vec::new() }
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
+impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     pub(crate) fn new(first: Box<dyn ErasedTier<K, V>>, rest: Vec<Box<dyn ErasedTier<K, V>>>) -> Self {
         let first_immediate = first.immediate();
         let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
-        let plain = rest.is_empty() && first.plain();
-        let swift = std::iter::once(&first).chain(&rest).all(|tier| tier.plain() && tier.ageless());
+        let inserts_directly = rest.is_empty() && first.inserts_directly();
+        let all_direct = std::iter::once(&first).chain(&rest).all(|tier| tier.inserts_directly() && tier.untimed());
         let identity = first.identity().clone();
-        Self { first, identity, rest: rest.into(), immediate, first_immediate, plain, swift }
+        Self { first, identity, rest: rest.into(), immediate, first_immediate, inserts_directly, all_direct }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -116,14 +118,14 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// Whether a write is one synchronous step.
     #[inline]
-    pub(crate) fn is_one_immediate(&self) -> bool {
+    pub(crate) fn is_single_sync(&self) -> bool {
         self.immediate && self.rest.is_empty()
     }
 
     /// Whether there is one tier, and nothing but the tier's own to an insert that nobody listens to.
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.plain
+    pub(crate) fn inserts_directly(&self) -> bool {
+        self.inserts_directly
     }
 
     fn iter(&self) -> impl Iterator<Item = &dyn ErasedTier<K, V>> {
@@ -136,14 +138,14 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// What the first tier has, if that is simple; see [`ErasedTier::hit`].
     #[inline]
-    pub(crate) fn hit(&self, key: &K, otherwise: Otherwise<'_, V, Looked<V>>) -> Poll<Looked<V>> {
-        self.first.hit(key, otherwise)
+    pub(crate) fn hit(&self, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>> {
+        self.first.hit(key, on_miss)
     }
 
     /// The same; see [`ErasedTier::hit_entry`].
     #[inline]
-    pub(crate) fn hit_entry(&self, key: &K, otherwise: Otherwise<'_, V, Got<V>>) -> Poll<Got<V>> {
-        self.first.hit_entry(key, otherwise)
+    pub(crate) fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, V, EntryResult<V>>) -> Poll<EntryResult<V>> {
+        self.first.hit_entry(key, on_miss)
     }
 
     /// Whether nothing is left to ask when `next` is the next tier's number.
@@ -159,8 +161,8 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 
     /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,
     /// judged or undone. It is pending where there is more to it: then nothing was changed.
-    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<Looked<V>> {
-        if !self.swift {
+    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<GetResult<V>> {
+        if !self.all_direct {
             return Poll::Pending;
         }
         let optimistic = in_flight.optimistic(key);
@@ -169,7 +171,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
             match &answer {
                 Poll::Ready(Ok(None)) => {}
                 Poll::Ready(Ok(Some(entry))) if !entry.has_ttl() => {
-                    hold_back(|| {
+                    defer_evictions(|| {
                         optimistic.commit(|| {
                             for earlier in self.iter().take(earlier + 1) {
                                 let _ = earlier.put(key.to_owned(), entry.clone());
@@ -189,7 +191,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         &'a self,
         lookup: &mut Lookup<'a, U>,
         operation: Option<&'f Operation<'a>>,
-        ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Read<U>>,
+        ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> MaybeReady<'f, Read<U>>,
     ) -> Option<Found<'a, U>> {
         for (depth, tier) in self.iter().enumerate().skip(lookup.next) {
             let call = Call { operation, fallback: depth > lookup.from };
@@ -198,7 +200,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
             }
             let read = ask(tier, call).finish().await;
             lookup.next = depth + 1;
-            if let Some(found) = lookup.take_in(read, &tier.identity().name, depth) {
+            if let Some(found) = lookup.absorb(read, &tier.identity().name, depth) {
                 return Some(found);
             }
             if let (Some(operation), 0) = (operation, depth) {
@@ -216,26 +218,26 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         found: &Found<'a, V>,
         origin: Origin<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
-    ) -> Written {
+    ) -> InsertResult {
         let mut outcome = Ok(InsertOutcome::Rejected);
         for tier in self.iter().take(found.depth) {
             let step = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation));
-            outcome = together(outcome, step.finish().await);
+            outcome = merge(outcome, step.finish().await);
         }
         outcome
     }
 
     /// Removes expired entries that were kept for want of anything better.
-    pub(crate) async fn remove_spares<'f, 'a: 'f, U>(
+    pub(crate) async fn evict_stale<'f, 'a: 'f, U>(
         &'a self,
         key: &'f K,
-        spares: &[Found<'a, U>],
+        stale: &[Found<'a, U>],
         operation: Option<&'f Operation<'a>>,
     ) {
-        for spare in spares {
-            if let Some(tier) = self.iter().nth(spare.depth) {
+        for stale in stale {
+            if let Some(tier) = self.iter().nth(stale.depth) {
                 // Reported like any other call.
-                let _ = tier.remove_expired(key, spare.entry.metadata(), Call::of(operation)).finish().await;
+                let _ = tier.remove_expired(key, stale.entry.metadata(), Call::of(operation)).finish().await;
             }
         }
     }
@@ -247,16 +249,16 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         key: K::Owned,
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
-    ) -> Step<'f, Written>
+    ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f,
     {
         self.first.insert(key, entry, origin, Call::of(None))
     }
 
-    /// The same where that [is plain](Self::is_plain).
+    /// The same where that [is plain](Self::inserts_directly).
     #[inline]
-    pub(crate) fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> Written {
+    pub(crate) fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
         self.first.put(key, entry)
     }
 
@@ -267,12 +269,12 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
-    ) -> Written {
+    ) -> InsertResult {
         let call = Call::of(operation);
         if self.rest.is_empty() {
-            return settle!(self.first.insert(key, entry, origin, call));
+            return ready_or_await!(self.first.insert(key, entry, origin, call));
         }
-        let mut steps = SmallVec::<[Step<'f, Written>; USUAL]>::new();
+        let mut steps = SmallVec::<[MaybeReady<'f, InsertResult>; USUAL]>::new();
         for tier in &self.rest {
             steps.push(tier.insert(key.clone(), entry.clone(), origin, call));
         }
@@ -280,7 +282,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
         steps.insert(0, self.first.insert(key, entry, origin, call));
         let mut outcome = Ok(InsertOutcome::Rejected);
         for written in all(steps).await {
-            outcome = together(outcome, written);
+            outcome = merge(outcome, written);
         }
         outcome
     }
@@ -289,7 +291,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
     pub(crate) async fn remove<'f, 'a: 'f>(
         &'a self,
         operation: Option<&'f Operation<'a>>,
-        remove: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> Step<'f, Result<(), Error>>,
+        remove: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>,
     ) -> Result<(), Error> {
         let steps = self.iter().map(|tier| remove(tier, Call::of(operation))).collect();
         all(steps).await.into_iter().collect()
@@ -302,7 +304,7 @@ impl<K: Key + ?Sized, V: Value> Tiers<K, V> {
 }
 
 /// What inserts into several tiers come to: an error wins over acceptance, acceptance over rejection.
-fn together(one: Written, other: Written) -> Written {
+fn merge(one: InsertResult, other: InsertResult) -> InsertResult {
     match (one?, other?) {
         (InsertOutcome::Rejected, InsertOutcome::Rejected) => Ok(InsertOutcome::Rejected),
         _ => Ok(InsertOutcome::Accepted),
@@ -311,12 +313,14 @@ fn together(one: Written, other: Written) -> Written {
 
 impl<'a, U> Lookup<'a, U> {
     /// Takes in what a tier said; an entry ends the lookup.
-    fn take_in(&mut self, read: Read<U>, tier: &'a Arc<str>, depth: usize) -> Option<Found<'a, U>> {
+    fn absorb(&mut self, read: Read<U>, tier: &'a Arc<str>, depth: usize) -> Option<Found<'a, U>> {
         match read {
-            Read::Hit { entry, age, due } => Some(Found { entry, tier, age, depth, due, instead_of: None }),
+            Read::Hit { entry, age, refresh_due } => {
+                Some(Found { entry, tier, age, depth, refresh_due, instead_of: None })
+            }
             Read::Miss => None,
-            Read::Spare(entry, age) => {
-                self.spares.push(Found { entry, tier, age, depth, due: false, instead_of: None });
+            Read::Stale(entry, age) => {
+                self.stale.push(Found { entry, tier, age, depth, refresh_due: false, instead_of: None });
                 None
             }
             Read::Failed(error) => {
@@ -328,9 +332,9 @@ impl<'a, U> Lookup<'a, U> {
 }
 
 /// Awaits all steps concurrently; the results are in their order.
-async fn all<T>(steps: SmallVec<[Step<'_, T>; USUAL]>) -> SmallVec<[T; USUAL]> {
-    if steps.iter().any(|step| matches!(step, Step::Wait(_))) {
-        join_all(steps.into_iter().map(Step::finish)).await.into()
+async fn all<T>(steps: SmallVec<[MaybeReady<'_, T>; USUAL]>) -> SmallVec<[T; USUAL]> {
+    if steps.iter().any(|step| matches!(step, MaybeReady::Boxed(_))) {
+        join_all(steps.into_iter().map(MaybeReady::finish)).await.into()
     } else {
         // Nothing to wait for, so nothing to allocate for either.
         let mut done = SmallVec::new();

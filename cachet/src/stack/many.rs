@@ -1,12 +1,12 @@
 //! Several tiers, asked about several keys: one call of a tier for all keys that are still open.
 
-use super::{Found, Lookup, Tiers, all, together};
+use super::{Found, Lookup, TierStack, all, merge};
+use crate::inflight::{InFlight, Lease};
 use crate::telemetry::Operation;
 use crate::tier::erased::Call;
-use crate::inflight::{Lease, InFlight};
 use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
-impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
+impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Asks the tiers, one after the other, for whatever has not been found yet, and promotes what a later one has. The
     /// result has a place for each key.
     pub(crate) async fn ask_many(
@@ -38,7 +38,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
             let mut found = Vec::new();
             for (place, read) in std::mem::take(&mut open).into_iter().zip(reads) {
                 let Err(lookup) = &mut answers[place] else { continue };
-                match lookup.take_in(read, &tier.identity().name, depth) {
+                match lookup.absorb(read, &tier.identity().name, depth) {
                     Some(entry) => {
                         answers[place] = Ok(entry);
                         found.push(place);
@@ -97,7 +97,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> Tiers<K, V> {
             match written {
                 Ok(written) => {
                     for (outcome, written) in outcomes.iter_mut().zip(written) {
-                        *outcome = together(Ok(*outcome), Ok(written))?;
+                        *outcome = merge(Ok(*outcome), Ok(written))?;
                     }
                 }
                 Err(error) => failure = failure.and(Err(error)),
