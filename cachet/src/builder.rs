@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Refresher, Rules};
+use crate::cache::{Cache, Options, RefreshScheduler};
 use crate::clock::Clock;
-use crate::refresh::Refreshes;
-use crate::runtime::{Background, Runtime};
+use crate::refresh::RefreshTable;
+use crate::runtime::{Runtime, Spawner};
 use crate::stack::TierStack;
 use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierIdentity};
@@ -283,10 +283,9 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     {
         let Self { tiers, settings, .. } = self;
         let logs = if settings.logs { Logs::new(settings.span_policy, settings.span_level) } else { Logs::off() };
-        let background = Background::new(settings.runtime, settings.clock.clone());
+        let spawner = Spawner::new(settings.runtime, settings.clock.clone());
         let telemetry = Arc::new(CacheTelemetry::new(settings.name, settings.clock, logs, settings.handlers));
-        let mut stack =
-            Stack { telemetry: &telemetry, background: &background, names: Vec::new(), cool_downs: Vec::new() };
+        let mut stack = Stack { telemetry: &telemetry, spawner: &spawner, names: Vec::new(), cool_downs: Vec::new() };
         let last = tiers.len().saturating_sub(1);
         let mut tiers = tiers.into_iter().enumerate().map(|(number, mut tier)| {
             tier.config.lifetime.serve_stale = settings.serve_stale;
@@ -298,24 +297,23 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         };
         let tiers = TierStack::new(first, tiers.collect());
         let cool_downs = stack.cool_downs;
-        let refresher = cool_downs
-            .iter()
-            .any(Option::is_some)
-            .then(|| Refresher::new(Refreshes::new(settings.max_refreshes, cool_downs.into()), background.clone()));
-        let rules = Rules {
+        let scheduler = cool_downs.iter().any(Option::is_some).then(|| {
+            RefreshScheduler::new(RefreshTable::new(settings.max_refreshes, cool_downs.into()), spawner.clone())
+        });
+        let options = Options {
             record_keys: settings.record_keys,
             fail_closed: settings.fail_closed,
             stampede_protection: settings.stampede_protection,
-            follower_timeout: settings.follower_timeout.map(|limit| (limit, background)),
+            follower_timeout: settings.follower_timeout.map(|limit| (limit, spawner)),
         };
-        Cache::of_parts(telemetry, tiers, rules, refresher)
+        Cache::of_parts(telemetry, tiers, options, scheduler)
     }
 }
 
 /// What the tiers of a cache have in common, and what they leave behind while they are stacked.
 struct Stack<'b> {
     telemetry: &'b Arc<CacheTelemetry>,
-    background: &'b Background,
+    spawner: &'b Spawner,
     names: Vec<Arc<str>>,
     /// By tier; `None` for one that is not refreshed.
     cool_downs: Vec<Option<Duration>>,
@@ -355,7 +353,7 @@ impl Stack<'_> {
         }
         self.cool_downs.push(lifetime.refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
         let identity = TierIdentity { name, descriptor: tier.descriptor };
-        (tier.wrap)(identity, tier.config, self.telemetry, self.background)
+        (tier.wrap)(identity, tier.config, self.telemetry, self.spawner)
     }
 }
 

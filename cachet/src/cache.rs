@@ -10,7 +10,7 @@ use crate::builder::CacheBuilder;
 use crate::builder::keys::RecordKeys;
 use crate::inflight::InFlight;
 use crate::refresh::RefreshStatus;
-use crate::runtime::Background;
+use crate::runtime::Spawner;
 use crate::stack::TierStack;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
 use crate::tier::erased::{MaybeReady, poll_once};
@@ -24,7 +24,7 @@ mod refresh;
 mod write;
 
 pub use self::read::Get;
-pub(crate) use self::refresh::Refresher;
+pub(crate) use self::refresh::RefreshScheduler;
 
 /// A cache of values `V` by keys `K`, made of one or more tiers.
 ///
@@ -71,20 +71,20 @@ pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     telemetry: Arc<CacheTelemetry>,
     tiers: TierStack<K, V>,
     in_flight: InFlight<K, V>,
-    rules: Rules<K>,
+    options: Options<K>,
     /// Nobody will ever listen: known here, so that a hit need not look further.
-    silent: bool,
+    unobservable: bool,
     /// How many [`Cache`]s there are; tasks in the background do not count.
     handles: AtomicUsize,
-    refresher: Option<Refresher<K, V>>,
+    scheduler: Option<RefreshScheduler<K, V>>,
 }
 
 /// What is set on a whole cache, and has to do with how it works.
-pub(crate) struct Rules<K: ?Sized> {
+pub(crate) struct Options<K: ?Sized> {
     pub(crate) record_keys: RecordKeys<K>,
     pub(crate) fail_closed: bool,
     pub(crate) stampede_protection: bool,
-    pub(crate) follower_timeout: Option<(Duration, Background)>,
+    pub(crate) follower_timeout: Option<(Duration, Spawner)>,
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -92,15 +92,15 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub(crate) fn of_parts(
         telemetry: Arc<CacheTelemetry>,
         tiers: TierStack<K, V>,
-        rules: Rules<K>,
-        refresher: Option<Refresher<K, V>>,
+        options: Options<K>,
+        scheduler: Option<RefreshScheduler<K, V>>,
     ) -> Self {
-        let silent = telemetry.is_silent();
+        let unobservable = telemetry.is_unobservable();
         let in_flight = InFlight::new();
         let handles = AtomicUsize::new(1);
         Self(Arc::new_cyclic(|me| {
-            let refresher = refresher.map(|refresher| refresher.of(me));
-            Inner { telemetry, tiers, in_flight, rules, silent, handles, refresher }
+            let scheduler = scheduler.map(|scheduler| scheduler.of(me));
+            Inner { telemetry, tiers, in_flight, options, unobservable, handles, scheduler }
         }))
     }
 }
@@ -126,7 +126,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// How many refreshes are under way in the background, and how many keys are cooling down after one that brought nothing.
     pub fn refreshes(&self) -> RefreshStatus {
         let now = || self.0.telemetry.clock.now();
-        self.0.refresher.as_ref().map_or_else(RefreshStatus::default, |refresher| refresher.refreshes.status(now()))
+        self.0.scheduler.as_ref().map_or_else(RefreshStatus::default, |scheduler| scheduler.refreshes.status(now()))
     }
 
     /// How often an event handler of this cache has panicked. Such a panic is caught; the first one is logged.
@@ -139,7 +139,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Whether anybody wants to know anything at this moment.
     #[inline]
     fn observed(&self) -> bool {
-        !self.silent && self.telemetry.observed()
+        !self.unobservable && self.telemetry.observed()
     }
 
     /// Begins to watch a lookup in an immediate first tier.
@@ -147,8 +147,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     #[allow(clippy::inline_always, reason = "made where it is to be")]
     fn probe(&self, kind: CacheOperation, key: &K) -> HitProbe<'_> {
         let (first, identity) = self.tiers.first();
-        let wanted = self.telemetry.of_hits(kind, identity);
-        let key = self.rules.record_keys.text(key);
+        let wanted = self.telemetry.hit_detail(kind, identity);
+        let key = self.options.record_keys.text(key);
         HitProbe::start(&self.telemetry, kind, identity, wanted, key, |recorder| first.record_fields(recorder))
     }
 
@@ -156,7 +156,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     #[inline]
     fn observe(&self, kind: CacheOperation, key: Option<&K>) -> Option<Operation<'_>> {
         self.observed().then(|| {
-            let key = key.and_then(|key| self.rules.record_keys.text(key));
+            let key = key.and_then(|key| self.options.record_keys.text(key));
             Operation::start(&self.telemetry, kind, key)
         })
     }
@@ -183,26 +183,26 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 }
 
 /// What an operation ended with: what is reported, and what the caller gets.
-trait Ending<'a> {
-    type Returned;
+trait Finish<'a> {
+    type Output;
 
     fn completion(&self) -> Completion<'a, '_>;
 
-    fn returned(self) -> Self::Returned;
+    fn into_output(self) -> Self::Output;
 }
 
 /// Ends an operation: reports it, if somebody listens, and unpacks what the caller gets.
-fn conclude<'a, E: Ending<'a>>(
+fn finish<'a, E: Finish<'a>>(
     operation: Option<&mut Operation<'a>>,
     result: Result<E, Error>,
-) -> Result<E::Returned, Error> {
+) -> Result<E::Output, Error> {
     if let Some(operation) = operation {
         match &result {
             Ok(ending) => operation.complete(ending.completion()),
             Err(error) => operation.complete(error),
         }
     }
-    result.map(Ending::returned)
+    result.map(Finish::into_output)
 }
 
 impl<K: Key + ?Sized, V: Value> Clone for Cache<K, V> {
@@ -216,9 +216,9 @@ impl<K: Key + ?Sized, V: Value> Clone for Cache<K, V> {
 impl<K: Key + ?Sized, V: Value> Drop for Cache<K, V> {
     fn drop(&mut self) {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(refresher) = &self.0.refresher
+            && let Some(scheduler) = &self.0.scheduler
         {
-            refresher.refreshes.stop();
+            scheduler.refreshes.stop();
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct RefreshStatus {
     pub cooling_down: usize,
 }
 
-pub(crate) struct Refreshes {
+pub(crate) struct RefreshTable {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     running: AtomicUsize,
@@ -72,7 +72,7 @@ pub(crate) enum Permit {
     Suppressed,
 }
 
-impl Refreshes {
+impl RefreshTable {
     pub(crate) fn new(limit: usize, cool_downs: Box<[Option<Duration>]>) -> Self {
         Self {
             hasher: RandomState::default(),
@@ -115,10 +115,10 @@ impl Refreshes {
     }
 
     /// Ends a refresh of a tier's entry. After one that brought nothing, the key cools down.
-    pub(crate) fn end(&self, hash: u64, tier: usize, brought_nothing: bool, now: Tick) {
+    pub(crate) fn end(&self, hash: u64, tier: usize, found_nothing: bool, now: Tick) {
         let mut shard = self.shard(hash);
         shard.keys.remove(&hash);
-        let cool_down = self.cool_downs.get(tier).copied().flatten().filter(|_| brought_nothing);
+        let cool_down = self.cool_downs.get(tier).copied().flatten().filter(|_| found_nothing);
         if let Some(cool_down) = cool_down
             && shard.has_room(now)
         {
@@ -178,9 +178,12 @@ impl Shard {
     }
 }
 
-impl fmt::Debug for Refreshes {
+impl fmt::Debug for RefreshTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refreshes").field("running", &self.running).field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("RefreshTable")
+            .field("running", &self.running)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,11 +193,11 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    fn table(limit: usize) -> Refreshes {
-        Refreshes::new(limit, Box::new([Some(MINUTE)]))
+    fn table(limit: usize) -> RefreshTable {
+        RefreshTable::new(limit, Box::new([Some(MINUTE)]))
     }
 
-    fn begin(table: &Refreshes, hash: u64, now: Tick) -> Permit {
+    fn begin(table: &RefreshTable, hash: u64, now: Tick) -> Permit {
         table.begin(hash, now, &AbortHandle::new_pair().0)
     }
 

@@ -83,12 +83,12 @@ impl Runtime for tokio::runtime::Handle {
 
 /// The runtime of one cache: the one it was given, or the one that it is used in.
 #[derive(Clone)]
-pub(crate) struct Background {
+pub(crate) struct Spawner {
     given: Option<Arc<dyn Runtime>>,
     clock: Clock,
 }
 
-impl Background {
+impl Spawner {
     pub(crate) fn new(given: Option<Arc<dyn Runtime>>, clock: Clock) -> Self {
         Self { given, clock }
     }
@@ -129,8 +129,8 @@ impl Background {
     }
 }
 
-impl fmt::Debug for Background {
+impl fmt::Debug for Spawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Background").field("given", &self.given.is_some()).finish_non_exhaustive()
+        f.debug_struct("Spawner").field("given", &self.given.is_some()).finish_non_exhaustive()
     }
 }

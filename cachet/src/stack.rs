@@ -196,7 +196,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         for (depth, tier) in self.iter().enumerate().skip(lookup.next) {
             let call = Call { operation, fallback: depth > lookup.from };
             if let (Some(operation), true) = (operation, call.fallback) {
-                operation.falls_back();
+                operation.mark_fallback();
             }
             let read = ask(tier, call).finish().await;
             lookup.next = depth + 1;
@@ -204,7 +204,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                 return Some(found);
             }
             if let (Some(operation), 0) = (operation, depth) {
-                operation.turns_slow();
+                operation.open_late_span();
             }
         }
         None

@@ -73,7 +73,7 @@ pub use self::span::SpanPolicy;
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 pub use self::stats::{Stats, TierStats};
 
-pub(crate) use self::operation::{Announced, Attempt, Completion, HitProbe, Operation, TierCall};
+pub(crate) use self::operation::{Attempt, Completion, HitProbe, Operation, PendingRefresh, TierCall};
 pub(crate) use self::span::{Logs, SpanLink, TierDescriptor};
 
 pub(crate) use self::event::Batch;
@@ -81,7 +81,7 @@ use self::event::Name;
 
 /// What is wanted of a lookup that the first tier answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OfHits {
+pub(crate) enum HitDetail {
     Nothing,
     /// That it was a hit, once it is over, but not how long it took.
     Count,
@@ -124,7 +124,7 @@ impl CacheTelemetry {
     }
 
     /// Whether nobody will ever want to know anything.
-    pub(crate) fn is_silent(&self) -> bool {
+    pub(crate) fn is_unobservable(&self) -> bool {
         self.interest == Interest::NONE && !self.logs.is_on()
     }
 
@@ -148,12 +148,12 @@ impl CacheTelemetry {
 
     /// What is wanted of a lookup that the first tier answers.
     #[inline]
-    pub(crate) fn of_hits(&self, kind: CacheOperation, first: &TierIdentity) -> OfHits {
-        let of_logs = self.logs.of_hits(kind, first.descriptor);
-        if of_logs != OfHits::Nothing || self.interest == Interest::NONE {
+    pub(crate) fn hit_detail(&self, kind: CacheOperation, first: &TierIdentity) -> HitDetail {
+        let of_logs = self.logs.hit_detail(kind, first.descriptor);
+        if of_logs != HitDetail::Nothing || self.interest == Interest::NONE {
             return of_logs;
         }
-        if self.interest.contains(Interest::TIMING) { OfHits::Events } else { OfHits::Count }
+        if self.interest.contains(Interest::TIMING) { HitDetail::Events } else { HitDetail::Count }
     }
 
     fn wants_trail(&self) -> bool {

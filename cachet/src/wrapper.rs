@@ -11,7 +11,7 @@ use crate::clock::Tick;
 use crate::entry::Age;
 use crate::inflight::Lease;
 use crate::policy::InsertPolicy;
-use crate::runtime::Background;
+use crate::runtime::Spawner;
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{
     CacheTelemetry, EvictionReporter, Operation, TierCall, TierIdentity, TierOperation, TierOutcome, defer_evictions,
@@ -26,7 +26,7 @@ mod many;
 mod observed;
 
 use self::lifetime::{Freshness, Lifetime};
-use self::observed::{Limit, Observed};
+use self::observed::{Observed, Timeout};
 
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
@@ -47,7 +47,7 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     lifetime: Lifetime,
     /// Whether the tier itself does not care how old an entry is.
     untimed: bool,
-    limit: Option<Limit>,
+    limit: Option<Timeout>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
     /// That the tier forgets when entries were inserted is worth saying once.
@@ -61,7 +61,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         identity: TierIdentity,
         config: TierConfig<K, V>,
         telemetry: &Arc<CacheTelemetry>,
-        background: &Background,
+        spawner: &Spawner,
     ) -> Self {
         tier.attach(EvictionReporter::new(telemetry, &identity));
         Self {
@@ -70,7 +70,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             identity,
             untimed: config.lifetime.ttl.is_none() && config.lifetime.refresh_after.is_none(),
             lifetime: config.lifetime,
-            limit: config.timeout.map(|duration| Limit::new(duration, background.clone())),
+            limit: config.timeout.map(|duration| Timeout::new(duration, spawner.clone())),
             policy: config.policy,
             telemetry: Arc::clone(telemetry),
             warned: AtomicBool::new(false),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::InsertPolicy;
-use crate::runtime::Background;
+use crate::runtime::Spawner;
 use crate::telemetry::{CacheTelemetry, TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::boxed::BoxedTier;
@@ -39,9 +39,8 @@ pub struct Tier<K: Key + ?Sized, V: Value> {
     pub(super) wrap: Wrap<K, V>,
 }
 
-type Wrap<K, V> = Box<
-    dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>, &Background) -> Box<dyn ErasedTier<K, V>> + Send,
->;
+type Wrap<K, V> =
+    Box<dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>, &Spawner) -> Box<dyn ErasedTier<K, V>> + Send>;
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
@@ -55,7 +54,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
             },
             cool_down: None,
             descriptor: T::descriptor(),
-            wrap: Box::new(|identity, config, telemetry, background| {
+            wrap: Box::new(|identity, config, telemetry, spawner| {
                 if T::IMMEDIATE {
                     let record_fields = T::record_fields;
                     Box::new(CacheWrapper::<_, _, _, true>::new(
@@ -64,7 +63,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                         identity,
                         config,
                         telemetry,
-                        background,
+                        spawner,
                     ))
                 } else {
                     let (tier, record_fields) = (BoxedTier::new(tier), BoxedTier::record_fields);
@@ -74,7 +73,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                         identity,
                         config,
                         telemetry,
-                        background,
+                        spawner,
                     ))
                 }
             }),

@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use pin_project_lite::pin_project;
 
 use super::frame::{Frame, Method, Next, Rest};
-use super::{Cache, Ending, Inner, conclude};
+use super::{Cache, Finish, Inner, finish};
 use crate::inflight::{FlightResult, Follow, Joined, Lease, Scope};
 use crate::stack::{Found, Lookup, TierStack};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
@@ -315,7 +315,7 @@ where
         let Rest { cache, key, operation, lookup, completions } = rest;
         let Some(closure) = this.closure.take() else { return Next::Here };
         if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() && cache.tiers.is_single_sync() {
-            let (lease, joined) = if cache.rules.stampede_protection {
+            let (lease, joined) = if cache.options.stampede_protection {
                 cache.in_flight.join(key)
             } else {
                 (cache.in_flight.lease(key), Joined::Lead)
@@ -341,7 +341,7 @@ where
         let (Some((cache, _, lease)), Some(loading)) = (&*this.here, this.loading.as_mut().as_pin_mut()) else {
             return Poll::Pending;
         };
-        let mut loaded = ready!(if cache.rules.stampede_protection {
+        let mut loaded = ready!(if cache.options.stampede_protection {
             let _scope = lease.flight().map(Scope::enter);
             let polled = catch_unwind(AssertUnwindSafe(|| loading.poll(cx)));
             polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::panic(&*payload))))
@@ -392,8 +392,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             } else {
                 let has_failed = lookup.failure.is_some();
                 let computed = match lookup.failure.take() {
-                    Some(error) if self.rules.fail_closed => Err(error),
-                    _ if self.rules.stampede_protection => {
+                    Some(error) if self.options.fail_closed => Err(error),
+                    _ if self.options.stampede_protection => {
                         let asked = FlightRequest { kind, completions, operation };
                         self.join_flight(key, lease, asked, load).await
                     }
@@ -406,7 +406,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 }
             }
         };
-        conclude(operation.as_deref_mut(), ending)
+        finish(operation.as_deref_mut(), ending)
     }
 
     /// Everything has been tried: an expired entry may be better than an error.
@@ -478,11 +478,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     if let (Some(operation), Some(leader)) = (operation, &leader) {
                         operation.follows(leader);
                     }
-                    let waited = self.wait_for(follow).await?;
+                    let mark_waited = self.wait_for(follow).await?;
                     if let Some(operation) = operation {
-                        operation.waited();
+                        operation.mark_waited();
                     }
-                    let completed = waited.as_ref().and_then(Option::as_ref).filter(|completed| {
+                    let completed = mark_waited.as_ref().and_then(Option::as_ref).filter(|completed| {
                         // The leader's method may do with nothing; this one may not.
                         let enough = kind == CacheOperation::OptionallyGetOrInsert;
                         !superseded && (enough || !matches!(completed.result, Ok(None)))
@@ -495,9 +495,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     }
                     // Nothing that could be used: whatever comes now is this operation's own work.
                     if let Some(operation) = operation {
-                        operation.follows_no_more();
+                        operation.clear_leader();
                     }
-                    if waited.is_none() {
+                    if mark_waited.is_none() {
                         return self.load(key, &lease, operation, caught(load)).await.map(Computed::Loaded);
                     }
                 }
@@ -507,8 +507,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 
     /// Waits for what a leader brings; `None` if that takes longer than it may.
     async fn wait_for(&self, follow: Follow<V>) -> Result<Option<Option<FlightResult<V>>>, Error> {
-        let Some((limit, background)) = &self.rules.follower_timeout else { return Ok(Some(follow.await)) };
-        match select(follow, background.sleep(*limit)?).await {
+        let Some((limit, spawner)) = &self.options.follower_timeout else { return Ok(Some(follow.await)) };
+        match select(follow, spawner.sleep(*limit)?).await {
             Either::Left((completed, _)) => Ok(Some(completed)),
             Either::Right(((), _)) => Ok(None),
         }
@@ -545,8 +545,8 @@ enum Computed<'a, V> {
     Loaded(Option<CacheEntry<V>>),
 }
 
-impl<'a, V> Ending<'a> for Computed<'a, V> {
-    type Returned = Option<CacheEntry<V>>;
+impl<'a, V> Finish<'a> for Computed<'a, V> {
+    type Output = Option<CacheEntry<V>>;
 
     fn completion(&self) -> Completion<'a, '_> {
         match self {
@@ -557,7 +557,7 @@ impl<'a, V> Ending<'a> for Computed<'a, V> {
         }
     }
 
-    fn returned(self) -> Self::Returned {
+    fn into_output(self) -> Self::Output {
         match self {
             Self::Found(found) => Some(found.entry),
             Self::Followed(entry, _) | Self::Loaded(entry) => entry,

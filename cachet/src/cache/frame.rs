@@ -99,7 +99,7 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         }
         let mut probe = cache.probe(kind, key);
         let answer = M::ask(cache, key, &mut |answer| {
-            let operation = &mut probe.grow(&answer, || cache.rules.record_keys.text(key));
+            let operation = &mut probe.into_operation(&answer, || cache.options.record_keys.text(key));
             self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(answer), completions }, cx)
         });
         if let Poll::Ready(output) = &answer

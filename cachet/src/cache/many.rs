@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::future::Future;
 
 use super::write::Removed;
-use super::{Cache, Ending, Inner, conclude};
+use super::{Cache, Finish, Inner, finish};
 use crate::stack::{Answer, Found};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{GetResult, MaybeReady, ready_or_await};
@@ -199,7 +199,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             let writing = self.in_flight.write_many(keys, atomic).await;
             let written = self.tiers.insert_many(entries, operation.as_ref()).await;
             drop(writing);
-            conclude(operation.as_mut(), written)
+            finish(operation.as_mut(), written)
         })
     }
 
@@ -214,7 +214,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 self.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate_many(&keys, call)).await
             };
             drop(writing);
-            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
+            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
         })
     }
 }
@@ -238,15 +238,15 @@ fn complete_reads<V>(operation: &mut Operation<'_>, answers: &[Answer<'_, V>]) {
     operation.complete(Completion { error, ..outcome.into() });
 }
 
-impl<'a> Ending<'a> for Vec<InsertOutcome> {
-    type Returned = Self;
+impl<'a> Finish<'a> for Vec<InsertOutcome> {
+    type Output = Self;
 
     fn completion(&self) -> Completion<'a, '_> {
         let is_rejected = !self.is_empty() && self.iter().all(|outcome| *outcome == InsertOutcome::Rejected);
         if is_rejected { OperationOutcome::Rejected.into() } else { OperationOutcome::Inserted.into() }
     }
 
-    fn returned(self) -> Self {
+    fn into_output(self) -> Self {
         self
     }
 }

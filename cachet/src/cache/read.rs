@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::frame::{Frame, Method, Next, Rest};
-use super::{Cache, Ending, Inner, conclude};
+use super::{Cache, Finish, Inner, finish};
 use crate::inflight::Lease;
 use crate::stack::{Answer, Found, Lookup};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
@@ -52,7 +52,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                     Some(found) => Ok(Some(Found { refresh_due: false, ..found })),
                     None => inner.not_found(key, lookup, operation.as_ref()).await,
                 };
-            conclude(operation.as_mut(), answer)
+            finish(operation.as_mut(), answer)
         })
     }
 }
@@ -100,7 +100,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
                 return Next::Ready(answer);
             }
         }
-        match cache.go_on_getting(key, operation, lookup) {
+        match cache.search_rest(key, operation, lookup) {
             MaybeReady::Ready(answer) => Next::Ready(answer),
             MaybeReady::Boxed(future) => Next::Boxed(future),
         }
@@ -125,27 +125,24 @@ impl<K: Key + ?Sized, V: Value> fmt::Debug for Get<'_, K, V> {
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// A lookup that the first tier did not answer.
     #[inline(never)]
-    fn go_on_getting<'a>(
+    fn search_rest<'a>(
         &'a self,
         key: &'a K,
         operation: &mut Option<Operation<'a>>,
         lookup: Lookup<'a, V>,
     ) -> MaybeReady<'a, GetResult<V>> {
         if self.tiers.is_end(lookup.next) && lookup.stale.is_empty() {
-            return MaybeReady::Ready(conclude(
-                operation.as_mut(),
-                lookup.failure.map_or(Ok(None::<Found<'_, V>>), Err),
-            ));
+            return MaybeReady::Ready(finish(operation.as_mut(), lookup.failure.map_or(Ok(None::<Found<'_, V>>), Err)));
         }
         if self.tiers.immediate() {
             let answer = poll_once(self.search(key, lookup, operation.as_ref()));
             let answer = answer.unwrap_or_else(|| Err(Error::not_immediate()));
-            return MaybeReady::Ready(conclude(operation.as_mut(), answer));
+            return MaybeReady::Ready(finish(operation.as_mut(), answer));
         }
         let mut operation = operation.take().map(Box::new);
         MaybeReady::Boxed(Box::pin(async move {
             let answer = self.search(key, lookup, operation.as_deref()).await;
-            conclude(operation.as_deref_mut(), answer)
+            finish(operation.as_deref_mut(), answer)
         }))
     }
 
@@ -206,14 +203,14 @@ impl<'a, U> Found<'a, U> {
     }
 }
 
-impl<'a, U> Ending<'a> for Option<Found<'a, U>> {
-    type Returned = Option<CacheEntry<U>>;
+impl<'a, U> Finish<'a> for Option<Found<'a, U>> {
+    type Output = Option<CacheEntry<U>>;
 
     fn completion(&self) -> Completion<'a, '_> {
         self.as_ref().map_or_else(|| OperationOutcome::Miss.into(), Found::completion)
     }
 
-    fn returned(self) -> Self::Returned {
+    fn into_output(self) -> Self::Output {
         self.map(|found| found.entry)
     }
 }

@@ -8,53 +8,53 @@ use std::sync::{Arc, Weak};
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
 
-use super::{Ending, Inner, conclude};
-use crate::refresh::{Permit, Refreshes};
-use crate::runtime::{Background, RuntimeFuture};
+use super::{Finish, Inner, finish};
+use crate::refresh::{Permit, RefreshTable};
+use crate::runtime::{RuntimeFuture, Spawner};
 use crate::stack::{Found, Lookup};
-use crate::telemetry::{Announced, Completion, Operation, OperationOutcome};
+use crate::telemetry::{Completion, Operation, OperationOutcome, PendingRefresh};
 use crate::tier::erased::Origin;
 use crate::{Error, InsertOutcome, Key, Value};
 
 /// What it takes to refresh.
-pub(crate) struct Refresher<K: Key + ?Sized, V: Value> {
-    pub(super) refreshes: Refreshes,
-    background: Background,
+pub(crate) struct RefreshScheduler<K: Key + ?Sized, V: Value> {
+    pub(super) refreshes: RefreshTable,
+    spawner: Spawner,
     /// The cache, without keeping it.
     cache: Weak<Inner<K, V>>,
     /// Reads ask for no `'static` types; a task needs them, and they were known when the cache was built.
     run: fn(Task<K, V>) -> RuntimeFuture,
 }
 
-impl<K: Key + ?Sized + 'static, V: Value + 'static> Refresher<K, V> {
-    pub(crate) fn new(refreshes: Refreshes, background: Background) -> Self {
-        Self { refreshes, background, cache: Weak::new(), run: |task| Box::pin(task.run()) }
+impl<K: Key + ?Sized + 'static, V: Value + 'static> RefreshScheduler<K, V> {
+    pub(crate) fn new(refreshes: RefreshTable, spawner: Spawner) -> Self {
+        Self { refreshes, spawner, cache: Weak::new(), run: |task| Box::pin(task.run()) }
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Refresher<K, V> {
+impl<K: Key + ?Sized, V: Value> RefreshScheduler<K, V> {
     pub(super) fn of(self, cache: &Weak<Inner<K, V>>) -> Self {
         Self { cache: Weak::clone(cache), ..self }
     }
 }
 
 /// A refresh that may begin, if it is granted, and has not. Dropped, it makes room for the next one of its key.
-struct Permitted<'c, K: Key + ?Sized, V: Value> {
+struct PermitGuard<'c, K: Key + ?Sized, V: Value> {
     cache: &'c Inner<K, V>,
-    refreshes: &'c Refreshes,
+    refreshes: &'c RefreshTable,
     hash: u64,
     tier: usize,
     is_granted: bool,
 }
 
-impl<K: Key + ?Sized, V: Value> Permitted<'_, K, V> {
+impl<K: Key + ?Sized, V: Value> PermitGuard<'_, K, V> {
     /// There is a [`Task`] now, which does it.
-    fn hand_over(mut self) {
+    fn disarm(mut self) {
         self.is_granted = false;
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Drop for Permitted<'_, K, V> {
+impl<K: Key + ?Sized, V: Value> Drop for PermitGuard<'_, K, V> {
     fn drop(&mut self) {
         if self.is_granted {
             self.refreshes.end(self.hash, self.tier, false, self.cache.telemetry.clock.now());
@@ -70,8 +70,8 @@ struct Task<K: Key + ?Sized, V: Value> {
     /// The number of the tier whose entry is due.
     tier: usize,
     /// Until the task runs.
-    announced: Option<Announced>,
-    brought_nothing: bool,
+    pending: Option<PendingRefresh>,
+    found_nothing: bool,
 }
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
@@ -79,8 +79,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// while ago.
     #[cold]
     pub(super) fn refresh(&self, key: &K, tier: usize, trigger: Option<&Operation<'_>>) {
-        let Some(refresher) = &self.refresher else { return };
-        let refreshes = &refresher.refreshes;
+        let Some(scheduler) = &self.scheduler else { return };
+        let refreshes = &scheduler.refreshes;
         let hash = refreshes.hasher().hash_one(key);
         let (abort, registration) = AbortHandle::new_pair();
         let permit = refreshes.begin(hash, self.telemetry.clock.now(), &abort);
@@ -88,30 +88,31 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             return;
         }
         // Until there is a task: a key's text, or its clone, may panic.
-        let permitted = Permitted { cache: self, refreshes, hash, tier, is_granted: permit == Permit::Granted };
-        let announced =
-            self.observed().then(|| Announced::refresh(&self.telemetry, self.rules.record_keys.text(key), trigger));
-        let start = |announced| Operation::start_announced(&self.telemetry, announced);
+        let permit_guard = PermitGuard { cache: self, refreshes, hash, tier, is_granted: permit == Permit::Granted };
+        let pending = self
+            .observed()
+            .then(|| PendingRefresh::refresh(&self.telemetry, self.options.record_keys.text(key), trigger));
+        let start = |pending| Operation::start_pending(&self.telemetry, pending);
         if permit == Permit::Suppressed {
-            if let Some(announced) = announced {
-                start(announced).complete(OperationOutcome::Suppressed);
+            if let Some(pending) = pending {
+                start(pending).complete(OperationOutcome::Suppressed);
             }
             return;
         }
         // Unless the cache is being dropped.
-        let Some(cache) = refresher.cache.upgrade() else { return };
-        let mut task = Task { cache, key: key.to_owned(), hash, tier, announced, brought_nothing: false };
-        permitted.hand_over();
-        if let Err(error) = refresher.background.check() {
-            task.brought_nothing = true;
-            if let Some(announced) = task.announced.take() {
-                start(announced).complete(&error);
+        let Some(cache) = scheduler.cache.upgrade() else { return };
+        let mut task = Task { cache, key: key.to_owned(), hash, tier, pending, found_nothing: false };
+        permit_guard.disarm();
+        if let Err(error) = scheduler.spawner.check() {
+            task.found_nothing = true;
+            if let Some(pending) = task.pending.take() {
+                start(pending).complete(&error);
             }
             return;
         }
-        let task = Abortable::new((refresher.run)(task), registration);
+        let task = Abortable::new((scheduler.run)(task), registration);
         // A runtime that refuses drops the task, which then reports that it was cancelled.
-        let _ = refresher.background.spawn(Box::pin(task.map(drop)));
+        let _ = scheduler.spawner.spawn(Box::pin(task.map(drop)));
     }
 
     /// Asks the tiers below, and puts what they have above.
@@ -142,13 +143,13 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 impl<K: Key + ?Sized, V: Value> Task<K, V> {
     async fn run(mut self) {
         let cache = Arc::clone(&self.cache);
-        let announced = self.announced.take();
-        let mut operation = announced.map(|announced| Operation::start_announced(&cache.telemetry, announced));
+        let pending = self.pending.take();
+        let mut operation = pending.map(|pending| Operation::start_pending(&cache.telemetry, pending));
         let key = self.key.clone();
         let key = key.borrow();
         let work = AssertUnwindSafe(cache.bring_up_to_date(key, self.tier, operation.as_ref())).catch_unwind();
         let result = work.await.unwrap_or_else(|payload| Err(Error::panic(&*payload)));
-        self.brought_nothing = !matches!(
+        self.found_nothing = !matches!(
             result,
             Ok(Refreshed(_, OperationOutcome::Refreshed | OperationOutcome::Rejected | OperationOutcome::Superseded))
         );
@@ -156,7 +157,7 @@ impl<K: Key + ?Sized, V: Value> Task<K, V> {
         let refresh_due =
             result.as_ref().ok().and_then(|Refreshed(found, _)| found.as_ref().filter(|found| found.refresh_due));
         let refresh_due = refresh_due.map(|found| found.depth);
-        let _ = conclude(operation.as_mut(), result);
+        let _ = finish(operation.as_mut(), result);
         drop(self);
         if let Some(tier) = refresh_due {
             cache.refresh(key, tier, operation.as_ref());
@@ -167,10 +168,10 @@ impl<K: Key + ?Sized, V: Value> Task<K, V> {
 impl<K: Key + ?Sized, V: Value> Drop for Task<K, V> {
     fn drop(&mut self) {
         // Never run: this reports that it was cancelled.
-        drop(self.announced.take().map(|announced| Operation::start_announced(&self.cache.telemetry, announced)));
-        if let Some(refresher) = &self.cache.refresher {
+        drop(self.pending.take().map(|pending| Operation::start_pending(&self.cache.telemetry, pending)));
+        if let Some(scheduler) = &self.cache.scheduler {
             let now = self.cache.telemetry.clock.now();
-            refresher.refreshes.end(self.hash, self.tier, self.brought_nothing, now);
+            scheduler.refreshes.end(self.hash, self.tier, self.found_nothing, now);
         }
     }
 }
@@ -178,8 +179,8 @@ impl<K: Key + ?Sized, V: Value> Drop for Task<K, V> {
 /// What a refresh found, and what became of it.
 struct Refreshed<'a, V>(Option<Found<'a, V>>, OperationOutcome);
 
-impl<'a, V> Ending<'a> for Refreshed<'a, V> {
-    type Returned = ();
+impl<'a, V> Finish<'a> for Refreshed<'a, V> {
+    type Output = ();
 
     fn completion(&self) -> Completion<'a, '_> {
         let Self(found, outcome) = self;
@@ -191,5 +192,5 @@ impl<'a, V> Ending<'a> for Refreshed<'a, V> {
         }
     }
 
-    fn returned(self) {}
+    fn into_output(self) {}
 }

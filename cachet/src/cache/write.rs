@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Cache, Ending, Inner, conclude};
+use super::{Cache, Finish, Inner, finish};
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
 use crate::tier::erased::{BoxFuture, Call, ErasedTier, InsertResult, MaybeReady, Origin, ready_or_await};
 use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
@@ -74,7 +74,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let writing = inner.in_flight.write(key, atomic).await;
             let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
             drop(writing);
-            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
+            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
         })
     }
 
@@ -96,7 +96,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let clearing = inner.in_flight.clear().await;
             let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
             drop(clearing);
-            conclude(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
+            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
         })
     }
 
@@ -114,7 +114,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let mut operation = inner.observe(CacheOperation::Len, None);
         inner.run(async move {
             let counted = inner.tiers.len(operation.as_ref()).await;
-            conclude(operation.as_mut(), counted.map(Counted))
+            finish(operation.as_mut(), counted.map(Counted))
         })
     }
 }
@@ -186,13 +186,13 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             let writing = self.in_flight.write::<K>(key.borrow(), atomic).await;
             let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
             drop(writing);
-            conclude(operation.as_mut(), written)
+            finish(operation.as_mut(), written)
         })
     }
 }
 
-impl<'a> Ending<'a> for InsertOutcome {
-    type Returned = Self;
+impl<'a> Finish<'a> for InsertOutcome {
+    type Output = Self;
 
     fn completion(&self) -> Completion<'a, '_> {
         match self {
@@ -201,33 +201,33 @@ impl<'a> Ending<'a> for InsertOutcome {
         }
     }
 
-    fn returned(self) -> Self {
+    fn into_output(self) -> Self {
         self
     }
 }
 
 pub(super) struct Removed(pub(super) OperationOutcome);
 
-impl<'a> Ending<'a> for Removed {
-    type Returned = ();
+impl<'a> Finish<'a> for Removed {
+    type Output = ();
 
     fn completion(&self) -> Completion<'a, '_> {
         self.0.into()
     }
 
-    fn returned(self) {}
+    fn into_output(self) {}
 }
 
 struct Counted(Option<u64>);
 
-impl<'a> Ending<'a> for Counted {
-    type Returned = Option<u64>;
+impl<'a> Finish<'a> for Counted {
+    type Output = Option<u64>;
 
     fn completion(&self) -> Completion<'a, '_> {
         OperationOutcome::Counted.into()
     }
 
-    fn returned(self) -> Option<u64> {
+    fn into_output(self) -> Option<u64> {
         self.0
     }
 }

@@ -212,14 +212,14 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
 
     /// Gives the lease back, and ends the flight that it may lead without a result.
     pub(super) fn give_back(&mut self) {
-        if !self.returned {
+        if !self.into_output {
             let in_flight = self.in_flight;
             self.leave(in_flight.lock_shard(self.hash), Waiting::Abandoned);
         }
     }
 
     fn leave(&mut self, mut shard: MutexGuard<'_, ShardState<K::Owned, V>>, end: Waiting<V>) {
-        self.returned = true;
+        self.into_output = true;
         let flight = shard.leave(self.hash, |state| {
             state.leases -= 1;
             state.flight.take_if(|_| self.leads)

@@ -32,7 +32,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         state.leases += 1;
         // What a write that is under way has not reached yet may be read; so it must not be stored.
         let version = (state.writers == 0 && !clearing).then_some(state.version);
-        Lease { in_flight: self, hash, version, clears, leads: false, returned: false }
+        Lease { in_flight: self, hash, version, clears, leads: false, into_output: false }
     }
 
     /// Like [`lease`](Self::lease), for something that does not wait and is soon over. It leaves no trace, and is made void
@@ -114,7 +114,7 @@ pub(crate) struct Lease<'u, K: Key + ?Sized, V> {
     version: Option<u64>,
     clears: u64,
     pub(super) leads: bool,
-    pub(super) returned: bool,
+    pub(super) into_output: bool,
 }
 
 impl<K: Key + ?Sized, V> Lease<'_, K, V> {

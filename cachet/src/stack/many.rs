@@ -30,7 +30,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
                 }
             }
             if let (Some(operation), 1..) = (operation, depth) {
-                operation.falls_back();
+                operation.mark_fallback();
             }
             let asked: Vec<&K> = open.iter().map(|place| keys[*place]).collect();
             let call = Call { operation, fallback: depth > 0 };
@@ -47,7 +47,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
                 }
             }
             if let (Some(operation), 0, false) = (operation, depth, open.is_empty()) {
-                operation.turns_slow();
+                operation.open_late_span();
             }
             if depth > 0 && !found.is_empty() {
                 self.promote_many(keys, &found, &answers, &leases, operation).await;

@@ -18,11 +18,11 @@ use crate::Error;
 use crate::clock::Tick;
 use crate::inflight::Leader;
 
-mod brief;
 mod call;
+mod probe;
 
-pub(crate) use self::brief::Brief as HitProbe;
 pub(crate) use self::call::{Attempt, TierCall};
+pub(crate) use self::probe::HitProbe;
 
 /// An operation that somebody listens to, from its start to its one completion event.
 ///
@@ -55,14 +55,14 @@ struct Progress<'a> {
 }
 
 /// A refresh that somebody listens to, before its task runs: its span is opened while that of its trigger is still open.
-pub(crate) struct Announced {
+pub(crate) struct PendingRefresh {
     id: RequestId,
     parent: Option<RequestId>,
     key: Option<Arc<str>>,
     span: Span,
 }
 
-impl Announced {
+impl PendingRefresh {
     pub(crate) fn refresh(telemetry: &CacheTelemetry, key: Option<Arc<str>>, trigger: Option<&Operation<'_>>) -> Self {
         let (id, parent) = (RequestId::next(), trigger.map(|trigger| trigger.id));
         let logs = &telemetry.logs;
@@ -146,8 +146,8 @@ impl<'a> Operation<'a> {
     }
 
     /// Starts what was announced, in whichever task that is.
-    pub(crate) fn start_announced(telemetry: &'a CacheTelemetry, announced: Announced) -> Self {
-        let Announced { id, parent, key, span } = announced;
+    pub(crate) fn start_pending(telemetry: &'a CacheTelemetry, pending: PendingRefresh) -> Self {
+        let PendingRefresh { id, parent, key, span } = pending;
         Self::new(telemetry, CacheOperation::Refresh, id, parent, key, span.into())
     }
 
@@ -156,7 +156,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The first tier did not answer, so this operation is one to look at.
-    pub(crate) fn turns_slow(&self) {
+    pub(crate) fn open_late_span(&self) {
         if self.telemetry.logs.spans_when_slow() {
             let Self { telemetry, kind, id, parent, ref key, .. } = *self;
             self.span.get_or_init(|| telemetry.logs.operation_span(&telemetry.name, kind, id, parent, key.as_deref()));
@@ -175,19 +175,19 @@ impl<'a> Operation<'a> {
     }
 
     /// The wait for another's work is over.
-    pub(crate) fn waited(&self) {
+    pub(crate) fn mark_waited(&self) {
         if let Some(now) = self.now() {
             self.progress().last = Some(now);
         }
     }
 
     /// The leader gave up: whatever comes now is this operation's own work.
-    pub(crate) fn follows_no_more(&self) {
+    pub(crate) fn clear_leader(&self) {
         self.progress().leader = None;
     }
 
     /// A tier is asked because an earlier one did not answer.
-    pub(crate) fn falls_back(&self) {
+    pub(crate) fn mark_fallback(&self) {
         self.fallback.store(true, Ordering::Relaxed);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::clock::Tick;
-use crate::runtime::{Background, RuntimeFuture};
+use crate::runtime::{RuntimeFuture, Spawner};
 use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, defer_evictions};
 use crate::tier::erased::{Origin, poll_once};
 use crate::{Error, Key};
@@ -18,7 +18,7 @@ use crate::{Error, Key};
 pub(super) struct Observed<'f, 'a> {
     pub(super) tier: &'a TierIdentity,
     pub(super) immediate: bool,
-    pub(super) limit: Option<&'a Limit>,
+    pub(super) limit: Option<&'a Timeout>,
     pub(super) call: Option<TierCall<'f, 'a>>,
 }
 
@@ -44,7 +44,7 @@ impl<'f> Observed<'f, '_> {
     }
 
     async fn attempt<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Attempt<Result<R, Error>> {
-        let work = Held { work, immediate: self.immediate, limit: self.limit, timer: None };
+        let work = WithTimeout { work, immediate: self.immediate, limit: self.limit, timer: None };
         match &self.call {
             Some(call) => call.attempt(work).await,
             None => Ok(work.await),
@@ -79,30 +79,30 @@ impl<'f> Observed<'f, '_> {
 }
 
 /// How long a call of a tier may take.
-pub(super) struct Limit {
+pub(super) struct Timeout {
     duration: Duration,
-    background: Background,
+    spawner: Spawner,
 }
 
-impl Limit {
-    pub(super) fn new(duration: Duration, background: Background) -> Self {
-        Self { duration, background }
+impl Timeout {
+    pub(super) fn new(duration: Duration, spawner: Spawner) -> Self {
+        Self { duration, spawner }
     }
 }
 
 pin_project! {
     /// Holds a tier to its promise that it answers at once, or to its time limit.
-    struct Held<'a, F> {
+    struct WithTimeout<'a, F> {
         #[pin]
         work: F,
         immediate: bool,
-        limit: Option<&'a Limit>,
+        limit: Option<&'a Timeout>,
         // Made when the tier has to be waited for.
         timer: Option<RuntimeFuture>,
     }
 }
 
-impl<R, F: Future<Output = Result<R, Error>>> Future for Held<'_, F> {
+impl<R, F: Future<Output = Result<R, Error>>> Future for WithTimeout<'_, F> {
     type Output = Result<R, Error>;
 
     #[inline]
@@ -119,11 +119,11 @@ impl<R, F: Future<Output = Result<R, Error>>> Future for Held<'_, F> {
     }
 }
 
-impl Limit {
+impl Timeout {
     /// Ready with an error when the time is over.
     fn poll(&self, timer: &mut Option<RuntimeFuture>, cx: &mut Context<'_>) -> Poll<Error> {
         if timer.is_none() {
-            match self.background.sleep(self.duration) {
+            match self.spawner.sleep(self.duration) {
                 Ok(started) => *timer = Some(started),
                 Err(error) => return Poll::Ready(error),
             }

@@ -22,7 +22,7 @@ pub(crate) use self::handle::{EnteredSpan, Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
 use crate::telemetry::{
-    CacheOperation, CacheOperationEvent, CacheTierEvent, OfHits, OperationOutcome, RequestId, TierOutcome,
+    CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId, TierOutcome,
 };
 
 /// What an event says of a failure, beside the fields that already say where it happened.
@@ -78,16 +78,16 @@ impl Logs {
     /// What a lookup is to tell that the first tier answers. Subscribers say beforehand what they never want; they are not
     /// asked anything here.
     #[inline]
-    pub(crate) fn of_hits(self, operation: CacheOperation, first: &'static TierDescriptor) -> OfHits {
-        let Some(Enabled { policy, level }) = self.0 else { return OfHits::Nothing };
+    pub(crate) fn hit_detail(self, operation: CacheOperation, first: &'static TierDescriptor) -> HitDetail {
+        let Some(Enabled { policy, level }) = self.0 else { return HitDetail::Nothing };
         if policy == SpanPolicy::All
             && (may_be_enabled(operation_callsite(operation, level)) || may_be_enabled(first.span()))
         {
-            OfHits::Spans
+            HitDetail::Spans
         } else if may_be_enabled(first.debug()) || may_be_enabled(operation_event_callsites().debug) {
-            OfHits::Events
+            HitDetail::Events
         } else {
-            OfHits::Nothing
+            HitDetail::Nothing
         }
     }
 
@@ -247,11 +247,11 @@ impl Logs {
     #[inline]
     pub(crate) fn operation_event(self, event: &CacheOperationEvent<'_>, span: &Span) {
         if self.listening() {
-            Self::tell_of_operation(event, span);
+            Self::emit_operation(event, span);
         }
     }
 
-    fn tell_of_operation(event: &CacheOperationEvent<'_>, span: &Span) {
+    fn emit_operation(event: &CacheOperationEvent<'_>, span: &Span) {
         let outcome = event.outcome.as_str();
         let hit = operation_hit(event);
         let hit_tier = event.hit_tier();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::Error;
-use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, OfHits, OperationOutcome, RequestId};
+use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId};
 
 /// What `#[cache_tier]` says of a tier.
 #[doc(hidden)]
@@ -67,8 +67,8 @@ impl Logs {
         false
     }
 
-    pub(crate) fn of_hits(self, _operation: CacheOperation, _first: &'static TierDescriptor) -> OfHits {
-        OfHits::Nothing
+    pub(crate) fn hit_detail(self, _operation: CacheOperation, _first: &'static TierDescriptor) -> HitDetail {
+        HitDetail::Nothing
     }
 
     pub(crate) fn spans_from_the_start(self) -> bool {

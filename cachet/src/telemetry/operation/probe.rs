@@ -13,17 +13,17 @@ use crate::telemetry::event::{Name, Trail};
 use crate::telemetry::request_id::Scope;
 use crate::telemetry::span::{EnteredSpan, FieldRecorder, Span, TierSpan};
 use crate::telemetry::{
-    CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OfHits, OperationOutcome, RequestId,
+    CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, HitDetail, OperationOutcome, RequestId,
     TierIdentity, TierOperation, TierOutcome,
 };
 use crate::{CacheEntry, Error};
 
 /// A lookup in a first tier that answers at once, or of which no spans are wanted; and of which nobody wants the key, if it
 /// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no
-/// entry, it [grows](Self::grow) into an [`Operation`].
+/// entry, it [grows](Self::into_operation) into an [`Operation`].
 ///
 /// Dropped before, it reports a panic: nothing else can end it early.
-pub(crate) struct Brief<'a> {
+pub(crate) struct HitProbe<'a> {
     telemetry: &'a CacheTelemetry,
     kind: CacheOperation,
     tier: &'a TierIdentity,
@@ -72,7 +72,7 @@ impl Spans {
             // A field that the tier declares: what there is of the lookup by now tells of it.
             let spans = Some(Self { operation: operation.same(), tier: None, instead: None });
             let (id, is_over, started, scope) = (Some(id), false, None, None);
-            drop(Brief { telemetry, kind, tier, is_over, id, parent, started, key: key.cloned(), spans, scope });
+            drop(HitProbe { telemetry, kind, tier, is_over, id, parent, started, key: key.cloned(), spans, scope });
             resume_unwind(payload)
         });
         let instead = tier.is_none().then(|| operation.same().enter());
@@ -80,7 +80,7 @@ impl Spans {
     }
 }
 
-impl<'a> Brief<'a> {
+impl<'a> HitProbe<'a> {
     /// Made where it is to be, and not moved: on the way of a hit, a copy costs more than what is in it.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see above")]
@@ -88,19 +88,19 @@ impl<'a> Brief<'a> {
         telemetry: &'a CacheTelemetry,
         kind: CacheOperation,
         tier: &'a TierIdentity,
-        wanted: OfHits,
+        wanted: HitDetail,
         key: Option<Arc<str>>,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
         let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
-        if wanted != OfHits::Nothing {
+        if wanted != HitDetail::Nothing {
             let new = RequestId::next();
             (id, parent) = (Some(new), RequestId::current());
-            if wanted == OfHits::Spans {
+            if wanted == HitDetail::Spans {
                 spans = Some(Spans::open(telemetry, kind, tier, (new, parent), key.as_ref(), record_fields));
             }
             scope = Some(new.enter());
-            if wanted != OfHits::Count {
+            if wanted != HitDetail::Count {
                 started = Some(telemetry.clock.now());
             }
         }
@@ -178,7 +178,7 @@ impl<'a> Brief<'a> {
     ///
     /// If nobody wanted to know of a hit, or of its time, that of the operation is taken from here on.
     #[cold]
-    pub(crate) fn grow<V>(
+    pub(crate) fn into_operation<V>(
         &mut self,
         answer: &Poll<Result<Option<V>, Error>>,
         key: impl FnOnce() -> Option<Arc<str>>,
@@ -188,7 +188,7 @@ impl<'a> Brief<'a> {
         }
         self.scope = None;
         let key = if self.key.is_some() { self.key.take() } else { key() };
-        let operation = self.grown(key);
+        let operation = self.take_operation(key);
         match answer {
             Poll::Ready(Ok(_)) => self.report(&operation, TierOutcome::Miss, None),
             Poll::Ready(Err(error)) => self.report(&operation, TierOutcome::Error, Some(error)),
@@ -196,12 +196,12 @@ impl<'a> Brief<'a> {
             Poll::Pending => operation.progress().opened = self.exit_tier(),
         }
         if answer.is_ready() {
-            operation.turns_slow();
+            operation.open_late_span();
         }
         Some(operation)
     }
 
-    fn grown(&mut self, key: Option<Arc<str>>) -> Operation<'a> {
+    fn take_operation(&mut self, key: Option<Arc<str>>) -> Operation<'a> {
         let Self { telemetry, kind, id, parent, started, .. } = *self;
         let Some(id) = id else { return Operation::start(telemetry, kind, key) };
         let span = self.spans.as_mut().map(|spans| mem::replace(&mut spans.operation, Span::none()));
@@ -219,12 +219,12 @@ impl<'a> Brief<'a> {
     }
 }
 
-impl Drop for Brief<'_> {
+impl Drop for HitProbe<'_> {
     #[inline]
     fn drop(&mut self) {
         #[cold]
-        fn unwound(brief: &mut Brief<'_>) {
-            let operation = brief.grown(None);
+        fn unwound(brief: &mut HitProbe<'_>) {
+            let operation = brief.take_operation(None);
             operation.panicked.store(true, Ordering::Relaxed);
             let error = Error::panic(&"the panic goes on to the caller").in_tier(&brief.tier.name);
             brief.report(&operation, TierOutcome::Error, Some(&error));
