@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use crate::CacheEntry;
+use crate::entry::CacheEntry;
 
 /// What a cache can be keyed by, in the form in which keys are *looked up*.
 ///

@@ -5,21 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Options, RefreshScheduler};
+use crate::bounds::{Key, Value};
+use crate::cache::{Cache, Options, RefreshScheduler, RefreshTable};
 use crate::clock::Clock;
-use crate::refresh::RefreshTable;
 use crate::runtime::{Runtime, Spawner};
 use crate::stack::TierStack;
+use crate::telemetry::record_keys::RecordKeys;
 use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierIdentity};
+use crate::tier::config::Tier;
 use crate::tier::erased::ErasedTier;
-use crate::{Key, Value};
-
-pub(crate) mod keys;
-mod tier;
-
-use self::keys::RecordKeys;
-pub use self::tier::Tier;
 
 /// How many refreshes run at the same time, unless said otherwise.
 const MAX_REFRESHES: usize = 64;
@@ -80,8 +75,15 @@ struct Settings<K: ?Sized> {
     max_refreshes: usize,
 }
 
+impl<K: Key + ?Sized + 'static, V: Value + 'static> Cache<K, V> {
+    /// Starts building a cache. Every span, event and metric of it carries the name; an empty one becomes `unnamed`.
+    pub fn builder(name: impl Into<Arc<str>>) -> CacheBuilder<K, V> {
+        CacheBuilder::new(name.into())
+    }
+}
+
 impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    fn new(name: Arc<str>) -> Self {
         let settings = Settings {
             name: if name.is_empty() { Arc::from("unnamed") } else { name },
             clock: Clock::system(),

@@ -6,25 +6,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::builder::CacheBuilder;
-use crate::builder::keys::RecordKeys;
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::InFlight;
-use crate::refresh::RefreshStatus;
 use crate::runtime::Spawner;
 use crate::stack::TierStack;
+use crate::telemetry::record_keys::RecordKeys;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
 use crate::tier::erased::{MaybeReady, poll_once};
-use crate::{CacheEntry, Error, Key, Value};
 
 mod compute;
 mod frame;
+mod get;
 mod many;
-mod read;
 mod refresh;
 mod write;
 
-pub use self::read::Get;
-pub(crate) use self::refresh::RefreshScheduler;
+pub use self::get::Get;
+pub use self::refresh::RefreshStatus;
+pub(crate) use self::refresh::{RefreshScheduler, RefreshTable};
 
 /// A cache of values `V` by keys `K`, made of one or more tiers.
 ///
@@ -102,13 +103,6 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
             let scheduler = scheduler.map(|scheduler| scheduler.of(me));
             Inner { telemetry, tiers, in_flight, options, unobservable, handles, scheduler }
         }))
-    }
-}
-
-impl<K: Key + ?Sized + 'static, V: Value + 'static> Cache<K, V> {
-    /// Begins to build a cache. Every span, event and metric of it carries the name; an empty one becomes `unnamed`.
-    pub fn builder(name: impl Into<Arc<str>>) -> CacheBuilder<K, V> {
-        CacheBuilder::new(name.into())
     }
 }
 

@@ -33,20 +33,20 @@ use crate::clock::{Clock, Tick, Wall, nanos};
 /// [`with_ttl`](Self::with_ttl) and [`with_inserted_at`](Self::with_inserted_at).
 #[derive(Clone)]
 pub struct CacheEntry<V> {
-    value: V,
-    ttl: OptionalNanos,
+    pub(crate) value: V,
+    pub(crate) ttl: OptionalNanos,
     /// When it was inserted into the tier it is in: monotonic, meaningful within this process only.
-    tick: OptionalNanos,
+    pub(crate) tick: OptionalNanos,
     /// The same by the wall clock, for tiers that outlive the process.
-    wall: OptionalNanos,
+    pub(crate) wall: OptionalNanos,
 }
 
 /// `Option<u64>` in eight bytes: entries are what a memory tier is full of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct OptionalNanos(u64);
+pub(crate) struct OptionalNanos(u64);
 
 impl OptionalNanos {
-    const NONE: Self = Self(u64::MAX);
+    pub(crate) const NONE: Self = Self(u64::MAX);
 
     /// The largest value stands for none, so that value itself becomes one nanosecond less.
     const fn some(nanos: u64) -> Self {
@@ -179,41 +179,6 @@ impl<V> CacheEntry<V> {
         }
         self.tick = OptionalNanos::some(clock.now().0);
         self.wall = if outlives_process { OptionalNanos::some(clock.wall().0) } else { OptionalNanos::NONE };
-    }
-}
-
-/// An entry in a tier of this process, which has no use for the wall clock.
-#[cfg(feature = "memory")]
-#[derive(Clone)]
-pub(crate) struct InProcessEntry<V> {
-    value: V,
-    ttl: OptionalNanos,
-    tick: OptionalNanos,
-}
-
-#[cfg(feature = "memory")]
-impl<V> InProcessEntry<V> {
-    #[inline]
-    pub(crate) fn into_entry(self) -> CacheEntry<V> {
-        let Self { value, ttl, tick } = self;
-        CacheEntry { value, ttl, tick, wall: OptionalNanos::NONE }
-    }
-
-    pub(crate) const fn metadata(&self) -> CacheEntry<()> {
-        CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: OptionalNanos::NONE }
-    }
-
-    /// Whether both were inserted at the same moment under the same terms: the same entry, unless it was
-    /// replaced within one tick of the clock.
-    pub(crate) fn same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
-        (self.ttl, self.tick) == (other.ttl, other.tick)
-    }
-}
-
-#[cfg(feature = "memory")]
-impl<V> From<CacheEntry<V>> for InProcessEntry<V> {
-    fn from(CacheEntry { value, ttl, tick, wall: _ }: CacheEntry<V>) -> Self {
-        Self { value, ttl, tick }
     }
 }
 

@@ -14,7 +14,7 @@ use std::task::Waker;
 use foldhash::fast::RandomState;
 
 use self::flight::{Completions, Flight};
-use crate::Key;
+use crate::bounds::Key;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, lock};
 
 mod flight;
@@ -22,7 +22,7 @@ mod lease;
 #[cfg(all(test, loom))]
 mod model;
 
-pub(crate) use self::flight::{FlightResult, Follow, Joined, Leader, Scope};
+pub(crate) use self::flight::{FlightResult, Follow, Joined, Scope};
 pub(crate) use self::lease::Lease;
 
 /// Enough that operations on different keys rarely meet at one lock.

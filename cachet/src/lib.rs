@@ -213,18 +213,17 @@ mod cache;
 mod clock;
 mod entry;
 mod error;
+mod expiry;
 mod inflight;
+mod integrate;
 mod macros;
 mod policy;
-mod refresh;
 mod runtime;
 mod stack;
+mod stores;
 mod sync;
 pub mod telemetry;
-#[cfg(feature = "test-util")]
-pub mod testing;
 mod tier;
-mod wrapper;
 
 pub use self::macros::{CacheEventHandler, cache_tier};
 
@@ -238,22 +237,23 @@ pub mod _performance {}
 struct Readme;
 
 pub use self::bounds::{IntoEntry, IntoKey, Key, Value};
-pub use self::builder::keys::RecordKeys;
-pub use self::builder::{CacheBuilder, Complete, HasTier, NoTier, Tier};
-pub use self::cache::{Cache, Get};
+pub use self::builder::{CacheBuilder, Complete, HasTier, NoTier};
+pub use self::cache::{Cache, Get, RefreshStatus};
 pub use self::clock::{Clock, ManualClock, Stopwatch};
 pub use self::entry::CacheEntry;
 pub use self::error::Error;
+#[cfg(feature = "test-util")]
+pub use self::integrate::testing;
 pub use self::policy::InsertPolicy;
-pub use self::refresh::RefreshStatus;
 pub use self::runtime::{Runtime, RuntimeFuture};
 pub use self::telemetry::span::SpanLevel;
 #[doc(inline)]
 pub use self::telemetry::{
     CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
-    EvictionReporter, Interest, OperationOutcome, RequestId, RequestIdExt, SpanPolicy, TierOperation, TierOutcome,
-    WithRequestId,
+    EvictionReporter, Interest, OperationOutcome, RecordKeys, RequestId, RequestIdExt, SpanPolicy, TierOperation,
+    TierOutcome, WithRequestId,
 };
+pub use self::tier::config::Tier;
 pub use self::tier::{CacheTier, InsertOutcome};
 
 // Beside `__private`, in which it also is: rustc shortens no path that leads through a hidden module, and these traits

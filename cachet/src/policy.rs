@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{CacheEntry, Key};
+use crate::bounds::Key;
+use crate::entry::CacheEntry;
 
 /// Rules which entries are inserted into a tier, however they get there: inserted directly, computed,
 /// promoted or refreshed from a later tier.

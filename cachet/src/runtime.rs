@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Error;
 use crate::clock::Clock;
+use crate::error::Error;
 
 /// A future that a [`Runtime`] takes or makes.
 pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;

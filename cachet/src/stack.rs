@@ -7,12 +7,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::telemetry::{Operation, TierIdentity, defer_evictions};
+use crate::tier::InsertOutcome;
 use crate::tier::erased::{
     Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, ready_or_await,
 };
-use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 mod many;
 

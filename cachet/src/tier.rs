@@ -5,15 +5,17 @@ use std::future::Future;
 use futures_util::future::{join_all, try_join_all};
 
 use self::erased::BoxFuture;
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::telemetry::EvictionReporter;
 use crate::telemetry::span::{FieldRecorder, TierDescriptor};
-use crate::{CacheEntry, Error, Key, Value};
 
 pub mod adapt;
 pub(crate) mod boxed;
+pub(crate) mod config;
 pub(crate) mod erased;
-#[cfg(feature = "memory")]
-pub(crate) mod memory;
+pub(crate) mod wrapper;
 
 /// One storage that a cache can be made of: memory, a directory, Redis, a database.
 ///

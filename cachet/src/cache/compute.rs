@@ -13,11 +13,13 @@ use pin_project_lite::pin_project;
 
 use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Finish, Inner, finish};
+use crate::bounds::{IntoEntry, Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::{FlightResult, Follow, Joined, Lease, Scope};
 use crate::stack::{Found, Lookup, TierStack};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
 use crate::tier::erased::{EntryResult, GetResult, OnMiss, Origin};
-use crate::{CacheEntry, Error, IntoEntry, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up, and computes and stores it if there is none.

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::Inner;
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
 use crate::stack::Lookup;
 use crate::telemetry::{CacheOperation, Operation};
 use crate::tier::erased::{BoxFuture, GetResult, OnMiss};
-use crate::{CacheEntry, Key, Value};
 
 /// What one method adds to the frame.
 pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {

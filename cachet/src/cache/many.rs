@@ -5,10 +5,13 @@ use std::future::Future;
 
 use super::write::Removed;
 use super::{Cache, Finish, Inner, finish};
+use crate::bounds::{IntoEntry, IntoKey, Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::stack::{Answer, Found};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
+use crate::tier::InsertOutcome;
 use crate::tier::erased::{GetResult, MaybeReady, ready_or_await};
-use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks several entries up: one call of the first tier, then one call of the next for what is still missing, and so

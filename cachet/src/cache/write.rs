@@ -6,9 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Cache, Finish, Inner, finish};
+use crate::bounds::{IntoEntry, IntoKey, Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
+use crate::tier::InsertOutcome;
 use crate::tier::erased::{BoxFuture, Call, ErasedTier, InsertResult, MaybeReady, Origin, ready_or_await};
-use crate::{CacheEntry, Error, InsertOutcome, IntoEntry, IntoKey, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers, at once, in place of whatever was there.

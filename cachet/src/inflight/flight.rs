@@ -16,9 +16,11 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::{InFlight, KeyState, Lease, ShardState};
+use crate::bounds::Key;
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock, thread_local};
-use crate::telemetry::{OperationOutcome, RequestId, SpanLink};
-use crate::{CacheEntry, Error, Key};
+use crate::telemetry::{Leader, OperationOutcome};
 
 /// How many completions a shard remembers.
 const REMEMBERED: usize = 16;
@@ -60,13 +62,6 @@ impl Completions {
         let mut later = self.latest.iter().filter(|(number, _)| *number > since);
         later.clone().count() == REMEMBERED || later.any(|(_, completed)| *completed == hash)
     }
-}
-
-/// Who computes, in the eyes of telemetry.
-#[derive(Clone)]
-pub(crate) struct Leader {
-    pub(crate) request_id: RequestId,
-    pub(crate) span: SpanLink,
 }
 
 enum Waiting<V> {

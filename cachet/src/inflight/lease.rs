@@ -14,7 +14,7 @@ use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use super::{InFlight, KeyState, ShardState};
-use crate::Key;
+use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
 
 impl<K: Key + ?Sized, V> InFlight<K, V> {

@@ -1,10 +1,13 @@
 //! Several tiers, asked about several keys: one call of a tier for all keys that are still open.
 
 use super::{Found, Lookup, TierStack, all, merge};
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::{InFlight, Lease};
 use crate::telemetry::Operation;
+use crate::tier::InsertOutcome;
 use crate::tier::erased::Call;
-use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
 
 impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Asks the tiers, one after the other, for whatever has not been found yet, and promotes what a later one has. The

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CacheOperation, OperationOutcome, RequestId, TierOperation, TierOutcome};
-use crate::Error;
+use crate::error::Error;
 
 /// A shared name, borrowed where an event is made and owned where it is kept.
 #[derive(Clone)]

@@ -10,13 +10,12 @@ use futures_util::FutureExt;
 use smallvec::SmallVec;
 
 use super::event::{Batch, Name, Trail};
-use super::span::Span;
+use super::span::{Span, SpanLink};
 use super::{
     CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OperationOutcome, RequestId, RequestIdExt,
 };
-use crate::Error;
 use crate::clock::Tick;
-use crate::inflight::Leader;
+use crate::error::Error;
 
 mod call;
 mod probe;
@@ -76,6 +75,13 @@ impl PendingRefresh {
         }
         Self { id, parent, key, span }
     }
+}
+
+/// Who computes, in the eyes of telemetry.
+#[derive(Clone)]
+pub(crate) struct Leader {
+    pub(crate) request_id: RequestId,
+    pub(crate) span: SpanLink,
 }
 
 static NO_SPAN: Span = Span::none();

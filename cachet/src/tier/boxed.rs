@@ -3,9 +3,12 @@
 
 use super::erased::BoxFuture;
 use super::{InstrumentedTier, ObservableTier};
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::telemetry::EvictionReporter;
 use crate::telemetry::span::FieldRecorder;
-use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
+use crate::tier::{CacheTier, InsertOutcome};
 
 /// A tier whose futures are boxed.
 pub(crate) struct BoxedTier<K: Key + ?Sized, V: Value>(Box<dyn BoxingTier<K, V>>);

@@ -5,10 +5,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::Lease;
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{Operation, TierIdentity};
-use crate::{CacheEntry, Error, InsertOutcome, Key, Value};
+use crate::tier::InsertOutcome;
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 

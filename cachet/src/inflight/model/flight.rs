@@ -3,10 +3,11 @@
 use loom::future::block_on;
 
 use super::{KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_within};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::{Joined, Lease};
 use crate::sync::Ordering;
 use crate::telemetry::OperationOutcome;
-use crate::{CacheEntry, Error};
 
 type Loaded = Result<Option<CacheEntry<u32>>, Error>;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::Operation;
-use crate::Error;
 use crate::clock::Tick;
+use crate::error::Error;
 use crate::telemetry::event::{Batch, Name};
 use crate::telemetry::span::{FieldRecorder, Span, TierSpan};
 use crate::telemetry::{CacheTierEvent, RequestIdExt, TierIdentity, TierOperation, TierOutcome};

@@ -9,6 +9,8 @@ use std::task::Poll;
 
 use super::{NO_SPAN, Operation, TierCall};
 use crate::clock::Tick;
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::telemetry::event::{Name, Trail};
 use crate::telemetry::request_id::Scope;
 use crate::telemetry::span::{EnteredSpan, FieldRecorder, Span, TierSpan};
@@ -16,7 +18,6 @@ use crate::telemetry::{
     CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, HitDetail, OperationOutcome, RequestId,
     TierIdentity, TierOperation, TierOutcome,
 };
-use crate::{CacheEntry, Error};
 
 /// A lookup in a first tier that answers at once, or of which no spans are wanted; and of which nobody wants the key, if it
 /// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no

@@ -20,7 +20,7 @@ pub use self::fields::FieldRecorder;
 use self::fields::as_i64;
 pub(crate) use self::handle::{EnteredSpan, Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
-use crate::Error;
+use crate::error::Error;
 use crate::telemetry::{
     CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId, TierOutcome,
 };

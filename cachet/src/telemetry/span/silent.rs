@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
-use crate::Error;
+use crate::error::Error;
 use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId};
 
 /// What `#[cache_tier]` says of a tier.

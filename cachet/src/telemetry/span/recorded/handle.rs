@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tracing::{Event, Metadata};
 
 use super::{MAX_TIER_FIELDS, Value, Values};
-use crate::Error;
+use crate::error::Error;
 use crate::telemetry::OperationOutcome;
 
 pin_project! {

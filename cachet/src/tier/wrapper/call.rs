@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::bounds::Key;
 use crate::clock::Tick;
+use crate::error::Error;
 use crate::runtime::{RuntimeFuture, Spawner};
 use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, defer_evictions};
 use crate::tier::erased::{Origin, poll_once};
-use crate::{Error, Key};
 
 /// A call of a tier that is reported if somebody listens.
 pub(super) struct Observed<'f, 'a> {

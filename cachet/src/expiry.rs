@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
 
-use crate::CacheEntry;
 use crate::entry::Age;
+use crate::entry::CacheEntry;
 
 /// The times that are set on one tier.
 #[derive(Clone, Copy, Debug, Default)]

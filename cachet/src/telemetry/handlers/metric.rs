@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Histogram;
+use super::histogram::Histogram;
 
 /// Something that counts events: the type of a field with `#[cache_event(count(…))]`.
 ///

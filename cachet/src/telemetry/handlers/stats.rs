@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{
-    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, Histogram, Interest, OperationOutcome,
-    TierOperation, TierOutcome,
-};
+use super::histogram::Histogram;
+use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
+use crate::telemetry::handler::{CacheEventHandler, Interest};
+use crate::telemetry::outcome::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 
 /// A handler that counts every outcome of every operation and tier, and keeps the distribution of their durations.
 ///

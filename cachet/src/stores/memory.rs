@@ -7,9 +7,13 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use smallvec::SmallVec;
 
-use crate::entry::InProcessEntry;
+use crate::bounds::{Key, Value};
+use crate::entry::{CacheEntry, OptionalNanos};
+use crate::error::Error;
+use crate::macros::cache_tier;
 use crate::telemetry::EvictionReporter;
-use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier};
+use crate::tier::config::Tier;
+use crate::tier::{CacheTier, InsertOutcome};
 
 /// Keeps entries in this process, up to a capacity by count or by weight; made by [`Tier::memory`](crate::Tier::memory).
 ///
@@ -21,6 +25,34 @@ pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value, C: Capacity<K, V>> {
     /// Heavier entries do not fit into a shard.
     max_weight: u64,
     reporter: Option<EvictionReporter>,
+}
+
+impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
+    /// A tier in this process's memory that holds up to about `capacity` entries; named `memory` unless said otherwise.
+    ///
+    /// When it is full, entries that are rarely used make room. A capacity of zero means that it holds nothing: every insert
+    /// is rejected. Memory is taken as entries come, about 45 bytes per entry beside key and value.
+    pub fn memory(capacity: usize) -> Self {
+        Self::new(MemoryTier::with_capacity(capacity))
+    }
+
+    /// Like [`memory`](Self::memory), with a capacity in a unit of your choice, most often bytes: `weigh` tells how much an
+    /// entry takes of it.
+    ///
+    /// It is asked once per insert; a weight of zero counts as one. The engine divides a large capacity into equal shards, at
+    /// most four per core, and an entry that is heavier than a shard is rejected.
+    ///
+    /// ```
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let pages = Cache::<str, Vec<u8>>::builder("pages")
+    ///     .tier(Tier::memory_by_weight(64 << 20, |key: &str, value: &Vec<u8>| (key.len() + value.len()) as u64))
+    ///     .build();
+    /// # drop(pages);
+    /// ```
+    pub fn memory_by_weight(capacity: u64, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        Self::new(MemoryTier::with_weight(capacity, weigh))
+    }
 }
 
 /// What a tier's capacity is counted in.
@@ -192,6 +224,38 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> fmt::Debug for MemoryTier<K, 
             .field("len", &self.entries.len())
             .field("capacity", &self.entries.capacity())
             .finish_non_exhaustive()
+    }
+}
+
+/// An entry in a tier of this process, which has no use for the wall clock.
+#[derive(Clone)]
+struct InProcessEntry<V> {
+    value: V,
+    ttl: OptionalNanos,
+    tick: OptionalNanos,
+}
+
+impl<V> InProcessEntry<V> {
+    #[inline]
+    fn into_entry(self) -> CacheEntry<V> {
+        let Self { value, ttl, tick } = self;
+        CacheEntry { value, ttl, tick, wall: OptionalNanos::NONE }
+    }
+
+    const fn metadata(&self) -> CacheEntry<()> {
+        CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: OptionalNanos::NONE }
+    }
+
+    /// Whether both were inserted at the same moment under the same terms: the same entry, unless it was
+    /// replaced within one tick of the clock.
+    fn same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
+        (self.ttl, self.tick) == (other.ttl, other.tick)
+    }
+}
+
+impl<V> From<CacheEntry<V>> for InProcessEntry<V> {
+    fn from(CacheEntry { value, ttl, tick, wall: _ }: CacheEntry<V>) -> Self {
+        Self { value, ttl, tick }
     }
 }
 

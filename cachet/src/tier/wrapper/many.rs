@@ -3,12 +3,15 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
-use super::lifetime::Freshness;
 use super::{CacheWrapper, Observed};
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
+use crate::expiry::Freshness;
 use crate::inflight::Lease;
 use crate::telemetry::{Batch, TierOperation, TierOutcome};
 use crate::tier::erased::{Call, Origin, Read};
-use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
+use crate::tier::{CacheTier, InsertOutcome};
 
 /// An entry that is to be stored: its place in the batch, and its lease if it is promoted.
 type Taken<'f, K, V> = (usize, Option<&'f Lease<'f, K, V>>, (<K as ToOwned>::Owned, CacheEntry<V>));

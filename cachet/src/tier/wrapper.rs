@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::bounds::{Key, Value};
 use crate::clock::Tick;
 use crate::entry::Age;
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::Lease;
 use crate::policy::InsertPolicy;
 use crate::runtime::Spawner;
@@ -19,14 +22,13 @@ use crate::telemetry::{
 use crate::tier::erased::{
     Call, EntryResult, ErasedTier, FromHit, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, poll_once,
 };
-use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value};
+use crate::tier::{CacheTier, InsertOutcome};
 
-pub(crate) mod lifetime;
+mod call;
 mod many;
-mod observed;
 
-use self::lifetime::{Freshness, Lifetime};
-use self::observed::{Observed, Timeout};
+use self::call::{Observed, Timeout};
+use crate::expiry::{Freshness, Lifetime};
 
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {

@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bounds::{Key, Value};
+use crate::expiry::{Jitter, Lifetime};
 use crate::policy::InsertPolicy;
 use crate::runtime::Spawner;
 use crate::telemetry::{CacheTelemetry, TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::boxed::BoxedTier;
 use crate::tier::erased::ErasedTier;
-use crate::wrapper::lifetime::{Jitter, Lifetime};
-use crate::wrapper::{CacheWrapper, TierConfig};
-use crate::{Key, Value};
+use crate::tier::wrapper::{CacheWrapper, TierConfig};
 
 /// A tier on its way into a cache, and what belongs to it alone.
 ///
@@ -33,10 +33,10 @@ use crate::{Key, Value};
 /// ```
 #[must_use = "a tier does nothing until it is added to a cache"]
 pub struct Tier<K: Key + ?Sized, V: Value> {
-    pub(super) config: TierConfig<K, V>,
-    pub(super) cool_down: Option<Duration>,
-    pub(super) descriptor: &'static TierDescriptor,
-    pub(super) wrap: Wrap<K, V>,
+    pub(crate) config: TierConfig<K, V>,
+    pub(crate) cool_down: Option<Duration>,
+    pub(crate) descriptor: &'static TierDescriptor,
+    pub(crate) wrap: Wrap<K, V>,
 }
 
 type Wrap<K, V> =
@@ -78,34 +78,6 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                 }
             }),
         }
-    }
-
-    /// A tier in this process's memory that holds up to about `capacity` entries; named `memory` unless said otherwise.
-    ///
-    /// When it is full, entries that are rarely used make room. A capacity of zero means that it holds nothing: every insert
-    /// is rejected. Memory is taken as entries come, about 45 bytes per entry beside key and value.
-    #[cfg(feature = "memory")]
-    pub fn memory(capacity: usize) -> Self {
-        Self::new(crate::tier::memory::MemoryTier::with_capacity(capacity))
-    }
-
-    /// Like [`memory`](Self::memory), with a capacity in a unit of your choice, most often bytes: `weigh` tells how much an
-    /// entry takes of it.
-    ///
-    /// It is asked once per insert; a weight of zero counts as one. The engine divides a large capacity into equal shards, at
-    /// most four per core, and an entry that is heavier than a shard is rejected.
-    ///
-    /// ```
-    /// use cachet::{Cache, Tier};
-    ///
-    /// let pages = Cache::<str, Vec<u8>>::builder("pages")
-    ///     .tier(Tier::memory_by_weight(64 << 20, |key: &str, value: &Vec<u8>| (key.len() + value.len()) as u64))
-    ///     .build();
-    /// # drop(pages);
-    /// ```
-    #[cfg(feature = "memory")]
-    pub fn memory_by_weight(capacity: u64, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        Self::new(crate::tier::memory::MemoryTier::with_weight(capacity, weigh))
     }
 
     /// The name under which telemetry reports the tier; by default the one that its `#[cache_tier]` declares. An empty

@@ -8,8 +8,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
+use crate::macros::cache_tier;
 use crate::telemetry::{CacheEventHandler, CacheOperationEvent, CacheTierEvent, TierOperation};
-use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier};
+use crate::tier::{CacheTier, InsertOutcome};
 
 /// What a [`MockTier`] does when it is called.
 #[derive(Clone, Debug)]

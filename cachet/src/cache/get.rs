@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 
 use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Finish, Inner, finish};
+use crate::bounds::{Key, Value};
+use crate::entry::CacheEntry;
+use crate::error::Error;
 use crate::inflight::Lease;
 use crate::stack::{Answer, Found, Lookup};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{GetResult, MaybeReady, OnMiss, Origin, poll_once, ready_or_await};
-use crate::{CacheEntry, Error, Key, Value};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up: in the first tier, then in the next, until one has it. What a later tier had is promoted into the

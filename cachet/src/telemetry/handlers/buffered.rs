@@ -1,0 +1,109 @@
+//! `Buffered`: hands events over to another thread or task, through a bounded queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
+use crate::telemetry::handler::{CacheEventHandler, Interest};
+
+/// Puts events into a bounded queue, for handlers that are too slow to run inside an operation.
+///
+/// The other end of the queue, [`BufferedEvents`], is emptied wherever that does no harm: on a thread of its own, or in a
+/// task. When the queue is full, events are dropped and counted.
+///
+/// ```
+/// use cachet::telemetry::{Buffered, CacheEventHandler, Stats};
+///
+/// let slow = Stats::new();
+/// let (buffered, events) = Buffered::new(1024, slow.interest());
+/// let deliver = std::thread::spawn({
+///     let slow = slow.clone();
+///     move || events.deliver_to(&slow)
+/// });
+/// // … .event_handler(buffered) …
+/// assert_eq!(buffered.dropped(), 0);
+/// # drop(buffered);
+/// # deliver.join().unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Buffered {
+    queue: SyncSender<Event>,
+    interest: Interest,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Tier(CacheTierEvent<'static>),
+    Operation(CacheOperationEvent<'static>),
+}
+
+impl Buffered {
+    /// A queue for so many events, and for events of this interest: that of the handler at the other end.
+    ///
+    /// A capacity of zero counts as one.
+    pub fn new(capacity: usize, interest: Interest) -> (Self, BufferedEvents) {
+        let (queue, events) = sync_channel(capacity.max(1));
+        (Self { queue, interest, dropped: Arc::default() }, BufferedEvents(events))
+    }
+
+    /// How many events have been dropped, because the queue was full or its other end is gone.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, event: Event) {
+        if self.queue.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl CacheEventHandler for Buffered {
+    fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
+        self.push(Event::Tier(event.clone().into_owned()));
+    }
+
+    fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+        self.push(Event::Operation(event.clone().into_owned()));
+    }
+}
+
+/// The end of a [`Buffered`] queue where events come out.
+#[derive(Debug)]
+pub struct BufferedEvents(Receiver<Event>);
+
+impl BufferedEvents {
+    /// Tells the handler every event, waiting for more, until every [`Buffered`] of the queue is gone: until the caches
+    /// that it was registered with are. Blocks the thread.
+    pub fn deliver_to(&self, handler: &impl CacheEventHandler) {
+        for event in &self.0 {
+            event.tell(handler);
+        }
+    }
+
+    /// Tells the handler what is in the queue now, without waiting; `false` once there will never be more.
+    pub fn deliver_queued_to(&self, handler: &impl CacheEventHandler) -> bool {
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => event.tell(handler),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
+impl Event {
+    fn tell(&self, handler: &impl CacheEventHandler) {
+        match self {
+            Self::Tier(event) => handler.on_tier_event(event),
+            Self::Operation(event) => handler.on_operation_event(event),
+        }
+    }
+}
