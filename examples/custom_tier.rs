@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cachet::telemetry::Stats;
 use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome,
-    Interest, Tier, cache_tier,
+    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, EventMask,
+    InsertOutcome, Tier, TierError, cache_tier,
 };
 
 /// Stands for whatever you want to store in: a directory, Redis, a database.
@@ -36,24 +36,24 @@ impl Shelf {
 impl CacheTier<str, u32> for Shelf {
     // The key is borrowed, so that a lookup allocates nothing. That there is no entry is `Ok(None)`; an error means that
     // the tier could not find out. The cache reports the error, and asks the next tier.
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(self.entries().get(key).cloned())
     }
 
     // `Accepted` says that the entry was stored. A tier that does not want an entry, because it is too big, say, answers
     // `Rejected`, which is not an error.
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.entries().insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
     // Removing what is not there is fine.
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.entries().remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.entries().clear();
         Ok(())
     }
@@ -66,8 +66,8 @@ struct Printer;
 
 impl CacheEventHandler for Printer {
     // A handler says what it wants to be told, and the cache finds out no more than that.
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS | Interest::TRAIL
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS | EventMask::TRAIL
     }
 
     // Printing inline is all right for an example. A handler of a real program must not block.

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
 use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome,
-    Interest, RequestId, Tier, cache_tier,
+    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, EventMask,
+    InsertOutcome, RequestId, Tier, TierError, cache_tier,
 };
 use dashmap::DashMap;
 
@@ -36,9 +36,9 @@ struct FromCompletion {
 }
 
 impl CacheEventHandler for FromCompletion {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         // The trail is what fills `event.tiers()`. The events of tiers themselves are not asked for.
-        Interest::OPERATIONS | Interest::TRAIL | Interest::TIMING
+        EventMask::OPERATIONS | EventMask::TRAIL | EventMask::TIMING
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
@@ -55,9 +55,9 @@ struct Accumulator {
 }
 
 impl CacheEventHandler for Accumulator {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         // No trail this time.
-        Interest::OPERATIONS | Interest::TIERS | Interest::TIMING
+        EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
@@ -112,23 +112,23 @@ struct Shelf(DashMap<u64, CacheEntry<u64>>);
 
 #[cache_tier(name = "shelf")]
 impl CacheTier<u64, u64> for Shelf {
-    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u64>>, Error> {
+    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u64>>, TierError> {
         tokio::time::sleep(Duration::from_micros(200)).await;
         Ok(self.0.get(key).map(|entry| entry.clone()))
     }
 
-    async fn insert(&self, key: u64, entry: CacheEntry<u64>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: u64, entry: CacheEntry<u64>) -> Result<InsertOutcome, TierError> {
         tokio::time::sleep(Duration::from_micros(200)).await;
         self.0.insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &u64) -> Result<(), Error> {
+    async fn invalidate(&self, key: &u64) -> Result<(), TierError> {
         self.0.remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear();
         Ok(())
     }

@@ -30,7 +30,7 @@ mod shelf {
     use std::collections::HashMap;
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
-    use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+    use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 
     /// Drawers of entries, one for each first letter. One of them is stuck.
     pub(crate) struct Shelf {
@@ -39,13 +39,13 @@ mod shelf {
     }
 
     impl Shelf {
-        fn open(&self, key: &str) -> Result<MutexGuard<'_, HashMap<String, CacheEntry<u32>>>, Error> {
+        fn open(&self, key: &str) -> Result<MutexGuard<'_, HashMap<String, CacheEntry<u32>>>, TierError> {
             let drawer = key.chars().next().unwrap_or('?');
             // An event of the tier's own. It appears inside the span of the call that it belongs to.
             tracing::debug!(%drawer, "pulling a drawer open");
             if drawer == self.stuck {
                 // The type is for statistics, where a text would make every error its own series.
-                return Err(Error::msg(format!("drawer {drawer} is stuck")).with_type("stuck"));
+                return Err(TierError::msg(format!("drawer {drawer} is stuck")).with_type("stuck"));
             }
             Ok(self.all())
         }
@@ -58,21 +58,21 @@ mod shelf {
     // Fields of the tier's own appear on all of its spans, and are evaluated only while somebody wants the span.
     #[cache_tier(name = "shelf", fields(entries = self.all().len()))]
     impl CacheTier<str, u32> for Shelf {
-        async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
             Ok(self.open(key)?.get(key).cloned())
         }
 
-        async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
             self.open(&key)?.insert(key, entry);
             Ok(InsertOutcome::Accepted)
         }
 
-        async fn invalidate(&self, key: &str) -> Result<(), Error> {
+        async fn invalidate(&self, key: &str) -> Result<(), TierError> {
             self.open(key)?.remove(key);
             Ok(())
         }
 
-        async fn clear(&self) -> Result<(), Error> {
+        async fn clear(&self) -> Result<(), TierError> {
             self.all().clear();
             Ok(())
         }

@@ -11,7 +11,7 @@ const HEADER: &str = "\
 #![allow(dead_code)]
 use std::collections::HashMap;
 use std::sync::Mutex;
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError};
 ";
 
 /// The source of a number of tiers, each with what `attribute` gives above its impl.
@@ -39,13 +39,13 @@ struct Tier{number} {{
 }}
 
 {attribute}impl CacheTier<str, u32> for Tier{number} {{
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {{
-        let entries = self.entries.lock().map_err(|_| Error::msg(\"poisoned\"))?;
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {{
+        let entries = self.entries.lock().map_err(|_| TierError::msg(\"poisoned\"))?;
         Ok(entries.get(key).cloned())
     }}
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {{
-        let mut entries = self.entries.lock().map_err(|_| Error::msg(\"poisoned\"))?;
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {{
+        let mut entries = self.entries.lock().map_err(|_| TierError::msg(\"poisoned\"))?;
         if entries.len() >= {number} {{
             return Ok(InsertOutcome::Rejected);
         }}
@@ -53,14 +53,14 @@ struct Tier{number} {{
         Ok(InsertOutcome::Accepted)
     }}
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {{
-        let mut entries = self.entries.lock().map_err(|_| Error::msg(\"poisoned\"))?;
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {{
+        let mut entries = self.entries.lock().map_err(|_| TierError::msg(\"poisoned\"))?;
         entries.remove(key);
         Ok(())
     }}
 
-    async fn clear(&self) -> Result<(), Error> {{
-        self.entries.lock().map_err(|_| Error::msg(\"poisoned\"))?.clear();
+    async fn clear(&self) -> Result<(), TierError> {{
+        self.entries.lock().map_err(|_| TierError::msg(\"poisoned\"))?.clear();
         Ok(())
     }}
 }}

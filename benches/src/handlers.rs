@@ -3,15 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cachet::telemetry::Histogram;
-use cachet::{CacheEventHandler, CacheOperationEvent, Interest};
+use cachet::{CacheEventHandler, CacheOperationEvent, EventMask};
 
 /// Counts operations.
 #[derive(Debug, Default)]
 pub struct Counting(AtomicU64);
 
 impl CacheEventHandler for Counting {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS
     }
 
     fn on_operation_event(&self, _event: &CacheOperationEvent<'_>) {
@@ -24,8 +24,8 @@ impl CacheEventHandler for Counting {
 pub struct Timing(AtomicU64);
 
 impl CacheEventHandler for Timing {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS | Interest::TIMING
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS | EventMask::TIMING
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

@@ -15,9 +15,10 @@ use crate::telemetry::span::SpanLevel;
 use crate::telemetry::{CacheEventHandler, CacheTelemetry, Logs, SpanPolicy, TierIdentity};
 use crate::tier::config::Tier;
 use crate::tier::erased::ErasedTier;
+use crate::tier::wrapper::Surroundings;
 
 /// How many refreshes run at the same time, unless said otherwise.
-const MAX_REFRESHES: usize = 64;
+const MAX_CONCURRENT_REFRESHES: usize = 64;
 
 /// The builder of a cache that has no tier yet; see [`CacheBuilder`].
 #[derive(Debug)]
@@ -72,7 +73,7 @@ struct Settings<K: ?Sized> {
     stampede_protection: bool,
     follower_timeout: Option<Duration>,
     serve_stale: Option<Duration>,
-    max_refreshes: usize,
+    max_concurrent_refreshes: usize,
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Cache<K, V> {
@@ -97,7 +98,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
             stampede_protection: false,
             follower_timeout: None,
             serve_stale: None,
-            max_refreshes: MAX_REFRESHES,
+            max_concurrent_refreshes: MAX_CONCURRENT_REFRESHES,
         };
         Self { tiers: Vec::new(), settings, state: PhantomData }
     }
@@ -247,8 +248,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
 
     /// How many [refreshes](Tier::refresh_after) may run at the same time; 64 by default. While there are so many, entries
     /// that are due are served as they are.
-    pub fn max_refreshes(mut self, limit: usize) -> Self {
-        self.settings.max_refreshes = limit;
+    pub fn max_concurrent_refreshes(mut self, limit: usize) -> Self {
+        self.settings.max_concurrent_refreshes = limit;
         self
     }
 
@@ -287,10 +288,12 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         let logs = if settings.logs { Logs::new(settings.span_policy, settings.span_level) } else { Logs::off() };
         let spawner = Spawner::new(settings.runtime, settings.clock.clone());
         let telemetry = Arc::new(CacheTelemetry::new(settings.name, settings.clock, logs, settings.handlers));
-        let mut stack = Stack { telemetry: &telemetry, spawner: &spawner, names: Vec::new(), cool_downs: Vec::new() };
+        let surroundings =
+            Surroundings { telemetry: &telemetry, spawner: &spawner, record_keys: &settings.record_keys };
+        let mut stack = Stacking { surroundings, names: Vec::new(), cool_downs: Vec::new() };
         let last = tiers.len().saturating_sub(1);
         let mut tiers = tiers.into_iter().enumerate().map(|(number, mut tier)| {
-            tier.config.lifetime.serve_stale = settings.serve_stale;
+            tier.config.expiry.serve_stale = settings.serve_stale;
             stack.add(tier, number == last)
         });
         let Some(first) = tiers.next() else {
@@ -300,7 +303,10 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         let tiers = TierStack::new(first, tiers.collect());
         let cool_downs = stack.cool_downs;
         let scheduler = cool_downs.iter().any(Option::is_some).then(|| {
-            RefreshScheduler::new(RefreshTable::new(settings.max_refreshes, cool_downs.into()), spawner.clone())
+            RefreshScheduler::new(
+                RefreshTable::new(settings.max_concurrent_refreshes, cool_downs.into()),
+                spawner.clone(),
+            )
         });
         let options = Options {
             record_keys: settings.record_keys,
@@ -312,18 +318,17 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     }
 }
 
-/// What the tiers of a cache have in common, and what they leave behind while they are stacked.
-struct Stack<'b> {
-    telemetry: &'b Arc<CacheTelemetry>,
-    spawner: &'b Spawner,
+/// What is collected while tiers are added to a cache.
+struct Stacking<'b, K: ?Sized> {
+    surroundings: Surroundings<'b, K>,
     names: Vec<Arc<str>>,
     /// By tier; `None` for one that is not refreshed.
     cool_downs: Vec<Option<Duration>>,
 }
 
-impl Stack<'_> {
+impl<K: Key + ?Sized> Stacking<'_, K> {
     /// Makes a tier part of the cache, under a name that no other one has.
-    fn add<K: Key + ?Sized, V: Value>(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
+    fn add<V: Value>(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
         let wanted = tier.config.name.take().unwrap_or_else(|| Arc::from(tier.descriptor.name));
         let mut name = Arc::clone(&wanted);
         let mut number = 1;
@@ -332,30 +337,31 @@ impl Stack<'_> {
             name = Arc::from(format!("{wanted}-{number}"));
         }
         self.names.push(Arc::clone(&name));
-        let lifetime = &mut tier.config.lifetime;
-        let warn = |message: fmt::Arguments<'_>| self.telemetry.logs.warn(&self.telemetry.name, &name, message);
-        if is_last && lifetime.refresh_after.take().is_some() {
+        let expiry = &mut tier.config.expiry;
+        let telemetry = self.surroundings.telemetry;
+        let warn = |message: fmt::Arguments<'_>| telemetry.logs.warn(&telemetry.name, &name, message);
+        if is_last && expiry.refresh_after.take().is_some() {
             warn(format_args!(
                 "tier `{name}` is the last one, so there is nothing to refresh it from: `refresh_after` is ignored"
             ));
         }
-        if let (Some(after), Some(ttl)) = (lifetime.refresh_after, lifetime.ttl)
+        if let (Some(after), Some(ttl)) = (expiry.refresh_after, expiry.ttl)
             && after >= ttl
         {
             warn(format_args!(
                 "tier `{name}` refreshes entries from an age of {after:?} on, but they expire at {ttl:?}: nothing is refreshed"
             ));
         }
-        if let (Some(max_age), Some(ttl)) = (lifetime.serve_stale, lifetime.ttl)
+        if let (Some(max_age), Some(ttl)) = (expiry.serve_stale, expiry.ttl)
             && max_age <= ttl
         {
             warn(format_args!(
                 "tier `{name}` serves expired entries up to an age of {max_age:?}, but they are fresh up to {ttl:?}: none is served"
             ));
         }
-        self.cool_downs.push(lifetime.refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
+        self.cool_downs.push(expiry.refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
         let identity = TierIdentity { name, descriptor: tier.descriptor };
-        (tier.wrap)(identity, tier.config, self.telemetry, self.spawner)
+        (tier.wrap)(identity, tier.config, &self.surroundings)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Time, injected: the system's clock, a manual one for tests, and a stopwatch that follows either.
+//! Time, injected: the system's clock, and a manual one for tests.
 
 use std::fmt;
 use std::future::Future;
@@ -65,9 +65,10 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 ///
 /// let manual = ManualClock::new();
 /// let clock = Clock::from(manual.clone());
-/// let stopwatch = clock.stopwatch();
+/// let before = manual.wall();
 /// manual.advance(Duration::from_secs(3));
-/// assert_eq!(stopwatch.elapsed(), Duration::from_secs(3));
+/// assert_eq!(manual.wall(), before + Duration::from_secs(3));
+/// # let _ = clock;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
@@ -95,10 +96,15 @@ impl Clock {
     /// which takes up to 200 ms; so durations are as exact as that measurement. Wall time is the system's as ever.
     ///
     /// ```
-    /// let clock = cachet::Clock::tsc();
-    /// let stopwatch = clock.stopwatch();
-    /// std::thread::sleep(std::time::Duration::from_millis(2));
-    /// assert!(stopwatch.elapsed() >= std::time::Duration::from_millis(1));
+    /// use cachet::{Cache, Clock, Tier};
+    ///
+    /// # #[cfg(feature = "memory")]
+    /// # fn main() {
+    /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::memory(100)).clock(Clock::tsc()).build();
+    /// # drop(cache);
+    /// # }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
     /// ```
     #[cfg(feature = "tsc")]
     pub fn tsc() -> Self {
@@ -106,11 +112,6 @@ impl Clock {
         // Beforehand, so that no operation has to.
         clock.now();
         Self(Source::Tsc(clock))
-    }
-
-    /// Starts a [`Stopwatch`] that follows this clock.
-    pub fn stopwatch(&self) -> Stopwatch<'_> {
-        Stopwatch { clock: self, started: self.now() }
     }
 
     #[inline]
@@ -287,25 +288,5 @@ impl fmt::Debug for ManualClock {
 impl From<ManualClock> for Clock {
     fn from(manual: ManualClock) -> Self {
         Self(Source::Manual(manual))
-    }
-}
-
-/// Measures elapsed time on a [`Clock`], in nanoseconds of resolution.
-///
-/// ```
-/// let clock = cachet::Clock::system();
-/// let stopwatch = clock.stopwatch();
-/// assert!(stopwatch.elapsed() < std::time::Duration::from_secs(60));
-/// ```
-#[derive(Clone, Debug)]
-pub struct Stopwatch<'a> {
-    clock: &'a Clock,
-    started: Tick,
-}
-
-impl Stopwatch<'_> {
-    /// The time since the stopwatch was started.
-    pub fn elapsed(&self) -> Duration {
-        self.clock.now().since(self.started)
     }
 }

@@ -29,8 +29,8 @@ use crate::clock::{Clock, Tick, Wall, nanos};
 ///
 /// Keep the whole entry, not only its value: the cache stamps an entry when it is inserted into a tier, and judges
 /// its age by that stamp when it comes back. A tier that writes to disk or over the network stores
-/// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value, and restores them with
-/// [`with_ttl`](Self::with_ttl) and [`with_inserted_at`](Self::with_inserted_at).
+/// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value, and returns
+/// [`CacheEntry::restore`].
 #[derive(Clone)]
 pub struct CacheEntry<V> {
     pub(crate) value: V,
@@ -53,6 +53,10 @@ impl OptionalNanos {
         Self(if nanos == u64::MAX { u64::MAX - 1 } else { nanos })
     }
 
+    fn from_ttl(ttl: Option<Duration>) -> Self {
+        ttl.map_or(Self::NONE, |ttl| Self::some(nanos(ttl)))
+    }
+
     #[inline]
     const fn get(self) -> Option<u64> {
         if self.0 == u64::MAX { None } else { Some(self.0) }
@@ -71,24 +75,31 @@ impl<V> CacheEntry<V> {
     /// entry is fresh at the very age of its time to live, and expired after it; a `ttl` of zero therefore means
     /// "expired as soon as the clock has moved".
     pub fn expires_after(value: V, ttl: Duration) -> Self {
-        Self::new(value).with_ttl(Some(ttl))
+        Self { ttl: OptionalNanos::from_ttl(Some(ttl)), ..Self::new(value) }
     }
 
-    /// The same entry with another time to live, or none.
-    #[must_use]
-    pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
-        self.ttl = ttl.map_or(OptionalNanos::NONE, |ttl| OptionalNanos::some(nanos(ttl)));
-        self
-    }
-
-    /// The same entry with the time of insertion that a tier stored beside it.
+    /// An entry as a tier stored it: for tiers that write to disk or over the network, and keep
+    /// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value.
     ///
-    /// From here on the entry's age follows the wall clock, and a time in the future counts as expired.
+    /// Its age follows the wall clock.
+    ///
+    /// ```
+    /// use cachet::CacheEntry;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let stored_at = SystemTime::now() - Duration::from_secs(2);
+    /// let entry = CacheEntry::restore("page", Some(Duration::from_secs(5)), stored_at);
+    /// assert_eq!(entry.expires_at(), Some(stored_at + Duration::from_secs(5)));
+    /// ```
+    pub fn restore(value: V, ttl: Option<Duration>, inserted_at: SystemTime) -> Self {
+        let wall = OptionalNanos::some(Wall::from(inserted_at).0);
+        Self { value, ttl: OptionalNanos::from_ttl(ttl), tick: OptionalNanos::NONE, wall }
+    }
+
+    /// The same value with another time to live, or none, which counts from the next insert.
     #[must_use]
-    pub fn with_inserted_at(mut self, time: SystemTime) -> Self {
-        self.tick = OptionalNanos::NONE;
-        self.wall = OptionalNanos::some(Wall::from(time).0);
-        self
+    pub fn with_ttl(self, ttl: Option<Duration>) -> Self {
+        Self { ttl: OptionalNanos::from_ttl(ttl), ..Self::new(self.value) }
     }
 
     /// The value.

@@ -18,26 +18,40 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// most one of the predicates is true, but that a timeout, or the want of a runtime, is also an error of the tier's.
 ///
 /// ```
-/// use cachet::Error;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 /// use std::io;
 ///
-/// let error = Error::new(io::Error::new(io::ErrorKind::PermissionDenied, "read-only disk"));
-/// assert!(error.is_tier());
-/// assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::PermissionDenied);
-/// assert_eq!(error.to_string(), "a cache tier failed");
-/// assert_eq!(format!("{error:#}"), "a cache tier failed: read-only disk");
-/// ```
+/// struct ReadOnly;
 ///
-/// # In a tier of your own
+/// #[cache_tier(name = "disk")]
+/// impl CacheTier<str, u32> for ReadOnly {
+///     async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
+///         Ok(None)
+///     }
 ///
-/// `?` converts [`std::io::Error`] and boxed errors; everything else goes through [`Error::new`] or [`Error::msg`]:
+///     async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
+///         Err(io::Error::new(io::ErrorKind::PermissionDenied, "read-only disk"))?
+///     }
 ///
-/// ```
-/// fn parse(bytes: &[u8]) -> Result<u32, cachet::Error> {
-///     let text = std::str::from_utf8(bytes).map_err(cachet::Error::new)?;
-///     text.parse().map_err(cachet::Error::new)
+///     async fn invalidate(&self, _: &str) -> Result<(), TierError> {
+///         Ok(())
+///     }
+///
+///     async fn clear(&self) -> Result<(), TierError> {
+///         Ok(())
+///     }
 /// }
-/// assert!(parse(b"no number").unwrap_err().source_as::<std::num::ParseIntError>().is_some());
+///
+/// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(ReadOnly)).build();
+/// let error = cache.insert("ada", 36).await.unwrap_err();
+/// assert!(error.is_tier());
+/// assert_eq!(error.tier_name(), Some("disk"));
+/// assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::PermissionDenied);
+/// assert_eq!(error.to_string(), "cache tier `disk` failed");
+/// assert_eq!(format!("{error:#}"), "cache tier `disk` failed: read-only disk");
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -76,24 +90,16 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of a tier, caused by `source`.
-    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let source = source.into();
-        // A tier that is built on another cache passes that cache's error on; wrapping it would hide its kind.
-        match source.downcast::<Self>() {
-            Ok(same) => *same,
-            Err(source) => Self::of(Kind::Tier, Some(source)),
-        }
-    }
-
-    /// An error of a tier that has no other cause than what the message says.
-    pub fn msg(message: impl Into<String>) -> Self {
+    /// A tier failed, with no other cause than what the message says.
+    pub(crate) fn msg(message: impl Into<String>) -> Self {
         Self::of(Kind::Tier, Some(message.into().into()))
     }
 
     /// The closure of a compute method returned an error.
-    pub(crate) fn load(source: Source) -> Self {
-        Self::of(Kind::Load, Some(source))
+    pub(crate) fn load(error: impl Into<TierError>) -> Self {
+        let TierError { source, error_type } = error.into();
+        let error = Self::of(Kind::Load, Some(source));
+        if let Some(error_type) = error_type { error.with_type(error_type) } else { error }
     }
 
     /// User code panicked with `payload`.
@@ -136,14 +142,7 @@ impl Error {
         self
     }
 
-    /// Gives the error a class of its own for telemetry, reported as `error.type`; keep the number of classes low.
-    ///
-    /// ```
-    /// let error = cachet::Error::msg("connection refused by 10.0.0.7").with_type("connect");
-    /// assert_eq!(error.error_type(), "connect");
-    /// ```
-    #[must_use]
-    pub fn with_type(self, error_type: &'static str) -> Self {
+    fn with_type(self, error_type: &'static str) -> Self {
         self.with(|inner| inner.error_type = error_type)
     }
 
@@ -155,7 +154,7 @@ impl Error {
         self.with(|inner| inner.tier = Some(Arc::clone(tier)))
     }
 
-    /// The class of the error, as telemetry reports it: what [`with_type`](Self::with_type) said, or else `tier`, `load`
+    /// The class of the error, as telemetry reports it: what [`TierError::with_type`] said, or else `tier`, `load`
     /// (the closure of a compute method returned it), `panic`, `reentrant`, `timeout`, `no_runtime` (a task or a time limit
     /// needs an async runtime, and there is none), `not_immediate` (a tier that is declared `immediate` had to wait) or
     /// `unsupported` (a tier has no such method).
@@ -268,14 +267,81 @@ impl StdError for Error {
     }
 }
 
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::new(error)
+impl From<TierError> for Error {
+    fn from(TierError { source, error_type }: TierError) -> Self {
+        let error = match source.downcast::<Self>() {
+            // A tier that is built on another cache passes that cache's error on; wrapping it would hide its kind.
+            Ok(same) => *same,
+            Err(source) => Self::of(Kind::Tier, Some(source)),
+        };
+        if let Some(error_type) = error_type { error.with_type(error_type) } else { error }
     }
 }
 
-impl From<Box<dyn StdError + Send + Sync>> for Error {
-    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
-        Self::new(error)
+/// What a tier or a loader fails with: anything that converts into a boxed error.
+///
+/// Every `std::error::Error`, every boxed one, `anyhow::Error`, a `String` and a `&str` convert with `?` or
+/// [`into`](Into::into). To make that possible this type is itself no `std::error::Error`; the cache's own [`Error`] is, and
+/// gives the cause back with its type.
+///
+/// ```
+/// use cachet::TierError;
+///
+/// fn parse(bytes: &[u8]) -> Result<u32, TierError> {
+///     let text = std::str::from_utf8(bytes)?;
+///     if text.is_empty() {
+///         return Err("empty entry".into());
+///     }
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(parse(b"no number").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
+pub struct TierError {
+    source: Source,
+    error_type: Option<&'static str>,
+}
+
+impl TierError {
+    /// An error that says no more than this message.
+    pub fn msg(message: impl Into<String>) -> Self {
+        Self { source: message.into().into(), error_type: None }
+    }
+
+    /// Gives the error a class of its own for telemetry, reported as `error.type`; keep the number of classes low.
+    ///
+    /// ```
+    /// use cachet::TierError;
+    ///
+    /// fn connect() -> Result<(), TierError> {
+    ///     Err(TierError::msg("connection refused by 10.0.0.7").with_type("connect"))
+    /// }
+    /// # assert!(connect().is_err());
+    /// ```
+    #[must_use]
+    pub fn with_type(self, error_type: &'static str) -> Self {
+        Self { error_type: Some(error_type), ..self }
+    }
+}
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for TierError {
+    fn from(error: E) -> Self {
+        Self { source: error.into(), error_type: None }
+    }
+}
+
+impl fmt::Display for TierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        if f.alternate() {
+            let causes = std::iter::successors(self.source.source(), |cause| (*cause).source());
+            causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
     }
 }

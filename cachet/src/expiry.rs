@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
 
-use crate::entry::Age;
-use crate::entry::CacheEntry;
+use crate::entry::{Age, CacheEntry};
 
 /// The times that are set on one tier.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lifetime {
+pub(crate) struct Expiry {
     pub(crate) ttl: Option<Duration>,
     pub(crate) jitter: Option<Jitter>,
     pub(crate) refresh_after: Option<Duration>,
@@ -30,7 +29,7 @@ pub(crate) enum Freshness {
     Expired(Option<Duration>),
 }
 
-impl Lifetime {
+impl Expiry {
     /// An entry's own time to live beats the tier's, in both directions.
     pub(crate) fn judge<K: Hash + ?Sized, U>(&self, key: &K, entry: &CacheEntry<U>, age: Age) -> Freshness {
         // Of an age that nobody knows, an entry is too old for everything.

@@ -23,7 +23,7 @@ mod lease;
 mod model;
 
 pub(crate) use self::flight::{FlightResult, Follow, Joined, Scope};
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Lease, Written};
 
 /// Enough that operations on different keys rarely meet at one lock.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 32 };

@@ -49,7 +49,7 @@
 //! time to live is judged by.
 //!
 //! ```
-//! use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+//! use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
 //!
@@ -58,21 +58,21 @@
 //!
 //! #[cache_tier(name = "shelf")]
 //! impl CacheTier<str, u32> for Shelf {
-//!     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+//!     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
 //!         Ok(self.0.lock().unwrap().get(key).cloned())
 //!     }
 //!
-//!     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+//!     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
 //!         self.0.lock().unwrap().insert(key, entry);
 //!         Ok(InsertOutcome::Accepted)
 //!     }
 //!
-//!     async fn invalidate(&self, key: &str) -> Result<(), Error> {
+//!     async fn invalidate(&self, key: &str) -> Result<(), TierError> {
 //!         self.0.lock().unwrap().remove(key);
 //!         Ok(())
 //!     }
 //!
-//!     async fn clear(&self) -> Result<(), Error> {
+//!     async fn clear(&self) -> Result<(), TierError> {
 //!         self.0.lock().unwrap().clear();
 //!         Ok(())
 //!     }
@@ -166,7 +166,7 @@
 //! A hit of a memory tier allocates nothing, whichever handler listens (unless [keys are recorded](RecordKeys)). With nobody
 //! listening it is a lookup in [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody
 //! listens: no id is taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for
-//! what its [`Interest`] names. [`_performance`] has the figures, next to other libraries, and how to choose.
+//! what its [`EventMask`] names. [`_performance`] has the figures, next to other libraries, and how to choose.
 //!
 //! # When a source is slow, or gone
 //!
@@ -239,9 +239,9 @@ struct Readme;
 pub use self::bounds::{IntoEntry, IntoKey, Key, Value};
 pub use self::builder::{CacheBuilder, Complete, HasTier, NoTier};
 pub use self::cache::{Cache, Get, RefreshStatus};
-pub use self::clock::{Clock, ManualClock, Stopwatch};
+pub use self::clock::{Clock, ManualClock};
 pub use self::entry::CacheEntry;
-pub use self::error::Error;
+pub use self::error::{Error, TierError};
 #[cfg(feature = "test-util")]
 pub use self::integrate::testing;
 pub use self::policy::InsertPolicy;
@@ -249,11 +249,11 @@ pub use self::runtime::{Runtime, RuntimeFuture};
 pub use self::telemetry::span::SpanLevel;
 #[doc(inline)]
 pub use self::telemetry::{
-    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
-    EvictionReporter, Interest, OperationOutcome, RecordKeys, RequestId, RequestIdExt, SpanPolicy, TierOperation,
-    TierOutcome, WithRequestId,
+    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask,
+    OperationOutcome, RecordKeys, RequestId, RequestIdExt, SpanPolicy, TierOperation, TierOutcome, WithRequestId,
 };
 pub use self::tier::config::Tier;
+pub use self::tier::context::TierContext;
 pub use self::tier::{CacheTier, InsertOutcome};
 
 // Beside `__private`, in which it also is: rustc shortens no path that leads through a hidden module, and these traits
@@ -274,8 +274,8 @@ pub mod __private {
         AddressField, DebugField, DisplayField, FieldRecorder, FieldValue, TierDescriptor,
     };
     pub use crate::telemetry::{
-        CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, Interest,
-        OperationOutcome, TierOperation, TierOutcome,
+        CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
+        EventMask, OperationOutcome, TierOperation, TierOutcome,
     };
     pub use crate::tier::{InstrumentedTier, adapt};
     #[cfg(feature = "logs")]

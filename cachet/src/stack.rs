@@ -14,7 +14,8 @@ use crate::inflight::InFlight;
 use crate::telemetry::{Operation, TierIdentity, defer_evictions};
 use crate::tier::InsertOutcome;
 use crate::tier::erased::{
-    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, ready_or_await,
+    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Origin, Read, Removal,
+    TierFacts, ready_or_await,
 };
 
 mod many;
@@ -23,18 +24,17 @@ mod many;
 const USUAL: usize = 2;
 
 /// The tiers of a cache, nearest first; never empty.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
 pub(crate) struct TierStack<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
-    /// The first tier's, kept at hand: telling of a hit begins with it.
+    /// The first tier's, kept at hand: reporting a hit begins with it.
     identity: TierIdentity,
     rest: Box<[Box<dyn ErasedTier<K, V>>]>,
+    /// Whether no tier ever has to be waited for, and whether the first one never has to.
     immediate: bool,
     first_immediate: bool,
-    /// See [`inserts_directly`](Self::inserts_directly).
+    /// Whether unobserved inserts are no more than the tiers' own, and whether no tier has a use for the age of entries.
     inserts_directly: bool,
-    /// All tiers are plain, and none cares how old its entries are.
-    all_direct: bool,
+    untimed: bool,
 }
 
 /// An entry, where it was, and how old it was there.
@@ -47,18 +47,18 @@ pub(crate) struct Found<'a, U> {
     /// Old enough to be refreshed.
     pub(crate) refresh_due: bool,
     /// Expired, and served for want of anything better: this is what went wrong elsewhere.
-    pub(crate) instead_of: Option<Error>,
+    pub(crate) masked_error: Option<Error>,
 }
 
 impl<U> Found<'_, U> {
     /// Whether there ought to be a newer entry.
     pub(crate) fn is_stale(&self) -> bool {
-        self.refresh_due || self.instead_of.is_some()
+        self.refresh_due || self.masked_error.is_some()
     }
 
     /// Expired, and good enough in place of an error.
-    pub(crate) fn instead_of(self, error: Error) -> Self {
-        Self { instead_of: Some(error), ..self }
+    pub(crate) fn masking(self, error: Error) -> Self {
+        Self { masked_error: Some(error), ..self }
     }
 }
 
@@ -79,15 +79,21 @@ pub(crate) struct Lookup<'a, U> {
 
 impl<U> Lookup<'_, U> {
     /// Goes on with the tier of number `next`, after a first tier that failed, or had nothing.
-    pub(crate) fn at(next: usize, failure: Option<Error>) -> Self {
+    fn at(next: usize, failure: Option<Error>) -> Self {
         Self { from: 0, next, failure, stale: Vec::new() }
     }
 
-    /// After the first tier's answer; it is pending where it is to be asked again.
-    pub(crate) fn after<A>(answer: Poll<Result<A, Error>>) -> Self {
-        match answer {
-            Poll::Pending => Self::at(0, None),
-            Poll::Ready(answer) => Self::at(1, answer.err()),
+    /// Asks all tiers.
+    pub(crate) fn from_the_first() -> Self {
+        Self::at(0, None)
+    }
+
+    /// Goes on after the first tier.
+    pub(crate) fn after(first: NotAHit) -> Self {
+        match first {
+            NotAHit::Miss => Self::at(1, None),
+            NotAHit::Failed(error) => Self::at(1, Some(error)),
+            NotAHit::AskAgain => Self::at(0, None),
         }
     }
 
@@ -99,12 +105,16 @@ impl<U> Lookup<'_, U> {
 
 impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     pub(crate) fn new(first: Box<dyn ErasedTier<K, V>>, rest: Vec<Box<dyn ErasedTier<K, V>>>) -> Self {
-        let first_immediate = first.immediate();
-        let immediate = first_immediate && rest.iter().all(|tier| tier.immediate());
-        let inserts_directly = rest.is_empty() && first.inserts_directly();
-        let all_direct = std::iter::once(&first).chain(&rest).all(|tier| tier.inserts_directly() && tier.untimed());
-        let identity = first.identity().clone();
-        Self { first, identity, rest: rest.into(), immediate, first_immediate, inserts_directly, all_direct }
+        let all = |fact: fn(&TierFacts) -> bool| fact(first.facts()) && rest.iter().all(|tier| fact(tier.facts()));
+        Self {
+            identity: first.facts().identity.clone(),
+            immediate: all(|facts| facts.immediate),
+            first_immediate: first.facts().immediate,
+            inserts_directly: all(|facts| facts.inserts_directly),
+            untimed: all(|facts| facts.untimed),
+            first,
+            rest: rest.into(),
+        }
     }
 
     /// Whether no tier ever has to be waited for.
@@ -125,10 +135,10 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         self.immediate && self.rest.is_empty()
     }
 
-    /// Whether there is one tier, and nothing but the tier's own to an insert that nobody listens to.
+    /// Whether there is one tier, and an unobserved insert is no more than that tier's own.
     #[inline]
     pub(crate) fn inserts_directly(&self) -> bool {
-        self.inserts_directly
+        self.inserts_directly && self.rest.is_empty()
     }
 
     fn iter(&self) -> impl Iterator<Item = &dyn ErasedTier<K, V>> {
@@ -136,18 +146,18 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.iter().map(|tier| &*tier.identity().name)
+        self.iter().map(|tier| &*tier.facts().identity.name)
     }
 
-    /// What the first tier has, if that is simple; see [`ErasedTier::hit`].
+    /// Looks up in the first tier; see [`ErasedTier::hit`].
     #[inline]
-    pub(crate) fn hit(&self, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>> {
+    pub(crate) fn hit(&self, key: &K, on_miss: OnMiss<'_, GetResult<V>>) -> Poll<GetResult<V>> {
         self.first.hit(key, on_miss)
     }
 
     /// The same; see [`ErasedTier::hit_entry`].
     #[inline]
-    pub(crate) fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, V, EntryResult<V>>) -> Poll<EntryResult<V>> {
+    pub(crate) fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, EntryResult<V>>) -> Poll<EntryResult<V>> {
         self.first.hit_entry(key, on_miss)
     }
 
@@ -162,31 +172,34 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         (&*self.first, &self.identity)
     }
 
-    /// A lookup in the tiers after the first, with promotion, for which nobody listens and nothing has to be waited for,
-    /// judged or undone. It is pending where there is more to it: then nothing was changed.
-    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<GetResult<V>> {
-        if !self.all_direct {
-            return Poll::Pending;
+    /// An unobserved lookup in the tiers after the first, with promotion, if nothing has to be awaited, judged or undone.
+    /// `None` if there is more to it: then nothing was changed.
+    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Option<Option<CacheEntry<V>>> {
+        if !(self.inserts_directly && self.untimed) {
+            return None;
         }
-        let optimistic = in_flight.optimistic(key);
-        for (earlier, tier) in self.rest.iter().enumerate() {
-            let answer = tier.hit(key, &mut |answer| answer);
-            match &answer {
-                Poll::Ready(Ok(None)) => {}
-                Poll::Ready(Ok(Some(entry))) if !entry.has_ttl() => {
-                    defer_evictions(|| {
-                        optimistic.commit(|| {
-                            for earlier in self.iter().take(earlier + 1) {
-                                let _ = earlier.put(key.to_owned(), entry.clone());
-                            }
-                        });
-                    });
-                    return answer;
+        let lease = in_flight.optimistic(key);
+        for (above, tier) in self.rest.iter().enumerate() {
+            let mut is_miss = false;
+            let hit = tier.hit_entry(key, &mut |not_a_hit| {
+                is_miss = matches!(not_a_hit, NotAHit::Miss);
+                Poll::Pending
+            });
+            match hit {
+                Poll::Ready(Ok(entry)) => {
+                    let promote = || {
+                        for tier in self.iter().take(above + 1) {
+                            let _ = tier.insert(key.to_owned(), entry.clone(), Origin::Direct, Call::of(None));
+                        }
+                    };
+                    defer_evictions(|| lease.commit(promote));
+                    return Some(Some(entry));
                 }
-                _ => return Poll::Pending,
+                Poll::Pending if is_miss => {}
+                _ => return None,
             }
         }
-        Poll::Ready(Ok(None))
+        Some(None)
     }
 
     /// Asks the tiers that have not been asked yet, one after the other, until one answers.
@@ -201,9 +214,9 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
             if let (Some(operation), true) = (operation, call.fallback) {
                 operation.mark_fallback();
             }
-            let read = ask(tier, call).finish().await;
+            let read = ask(tier, call).resolve().await;
             lookup.next = depth + 1;
-            if let Some(found) = lookup.absorb(read, &tier.identity().name, depth) {
+            if let Some(found) = lookup.absorb(read, &tier.facts().identity.name, depth) {
                 return Some(found);
             }
             if let (Some(operation), 0) = (operation, depth) {
@@ -225,7 +238,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         let mut outcome = Ok(InsertOutcome::Rejected);
         for tier in self.iter().take(found.depth) {
             let step = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation));
-            outcome = merge(outcome, step.finish().await);
+            outcome = merge(outcome, step.resolve().await);
         }
         outcome
     }
@@ -240,12 +253,12 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         for stale in stale {
             if let Some(tier) = self.iter().nth(stale.depth) {
                 // Reported like any other call.
-                let _ = tier.remove_expired(key, stale.entry.metadata(), Call::of(operation)).finish().await;
+                let _ = tier.remove(Removal::Expired(key, stale.entry.metadata()), Call::of(operation)).resolve().await;
             }
         }
     }
 
-    /// Inserts into the first tier alone, where there is no other.
+    /// Inserts into the first tier alone, if there is no other.
     #[inline]
     pub(crate) fn insert_first<'f>(
         &'f self,
@@ -257,12 +270,6 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         K::Owned: 'f,
     {
         self.first.insert(key, entry, origin, Call::of(None))
-    }
-
-    /// The same where that [is plain](Self::inserts_directly).
-    #[inline]
-    pub(crate) fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
-        self.first.put(key, entry)
     }
 
     /// Inserts into all tiers at once.
@@ -284,7 +291,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         // The first tier takes the originals, and is done first if it is immediate.
         steps.insert(0, self.first.insert(key, entry, origin, call));
         let mut outcome = Ok(InsertOutcome::Rejected);
-        for written in all(steps).await {
+        for written in join_all_steps(steps).await {
             outcome = merge(outcome, written);
         }
         outcome
@@ -293,16 +300,16 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Removes a key, or everything, from all tiers at once.
     pub(crate) async fn remove<'f, 'a: 'f>(
         &'a self,
+        removal: Removal<'f, K>,
         operation: Option<&'f Operation<'a>>,
-        remove: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>,
     ) -> Result<(), Error> {
-        let steps = self.iter().map(|tier| remove(tier, Call::of(operation))).collect();
-        all(steps).await.into_iter().collect()
+        let steps = self.iter().map(|tier| tier.remove(removal.clone(), Call::of(operation))).collect();
+        join_all_steps(steps).await.into_iter().collect()
     }
 
     /// The first tier's count.
     pub(crate) async fn len<'f, 'a: 'f>(&'a self, operation: Option<&'f Operation<'a>>) -> Result<Option<u64>, Error> {
-        self.first.len(Call::of(operation)).finish().await
+        self.first.len(Call::of(operation)).resolve().await
     }
 }
 
@@ -319,11 +326,11 @@ impl<'a, U> Lookup<'a, U> {
     fn absorb(&mut self, read: Read<U>, tier: &'a Arc<str>, depth: usize) -> Option<Found<'a, U>> {
         match read {
             Read::Hit { entry, age, refresh_due } => {
-                Some(Found { entry, tier, age, depth, refresh_due, instead_of: None })
+                Some(Found { entry, tier, age, depth, refresh_due, masked_error: None })
             }
             Read::Miss => None,
             Read::Stale(entry, age) => {
-                self.stale.push(Found { entry, tier, age, depth, refresh_due: false, instead_of: None });
+                self.stale.push(Found { entry, tier, age, depth, refresh_due: false, masked_error: None });
                 None
             }
             Read::Failed(error) => {
@@ -335,14 +342,14 @@ impl<'a, U> Lookup<'a, U> {
 }
 
 /// Awaits all steps concurrently; the results are in their order.
-async fn all<T>(steps: SmallVec<[MaybeReady<'_, T>; USUAL]>) -> SmallVec<[T; USUAL]> {
+async fn join_all_steps<T>(steps: SmallVec<[MaybeReady<'_, T>; USUAL]>) -> SmallVec<[T; USUAL]> {
     if steps.iter().any(|step| matches!(step, MaybeReady::Boxed(_))) {
-        join_all(steps.into_iter().map(MaybeReady::finish)).await.into()
+        join_all(steps.into_iter().map(MaybeReady::resolve)).await.into()
     } else {
         // Nothing to wait for, so nothing to allocate for either.
         let mut done = SmallVec::new();
         for step in steps {
-            done.push(step.finish().await);
+            done.push(step.resolve().await);
         }
         done
     }

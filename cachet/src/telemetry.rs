@@ -5,7 +5,7 @@
 //! * **Handlers**: anything that implements [`CacheEventHandler`], registered with
 //!   [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler). They are told of every call of a tier
 //!   ([`CacheTierEvent`]) and of the end of every operation ([`CacheOperationEvent`]), need no subscriber, and pay for what
-//!   their [`Interest`] names. [`Stats`] is a ready one; [`Filtered`], [`Sampled`] and [`Buffered`] wrap others.
+//!   their [`EventMask`] names. [`Stats`] is a ready one; [`Filtered`], [`Sampled`] and [`Buffered`] wrap others.
 //! * **Logs**: spans and events through `tracing`, with [`CacheBuilder::enable_logs`](crate::CacheBuilder::enable_logs) and
 //!   the crate's feature `logs`.
 //!
@@ -60,8 +60,7 @@ pub(crate) mod request_id;
 pub(crate) mod span;
 
 pub use self::event::{CacheOperationEvent, CacheTierEvent};
-pub use self::eviction::EvictionReporter;
-pub use self::handler::{CacheEventHandler, Interest};
+pub use self::handler::{CacheEventHandler, EventMask};
 pub use self::handlers::buffered::{Buffered, BufferedEvents};
 pub use self::handlers::filtered::Filtered;
 pub use self::handlers::histogram::Histogram;
@@ -75,7 +74,7 @@ pub use self::span::SpanPolicy;
 #[doc(hidden)]
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
 
-pub(crate) use self::operation::{Attempt, Completion, HitProbe, Leader, Operation, PendingRefresh, TierCall};
+pub(crate) use self::operation::{Completion, FirstAnswer, HitProbe, Leader, Operation, PendingRefresh, TierCall};
 pub(crate) use self::span::{Logs, TierDescriptor};
 
 pub(crate) use self::event::Batch;
@@ -108,12 +107,12 @@ pub(crate) struct CacheTelemetry {
     pub(crate) clock: Clock,
     pub(crate) logs: Logs,
     handlers: Box<[Registered]>,
-    interest: Interest,
+    interest: EventMask,
     handler_panics: AtomicU64,
 }
 
 struct Registered {
-    interest: Interest,
+    interest: EventMask,
     handler: Box<dyn CacheEventHandler>,
 }
 
@@ -127,39 +126,39 @@ impl CacheTelemetry {
 
     /// Whether nobody will ever want to know anything.
     pub(crate) fn is_unobservable(&self) -> bool {
-        self.interest == Interest::NONE && !self.logs.is_on()
+        self.interest == EventMask::NONE && !self.logs.is_on()
     }
 
     /// Whether anybody wants to know anything at this moment.
     #[inline]
     pub(crate) fn observed(&self) -> bool {
-        self.interest != Interest::NONE || self.logs.listening()
+        self.interest != EventMask::NONE || self.logs.listening()
     }
 
     /// Whether durations have to be measured.
     #[inline]
     fn timed(&self) -> bool {
-        self.interest.contains(Interest::TIMING) || self.logs.listening()
+        self.interest.contains(EventMask::TIMING) || self.logs.listening()
     }
 
     /// Whether calls of tiers have to be described.
     #[inline]
     fn wants_tiers(&self) -> bool {
-        self.interest.intersects(Interest::TIERS.union(Interest::TRAIL)) || self.logs.listening()
+        self.interest.intersects(EventMask::TIERS.union(EventMask::TRAIL)) || self.logs.listening()
     }
 
     /// What is wanted of a lookup that the first tier answers.
     #[inline]
     pub(crate) fn hit_detail(&self, kind: CacheOperation, first: &TierIdentity) -> HitDetail {
         let of_logs = self.logs.hit_detail(kind, first.descriptor);
-        if of_logs != HitDetail::Nothing || self.interest == Interest::NONE {
+        if of_logs != HitDetail::Nothing || self.interest == EventMask::NONE {
             return of_logs;
         }
-        if self.interest.contains(Interest::TIMING) { HitDetail::Events } else { HitDetail::Count }
+        if self.interest.contains(EventMask::TIMING) { HitDetail::Events } else { HitDetail::Count }
     }
 
     fn wants_trail(&self) -> bool {
-        self.interest.contains(Interest::TRAIL)
+        self.interest.contains(EventMask::TRAIL)
     }
 
     pub(crate) fn handler_panics(&self) -> u64 {
@@ -174,18 +173,18 @@ impl CacheTelemetry {
         operation: &span::Span,
     ) {
         self.logs.tier_event(descriptor, event, span, operation);
-        self.notify(Interest::TIERS, |handler| handler.on_tier_event(event));
+        self.notify(EventMask::TIERS, |handler| handler.on_tier_event(event));
     }
 
     #[inline]
     fn report_operation(&self, event: &CacheOperationEvent<'_>, span: &span::Span) {
         self.logs.operation_event(event, span);
-        self.notify(Interest::OPERATIONS, |handler| handler.on_operation_event(event));
+        self.notify(EventMask::OPERATIONS, |handler| handler.on_operation_event(event));
     }
 
     /// Tells every handler that is interested. A handler that panics is cut off, counted, and reported once.
     #[inline]
-    fn notify(&self, interest: Interest, tell: impl Fn(&dyn CacheEventHandler)) {
+    fn notify(&self, interest: EventMask, tell: impl Fn(&dyn CacheEventHandler)) {
         for registered in &self.handlers {
             if registered.interest.contains(interest) {
                 let told = catch_unwind(AssertUnwindSafe(|| tell(&*registered.handler)));

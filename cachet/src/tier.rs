@@ -2,19 +2,21 @@
 
 use std::future::Future;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, StreamExt};
 
+use self::context::TierContext;
 use self::erased::BoxFuture;
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
-use crate::telemetry::EvictionReporter;
+use crate::error::TierError;
 use crate::telemetry::span::{FieldRecorder, TierDescriptor};
 
 pub mod adapt;
 pub(crate) mod boxed;
 pub(crate) mod config;
+pub(crate) mod context;
 pub(crate) mod erased;
+pub(crate) mod layers;
 pub(crate) mod wrapper;
 
 /// One storage that a cache can be made of: memory, a directory, Redis, a database.
@@ -50,7 +52,7 @@ pub(crate) mod wrapper;
 /// # Examples
 ///
 /// ```
-/// use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+/// use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
 ///
@@ -59,21 +61,21 @@ pub(crate) mod wrapper;
 ///
 /// #[cache_tier(name = "shelf")]
 /// impl CacheTier<str, u32> for Shelf {
-///     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+///     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
 ///         Ok(self.0.lock().unwrap().get(key).cloned())
 ///     }
 ///
-///     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+///     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
 ///         self.0.lock().unwrap().insert(key, entry);
 ///         Ok(InsertOutcome::Accepted)
 ///     }
 ///
-///     async fn invalidate(&self, key: &str) -> Result<(), Error> {
+///     async fn invalidate(&self, key: &str) -> Result<(), TierError> {
 ///         self.0.lock().unwrap().remove(key);
 ///         Ok(())
 ///     }
 ///
-///     async fn clear(&self) -> Result<(), Error> {
+///     async fn clear(&self) -> Result<(), TierError> {
 ///         self.0.lock().unwrap().clear();
 ///         Ok(())
 ///     }
@@ -95,95 +97,108 @@ pub(crate) mod wrapper;
     reason = "`len` is approximate and fallible; emptiness is not a question for a cache"
 )]
 pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
-    /// Looks an entry up; `Ok(None)` where there is none.
-    fn get(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<V>>, Error>> + Send;
+    /// Looks an entry up; `Ok(None)` if there is none.
+    fn get(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<V>>, TierError>> + Send;
 
-    /// Stores an entry in place of whatever was there for the key, or turns it away.
-    fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> impl Future<Output = Result<InsertOutcome, Error>> + Send;
+    /// Stores an entry in place of whatever the key has, or rejects it.
+    fn insert(
+        &self,
+        key: K::Owned,
+        entry: CacheEntry<V>,
+    ) -> impl Future<Output = Result<InsertOutcome, TierError>> + Send;
 
-    /// Removes the entry of a key; that there is none is not an error.
-    fn invalidate(&self, key: &K) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Removes the entry of a key; `Ok` also if there is none.
+    fn invalidate(&self, key: &K) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Removes all entries.
-    fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send;
+    fn clear(&self) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Looks at an entry without its value: what `Cache::contains` asks.
+    /// Looks up everything of an entry but its value: [`Cache::contains`](crate::Cache::contains) calls it.
     ///
-    /// By default it gets the entry and drops the value; worth overriding where that costs a copy or a transfer.
-    fn peek(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<()>>, Error>> + Send {
+    /// The default gets the entry and drops the value. Override it where that costs a copy or a transfer.
+    fn metadata(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<()>>, TierError>> + Send {
         async move { Ok(self.get(key).await?.map(|entry| entry.metadata())) }
     }
 
-    /// Looks several entries up. The answers are in the order of the keys, one for each; a key may occur twice.
+    /// Looks several entries up. Returns one result per key, in their order; a key may occur twice.
     ///
-    /// By default it [gets](Self::get) them all at once, and fails if one of them fails; worth overriding where the storage
-    /// can answer several questions in one go.
-    fn get_many(&self, keys: &[&K]) -> impl Future<Output = Result<Vec<Option<CacheEntry<V>>>, Error>> + Send {
-        async move {
-            // In boxes: so that waiting for several at once is compiled once, and not for every tier.
-            let answers: Vec<BoxFuture<'_, _>> = keys.iter().map(|key| Box::pin(self.get(key)) as _).collect();
-            try_join_all(answers).await
-        }
+    /// The default [gets](Self::get) them one by one, up to 16 at a time. Override it where the storage answers several
+    /// questions in one round trip.
+    fn get_many(&self, keys: &[&K]) -> impl Future<Output = Vec<Result<Option<CacheEntry<V>>, TierError>>> + Send {
+        async move { concurrently(keys.iter().map(|key| Box::pin(self.get(key)) as BoxFuture<'_, _>).collect()).await }
     }
 
-    /// Stores several entries. The outcomes are in the order of the entries, one for each; if a key occurs twice, the last
-    /// one is what is stored.
+    /// Stores several entries. Returns one result per entry, in their order; if a key occurs twice, the last one stays.
     ///
-    /// By default it [inserts](Self::insert) them one after the other, all of them, and then fails if one of them failed.
+    /// The default [inserts](Self::insert) them one after the other. Override it where the storage takes several in one
+    /// round trip.
     fn insert_many(
         &self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-    ) -> impl Future<Output = Result<Vec<InsertOutcome>, Error>> + Send {
+    ) -> impl Future<Output = Vec<Result<InsertOutcome, TierError>>> + Send {
         async move {
             let mut outcomes = Vec::with_capacity(entries.len());
             for (key, entry) in entries {
                 outcomes.push(self.insert(key, entry).await);
             }
-            outcomes.into_iter().collect()
+            outcomes
         }
     }
 
-    /// Removes the entries of several keys; that there is none is not an error.
+    /// Removes the entries of several keys. Returns one result per key, in their order.
     ///
-    /// By default it [invalidates](Self::invalidate) them all at once, and then fails if one of them failed.
-    fn invalidate_many(&self, keys: &[&K]) -> impl Future<Output = Result<(), Error>> + Send {
+    /// The default [invalidates](Self::invalidate) them one by one, up to 16 at a time.
+    fn invalidate_many(&self, keys: &[&K]) -> impl Future<Output = Vec<Result<(), TierError>>> + Send {
         async move {
-            let answers: Vec<BoxFuture<'_, _>> = keys.iter().map(|key| Box::pin(self.invalidate(key)) as _).collect();
-            join_all(answers).await.into_iter().collect()
+            concurrently(keys.iter().map(|key| Box::pin(self.invalidate(key)) as BoxFuture<'_, _>).collect()).await
         }
     }
 
-    /// Tells about how many entries there are; `Ok(None)`, the default, where the tier cannot tell.
-    fn len(&self) -> impl Future<Output = Result<Option<u64>, Error>> + Send {
+    /// Returns the approximate number of entries; `Ok(None)`, the default, if the tier does not count them.
+    fn len(&self) -> impl Future<Output = Result<Option<u64>, TierError>> + Send {
         async { Ok(None) }
     }
 
     /// Removes an entry that was found expired.
     ///
-    /// By default it [invalidates](Self::invalidate) the key. Worth overriding where the tier can make sure that the
-    /// entry is still the one that was found, and not a fresh one that has been inserted since.
-    fn invalidate_expired(&self, key: &K, expired: &CacheEntry<()>) -> impl Future<Output = Result<(), Error>> + Send {
+    /// The default [invalidates](Self::invalidate) the key. Override it where the tier can make sure that the entry is still
+    /// the one that was found, and not a fresh one that has been inserted since.
+    fn invalidate_expired(
+        &self,
+        key: &K,
+        expired: &CacheEntry<()>,
+    ) -> impl Future<Output = Result<(), TierError>> + Send {
         let _ = expired;
         self.invalidate(key)
     }
 
-    /// Whether an insert that is rejected, or fails, leaves nothing behind for its key. Where it does not (`false`,
-    /// the default), the cache invalidates the key afterwards, so that an older value cannot hide a newer one below.
+    /// Whether an insert that is rejected, or fails, leaves nothing behind for its key. If it may (`false`, the default), the
+    /// cache invalidates the key afterwards, so that an older value cannot hide a newer one below.
     fn drops_rejected(&self) -> bool {
         false
     }
 
-    /// Called once, when the tier is stacked into a cache. A tier that drops entries of its own accord keeps the
-    /// reporter, and tells it.
-    fn attach(&mut self, reporter: EvictionReporter) {
-        let _ = reporter;
+    /// Hands the tier its connection to a cache. Called once for each cache that the tier is added to.
+    ///
+    /// A tier that drops entries by itself keeps the context, and reports them to it. The default ignores it.
+    fn attach(&self, context: TierContext<K>) {
+        let _ = context;
     }
+}
+
+/// How many calls the defaults of the methods for several keys run at a time.
+const CONCURRENT_CALLS: usize = 16;
+
+/// Runs boxed calls, a bounded number at a time. Boxed, so that this is compiled once and not for every tier.
+async fn concurrently<T: Send>(calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    stream::iter(calls).buffered(CONCURRENT_CALLS).collect().await
 }
 
 /// What became of an insert.
 ///
 /// A rejection is not an error: the tier, or its policy, did not want the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum InsertOutcome {
     /// The entry was stored.
     Accepted,

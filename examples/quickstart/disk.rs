@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 
 use crate::files::Summary;
 
@@ -31,27 +31,27 @@ impl Disk {
 
 #[cache_tier(name = "disk")]
 impl CacheTier<str, Summary> for Disk {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<Summary>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<Summary>>, TierError> {
         let file = self.file_of(key);
         let found = blocking(move || read(&file)).await?;
         // Two keys with the same hash share a file. The one that is in there now is not the one that was asked for.
         Ok(found.filter(|stored| stored.key == key).map(|stored| stored.entry))
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<Summary>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<Summary>) -> Result<InsertOutcome, TierError> {
         let file = self.file_of(&key);
         let contents = encode(&key, &entry);
         blocking(move || write(&file, &contents).map_err(|error| failed(&file, &error))).await?;
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         // If the file is that of another key with the same hash, it goes too, and will be computed again.
         let file = self.file_of(key);
         blocking(move || remove(&file)).await
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         let directory = self.directory.clone();
         blocking(move || remove_all(&directory)).await
     }
@@ -60,14 +60,16 @@ impl CacheTier<str, Summary> for Disk {
 /// Files are read and written on threads that may block, never on those that drive futures.
 ///
 /// Such work runs to its end even if the caller goes away, so a cancelled insert still leaves a whole entry.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::new)?
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TierError> + Send + 'static,
+) -> Result<T, TierError> {
+    tokio::task::spawn_blocking(work).await.map_err(TierError::from)?
 }
 
 const ENTRY: &str = "entry";
 const TEMPORARY: &str = "tmp";
 
-fn read(file: &Path) -> Result<Option<Stored>, Error> {
+fn read(file: &Path) -> Result<Option<Stored>, TierError> {
     let contents = match fs::read(file) {
         Ok(contents) => contents,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -97,7 +99,7 @@ fn write(file: &Path, contents: &[u8]) -> io::Result<()> {
     written
 }
 
-fn remove(file: &Path) -> Result<(), Error> {
+fn remove(file: &Path) -> Result<(), TierError> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(file, &error)),
         _ => Ok(()),
@@ -105,7 +107,7 @@ fn remove(file: &Path) -> Result<(), Error> {
 }
 
 /// Removes the files of this tier only, whatever else is in the directory.
-fn remove_all(directory: &Path) -> Result<(), Error> {
+fn remove_all(directory: &Path) -> Result<(), TierError> {
     let files = match fs::read_dir(directory) {
         Ok(files) => files,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -121,13 +123,13 @@ fn remove_all(directory: &Path) -> Result<(), Error> {
 }
 
 /// The system's errors do not say which file they are about.
-fn failed(file: &Path, error: &io::Error) -> Error {
-    Error::new(io::Error::new(error.kind(), format!("{}: {error}", file.display()))).with_type("io")
+fn failed(file: &Path, error: &io::Error) -> TierError {
+    TierError::from(io::Error::new(error.kind(), format!("{}: {error}", file.display()))).with_type("io")
 }
 
-fn damaged(file: &Path, problem: &str) -> Error {
+fn damaged(file: &Path, problem: &str) -> TierError {
     let text = format!("{}: the entry is damaged, {problem}", file.display());
-    Error::new(io::Error::new(ErrorKind::InvalidData, text)).with_type("damaged")
+    TierError::from(io::Error::new(ErrorKind::InvalidData, text)).with_type("damaged")
 }
 
 /// What a file holds.
@@ -171,13 +173,9 @@ fn parse(body: &[u8]) -> Option<Stored> {
     let (key_length, rest) = take_u64(rest)?;
     let (key, value) = rest.split_at_checked(usize::try_from(key_length).ok()?)?;
     let key = str::from_utf8(key).ok()?.to_owned();
-    let mut entry = CacheEntry::new(Summary::from_bytes(value)?);
-    if ttl != NONE {
-        entry = entry.with_ttl(Some(Duration::from_nanos(ttl)));
-    }
-    if inserted_at != NONE {
-        entry = entry.with_inserted_at(UNIX_EPOCH + Duration::from_nanos(inserted_at));
-    }
+    let ttl = (ttl != NONE).then(|| Duration::from_nanos(ttl));
+    let inserted_at = UNIX_EPOCH + Duration::from_nanos(inserted_at);
+    let entry = CacheEntry::restore(Summary::from_bytes(value)?, ttl, inserted_at);
     Some(Stored { key, entry })
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use cachet::testing::RecordingHandler;
 use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, Key, ManualClock, NoTier, Tier, Value,
-    cache_tier,
+    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, Key, ManualClock, NoTier, Tier,
+    TierError, Value, cache_tier,
 };
 use cachet_tests::trace::Recorder;
 use cachet_tests::{laws, ready};
@@ -150,9 +150,9 @@ where
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         pause().await;
-        self.shelf.check().map_err(|error| Error::new(error).with_type("jammed"))?;
+        self.shelf.check().map_err(|error| TierError::from(error).with_type("jammed"))?;
         self.shelf.entries().clear();
         Ok(())
     }
@@ -276,13 +276,15 @@ fn errors_of_every_kind_keep_their_source() {
 
     let tier = wide::<str, u32>();
     *tier.shelf.broken.lock().unwrap() = true;
-    assert!(ready(CacheTier::get(&tier, "ada")).unwrap_err().source_as::<Broken>().is_some());
-    let error = ready(CacheTier::insert(&tier, "ada".to_owned(), CacheEntry::new(1))).unwrap_err();
+    assert!(ready(CacheTier::get(&tier, "ada")).map_err(Error::from).unwrap_err().source_as::<Broken>().is_some());
+    let error = Error::from(ready(CacheTier::insert(&tier, "ada".to_owned(), CacheEntry::new(1))).unwrap_err());
     assert_eq!(format!("{error:#}"), "a cache tier failed: broken");
-    assert!(ready(CacheTier::invalidate(&tier, "ada")).unwrap_err().source_as::<Broken>().is_some());
-    let error = ready(CacheTier::clear(&tier)).unwrap_err();
+    assert!(
+        ready(CacheTier::invalidate(&tier, "ada")).map_err(Error::from).unwrap_err().source_as::<Broken>().is_some()
+    );
+    let error = Error::from(ready(CacheTier::clear(&tier)).unwrap_err());
     assert_eq!((error.error_type(), error.source_as::<Broken>().is_some()), ("jammed", true));
-    let error = ready(CacheTier::len(&tier)).unwrap_err();
+    let error = Error::from(ready(CacheTier::len(&tier)).unwrap_err());
     assert_eq!(format!("{error:#}"), "a cache tier failed: cannot count");
 }
 

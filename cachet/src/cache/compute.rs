@@ -1,6 +1,5 @@
 //! The compute methods: one engine, three ways to put its result.
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +14,7 @@ use super::frame::{Frame, Method, Next, Rest};
 use super::{Cache, Finish, Inner, finish};
 use crate::bounds::{IntoEntry, Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
+use crate::error::{Error, TierError};
 use crate::inflight::{FlightResult, Follow, Joined, Lease, Scope};
 use crate::stack::{Found, Lookup, TierStack};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
@@ -124,12 +123,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         F: FnOnce() -> Fut + Send + 'a,
         Fut: Future<Output = Result<E, X>> + Send + 'a,
         E: IntoEntry<V>,
-        X: Into<Box<dyn StdError + Send + Sync>>,
+        X: Into<TierError>,
     {
         let load = || async {
             match compute().await {
                 Ok(entry) => Ok(Some(entry.into_entry())),
-                Err(error) => Err(Error::load(error.into())),
+                Err(error) => Err(Error::load(error)),
             }
         };
         Compute::<_, _, _, _, EntryResult<V>>::new(&self.0, CacheOperation::TryGetOrInsert, key, load)
@@ -212,7 +211,7 @@ type Loaded<V> = Result<Option<CacheEntry<V>>, Error>;
 
 /// The form in which one of the three methods returns its result.
 trait Outcome<K: Key + ?Sized, V: Value>: Sized {
-    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self>;
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, Self>) -> Poll<Self>;
 
     fn of(loaded: Loaded<V>) -> Self;
 
@@ -221,7 +220,7 @@ trait Outcome<K: Key + ?Sized, V: Value>: Sized {
 
 impl<K: Key + ?Sized, V: Value> Outcome<K, V> for GetResult<V> {
     #[inline]
-    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self> {
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, Self>) -> Poll<Self> {
         tiers.hit(key, on_miss)
     }
 
@@ -237,7 +236,7 @@ impl<K: Key + ?Sized, V: Value> Outcome<K, V> for GetResult<V> {
 
 impl<K: Key + ?Sized, V: Value> Outcome<K, V> for EntryResult<V> {
     #[inline]
-    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, V, Self>) -> Poll<Self> {
+    fn hit(tiers: &TierStack<K, V>, key: &K, on_miss: OnMiss<'_, Self>) -> Poll<Self> {
         tiers.hit_entry(key, on_miss)
     }
 
@@ -298,7 +297,7 @@ where
     }
 
     #[inline]
-    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, R>) -> Poll<R> {
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, R>) -> Poll<R> {
         R::hit(&cache.tiers, key, on_miss)
     }
 
@@ -421,7 +420,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     ) -> Result<Computed<'a, V>, Error> {
         match computed {
             Err(error) if !error.is_reentrant() => match stale.into_iter().next() {
-                Some(stale) => Ok(Computed::Found(stale.instead_of(error))),
+                Some(stale) => Ok(Computed::Found(stale.masking(error))),
                 None => Err(error),
             },
             Ok(Computed::Loaded(None)) => {
@@ -466,7 +465,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                 Joined::Lead => {
                     // Between the lookup and now, another flight may have completed: the very value may be there.
                     if lease.may_have_completed_since(completions)
-                        && let Some(found) = self.find(key, &mut Lookup::at(0, None), &lease, operation).await
+                        && let Some(found) = self.find(key, &mut Lookup::from_the_first(), &lease, operation).await
                     {
                         lease.complete(&Ok(Some(found.entry.clone())), Some(found.completion().outcome));
                         return Ok(Computed::Found(found));

@@ -12,7 +12,7 @@ use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::stack::Lookup;
 use crate::telemetry::{CacheOperation, Operation};
-use crate::tier::erased::{BoxFuture, GetResult, OnMiss};
+use crate::tier::erased::{BoxFuture, GetResult, NotAHit, OnMiss};
 
 /// What one method adds to the frame.
 pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
@@ -24,7 +24,7 @@ pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
     fn kind(&self) -> CacheOperation;
 
     /// Asks the first tier.
-    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, Self::Output>) -> Poll<Self::Output>;
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, Self::Output>) -> Poll<Self::Output>;
 
     fn entry(output: &Self::Output) -> Option<&CacheEntry<V>>;
 
@@ -96,12 +96,12 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         let kind = self.method.kind();
         if !cache.tiers.first_immediate() {
             let operation = &mut cache.observe(kind, Some(key));
-            return self.rest(Rest { cache, key, operation, lookup: Lookup::at(0, None), completions }, cx);
+            return self.rest(Rest { cache, key, operation, lookup: Lookup::from_the_first(), completions }, cx);
         }
         let mut probe = cache.probe(kind, key);
-        let answer = M::ask(cache, key, &mut |answer| {
-            let operation = &mut probe.into_operation(&answer, || cache.options.record_keys.text(key));
-            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(answer), completions }, cx)
+        let answer = M::ask(cache, key, &mut |not_a_hit| {
+            let operation = &mut probe.into_operation(not_a_hit.as_answer(), || cache.options.record_keys.text(key));
+            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(not_a_hit), completions }, cx)
         });
         if let Poll::Ready(output) = &answer
             && let Some(entry) = M::entry(output)
@@ -150,10 +150,10 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Future for Frame<'a, K,
         if cache.observed() {
             return self.poll_observed(cache, key, completions, cx);
         }
-        M::ask(cache, key, &mut |answer| match answer {
-            Poll::Ready(Ok(None)) if !M::COMPUTES && cache.tiers.is_end(1) => Poll::Ready(M::output(Ok(None))),
-            answer => {
-                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(answer), completions };
+        M::ask(cache, key, &mut |not_a_hit| match not_a_hit {
+            NotAHit::Miss if !M::COMPUTES && cache.tiers.is_end(1) => Poll::Ready(M::output(Ok(None))),
+            not_a_hit => {
+                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(not_a_hit), completions };
                 self.as_mut().rest(rest, cx)
             }
         })

@@ -47,7 +47,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Contains, Some(key));
         inner.run(async move {
-            let mut lookup = Lookup::at(0, None);
+            let mut lookup = Lookup::from_the_first();
             let answer =
                 match inner.tiers.ask(&mut lookup, operation.as_ref(), |tier, call| tier.contains(key, call)).await {
                     // Nobody was served, so there is nothing to refresh.
@@ -55,6 +55,24 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                     None => inner.not_found(key, lookup, operation.as_ref()).await,
                 };
             finish(operation.as_mut(), answer)
+        })
+    }
+
+    /// Returns the approximate number of entries in the first tier, expired ones included; `Ok(None)` if it does not count them.
+    ///
+    /// # Errors
+    ///
+    /// If the first tier failed.
+    pub async fn len(&self) -> Result<Option<u64>, Error> {
+        ready_or_await!(self.start_len())
+    }
+
+    fn start_len(&self) -> MaybeReady<'_, Result<Option<u64>, Error>> {
+        let inner = &*self.0;
+        let mut operation = inner.observe(CacheOperation::Len, None);
+        inner.run(async move {
+            let counted = inner.tiers.len(operation.as_ref()).await;
+            finish(operation.as_mut(), counted.map(Counted))
         })
     }
 }
@@ -77,7 +95,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
     }
 
     #[inline]
-    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>> {
+    fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, GetResult<V>>) -> Poll<GetResult<V>> {
         cache.tiers.hit(key, on_miss)
     }
 
@@ -98,8 +116,8 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
             if cache.tiers.is_end(1) {
                 return Next::Ready(Ok(None));
             }
-            if let Poll::Ready(answer) = cache.tiers.hit_below(key, &cache.in_flight) {
-                return Next::Ready(answer);
+            if let Some(entry) = cache.tiers.hit_below(key, &cache.in_flight) {
+                return Next::Ready(Ok(entry));
             }
         }
         match cache.search_rest(key, operation, lookup) {
@@ -192,7 +210,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             return Ok(None);
         };
         match stale.into_iter().next() {
-            Some(stale) => Ok(Some(stale.instead_of(error))),
+            Some(stale) => Ok(Some(stale.masking(error))),
             None => Err(error),
         }
     }
@@ -201,7 +219,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 impl<'a, U> Found<'a, U> {
     pub(super) fn completion(&self) -> Completion<'a, '_> {
         let outcome = if self.is_stale() { OperationOutcome::Stale } else { OperationOutcome::Hit };
-        Completion { outcome, hit_tier: Some(self.tier), age: self.age, error: self.instead_of.as_ref() }
+        Completion { outcome, hit_tier: Some(self.tier), age: self.age, error: self.masked_error.as_ref() }
     }
 }
 
@@ -214,5 +232,19 @@ impl<'a, U> Finish<'a> for Option<Found<'a, U>> {
 
     fn into_output(self) -> Self::Output {
         self.map(|found| found.entry)
+    }
+}
+
+struct Counted(Option<u64>);
+
+impl<'a> Finish<'a> for Counted {
+    type Output = Option<u64>;
+
+    fn completion(&self) -> Completion<'a, '_> {
+        OperationOutcome::Counted.into()
+    }
+
+    fn into_output(self) -> Option<u64> {
+        self.0
     }
 }

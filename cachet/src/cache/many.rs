@@ -3,12 +3,13 @@
 use std::borrow::Borrow;
 use std::future::Future;
 
-use super::write::Removed;
-use super::{Cache, Finish, Inner, finish};
+use super::write::Write;
+use super::{Cache, Finish, Inner};
 use crate::bounds::{IntoEntry, IntoKey, Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::stack::{Answer, Found};
+use crate::inflight::Written;
+use crate::stack::{Answer, Found, TierStack};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::InsertOutcome;
 use crate::tier::erased::{GetResult, MaybeReady, ready_or_await};
@@ -96,7 +97,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub fn insert_many<Q, E>(
         &self,
         entries: impl IntoIterator<Item = (Q, E)>,
-    ) -> impl Future<Output = Result<Vec<InsertOutcome>, Error>> + Send
+    ) -> impl Future<Output = Vec<Result<InsertOutcome, Error>>> + Send
     where
         Q: IntoKey<K>,
         E: IntoEntry<V>,
@@ -110,7 +111,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
                 (key.into_key(), entry)
             })
             .collect();
-        async move { ready_or_await!(inner.start_insert_many(entries)) }
+        async move {
+            let number = entries.len();
+            ready_or_await!(inner.write(InsertMany(entries))).unwrap_or_else(|error| vec![Err(error); number])
+        }
     }
 
     /// Removes the entries of several keys from all tiers, with one call of each; that there is none is not an error.
@@ -139,13 +143,16 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub fn invalidate_many<'k, Q>(
         &self,
         keys: impl IntoIterator<Item = &'k Q>,
-    ) -> impl Future<Output = Result<(), Error>> + Send
+    ) -> impl Future<Output = Vec<Result<(), Error>>> + Send
     where
         Q: Borrow<K> + ?Sized + 'k,
         K: 'k,
     {
         let keys: Vec<&K> = keys.into_iter().map(Borrow::borrow).collect();
-        async move { ready_or_await!(self.0.start_invalidate_many(keys)) }
+        async move {
+            let number = keys.len();
+            ready_or_await!(self.0.write(InvalidateMany(keys))).unwrap_or_else(|error| vec![Err(error); number])
+        }
     }
 }
 
@@ -187,39 +194,6 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         }
         answers
     }
-
-    fn start_insert_many<'a>(
-        &'a self,
-        entries: Vec<(K::Owned, CacheEntry<V>)>,
-    ) -> MaybeReady<'a, Result<Vec<InsertOutcome>, Error>>
-    where
-        K::Owned: 'a,
-    {
-        let mut operation = self.observe_many(CacheOperation::InsertMany, entries.len());
-        let atomic = self.tiers.is_single_sync();
-        self.run(async move {
-            let keys = entries.iter().map(|(key, _)| key.borrow());
-            let writing = self.in_flight.write_many(keys, atomic).await;
-            let written = self.tiers.insert_many(entries, operation.as_ref()).await;
-            drop(writing);
-            finish(operation.as_mut(), written)
-        })
-    }
-
-    fn start_invalidate_many<'a>(&'a self, keys: Vec<&'a K>) -> MaybeReady<'a, Result<(), Error>> {
-        let mut operation = self.observe_many(CacheOperation::InvalidateMany, keys.len());
-        let atomic = self.tiers.is_single_sync();
-        self.run(async move {
-            let writing = self.in_flight.write_many(keys.iter().copied(), atomic).await;
-            let removed = if keys.is_empty() {
-                Ok(())
-            } else {
-                self.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate_many(&keys, call)).await
-            };
-            drop(writing);
-            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
-        })
-    }
 }
 
 /// One completion for all answers: the worst of them.
@@ -237,19 +211,102 @@ fn complete_reads<V>(operation: &mut Operation<'_>, answers: &[Answer<'_, V>]) {
     } else {
         OperationOutcome::Hit
     };
-    let error = found().find_map(|found| found.instead_of.as_ref());
+    // What failed elsewhere belongs to the answer only if all keys have one.
+    let error = found().find_map(|found| found.masked_error.as_ref()).filter(|_| outcome == OperationOutcome::Stale);
     operation.complete(Completion { error, ..outcome.into() });
 }
 
-impl<'a> Finish<'a> for Vec<InsertOutcome> {
-    type Output = Self;
+struct InsertMany<K: Key + ?Sized, V>(Vec<(K::Owned, CacheEntry<V>)>);
 
-    fn completion(&self) -> Completion<'a, '_> {
-        let is_rejected = !self.is_empty() && self.iter().all(|outcome| *outcome == InsertOutcome::Rejected);
-        if is_rejected { OperationOutcome::Rejected.into() } else { OperationOutcome::Inserted.into() }
+impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InsertMany<K, V> {
+    const KIND: CacheOperation = CacheOperation::InsertMany;
+    type Done = Each<InsertOutcome>;
+
+    fn keys(&self) -> Option<usize> {
+        Some(self.0.len())
     }
 
-    fn into_output(self) -> Self {
-        self
+    fn written(&self) -> Written<'_, K> {
+        Written::Keys(self.0.iter().map(|(key, _)| key.borrow()).collect())
+    }
+
+    async fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Each<InsertOutcome>, Error>
+    where
+        'a: 'f,
+    {
+        Ok(Each(tiers.insert_many(self.0, operation).await))
+    }
+}
+
+struct InvalidateMany<'k, K: ?Sized>(Vec<&'k K>);
+
+impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InvalidateMany<'a, K> {
+    const KIND: CacheOperation = CacheOperation::InvalidateMany;
+    type Done = Each<()>;
+
+    fn keys(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+
+    fn written(&self) -> Written<'_, K> {
+        Written::Keys(self.0.clone())
+    }
+
+    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Each<()>, Error>
+    where
+        'a: 'f,
+    {
+        Ok(Each(tiers.invalidate_many(&self.0, operation).await))
+    }
+}
+
+/// What became of each key.
+struct Each<T>(Vec<Result<T, Error>>);
+
+/// A result for one key that says how the whole operation ended, if no key failed.
+trait OneOfMany {
+    const ALL: OperationOutcome;
+
+    fn outcome(&self) -> OperationOutcome;
+}
+
+impl OneOfMany for InsertOutcome {
+    const ALL: OperationOutcome = OperationOutcome::Inserted;
+
+    fn outcome(&self) -> OperationOutcome {
+        match self {
+            Self::Accepted => OperationOutcome::Inserted,
+            Self::Rejected => OperationOutcome::Rejected,
+        }
+    }
+}
+
+impl OneOfMany for () {
+    const ALL: OperationOutcome = OperationOutcome::Invalidated;
+
+    fn outcome(&self) -> OperationOutcome {
+        Self::ALL
+    }
+}
+
+impl<'a, T: OneOfMany> Finish<'a> for Each<T> {
+    type Output = Vec<Result<T, Error>>;
+
+    /// The worst that happened to a key, but rejected only if all were.
+    fn completion(&self) -> Completion<'a, '_> {
+        if let Some(error) = self.0.iter().find_map(|result| result.as_ref().err()) {
+            return error.into();
+        }
+        let mut outcomes = self.0.iter().flatten().map(T::outcome);
+        let first = outcomes.next().unwrap_or(T::ALL);
+        if outcomes.all(|outcome| outcome == first) { first.into() } else { T::ALL.into() }
+    }
+
+    fn into_output(self) -> Self::Output {
+        self.0
     }
 }

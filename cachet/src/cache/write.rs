@@ -1,4 +1,4 @@
-//! WriteGuard and counting: `insert`, `invalidate`, `clear`, `len`.
+//! Writing: `insert`, `invalidate`, `clear`, and the frame of every write.
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -9,9 +9,11 @@ use super::{Cache, Finish, Inner, finish};
 use crate::bounds::{IntoEntry, IntoKey, Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::telemetry::{CacheOperation, Completion, OperationOutcome};
+use crate::inflight::Written;
+use crate::stack::TierStack;
+use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::InsertOutcome;
-use crate::tier::erased::{BoxFuture, Call, ErasedTier, InsertResult, MaybeReady, Origin, ready_or_await};
+use crate::tier::erased::{BoxFuture, Call, InsertResult, MaybeReady, Origin, Removal, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers, at once, in place of whatever was there.
@@ -67,18 +69,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     fn start_invalidate<'a>(&'a self, key: &'a K) -> MaybeReady<'a, Result<(), Error>> {
         let inner = &*self.0;
-        let atomic = inner.tiers.is_single_sync();
-        if atomic && !inner.observed() && inner.in_flight.is_quiet() {
-            // Nobody listens, nobody can be overtaken, nothing to wait for.
-            return inner.tiers.first().0.invalidate(key, Call::of(None));
+        if inner.tiers.is_single_sync() && inner.is_undisturbed() {
+            return inner.tiers.first().0.remove(Removal::Key(key), Call::of(None));
         }
-        let mut operation = inner.observe(CacheOperation::Invalidate, Some(key));
-        inner.run(async move {
-            let writing = inner.in_flight.write(key, atomic).await;
-            let removed = inner.tiers.remove(operation.as_ref(), |tier, call| tier.invalidate(key, call)).await;
-            drop(writing);
-            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Invalidated)))
-        })
+        inner.write(Invalidate(key))
     }
 
     /// Removes all entries from all tiers.
@@ -89,35 +83,58 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     #[doc(alias = "flush")]
     #[doc(alias = "invalidate_all")]
     pub async fn clear(&self) -> Result<(), Error> {
-        ready_or_await!(self.start_clear())
+        ready_or_await!(self.0.write(Clear))
+    }
+}
+
+/// One kind of write, as data: what the frame has to know of it, and what it does.
+pub(super) trait Write<'a, K: Key + ?Sized, V: Value>: Send + Sized {
+    const KIND: CacheOperation;
+    type Done: Finish<'a, Output: Send> + Send;
+
+    /// The key, if the write is about one.
+    fn key(&self) -> Option<&K> {
+        None
     }
 
-    fn start_clear(&self) -> MaybeReady<'_, Result<(), Error>> {
-        let inner = &*self.0;
-        let mut operation = inner.observe(CacheOperation::Clear, None);
-        inner.run(async move {
-            let clearing = inner.in_flight.clear().await;
-            let removed = inner.tiers.remove(operation.as_ref(), ErasedTier::clear).await;
-            drop(clearing);
-            finish(operation.as_mut(), removed.map(|()| Removed(OperationOutcome::Cleared)))
-        })
+    /// The number of keys, if the write is about several.
+    fn keys(&self) -> Option<usize> {
+        None
     }
 
-    /// Tells about how many entries the first tier holds, expired ones included; `Ok(None)` where it cannot tell.
-    ///
-    /// # Errors
-    ///
-    /// If the first tier failed.
-    pub async fn len(&self) -> Result<Option<u64>, Error> {
-        ready_or_await!(self.start_len())
+    /// What is written, for those who are reading or computing it.
+    fn written(&self) -> Written<'_, K>;
+
+    fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> impl Future<Output = Result<Self::Done, Error>> + Send + use<'f, 'a, Self, K, V>
+    where
+        'a: 'f;
+}
+
+impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// Whether an operation of an immediate tier is unobserved, and overtakes nothing.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
+        !self.observed() && !self.in_flight.has_leases()
     }
 
-    fn start_len(&self) -> MaybeReady<'_, Result<Option<u64>, Error>> {
-        let inner = &*self.0;
-        let mut operation = inner.observe(CacheOperation::Len, None);
-        inner.run(async move {
-            let counted = inner.tiers.len(operation.as_ref()).await;
-            finish(operation.as_mut(), counted.map(Counted))
+    /// The frame of every write: the operation, its turn, the tiers, the completion.
+    pub(super) fn write<'a, W: Write<'a, K, V> + 'a>(
+        &'a self,
+        write: W,
+    ) -> MaybeReady<'a, Result<<W::Done as Finish<'a>>::Output, Error>> {
+        let mut operation = self.observe(W::KIND, write.key());
+        if let (Some(operation), Some(keys)) = (&mut operation, write.keys()) {
+            operation.batch = Some(Batch { keys, hits: None });
+        }
+        self.run(async move {
+            let guard = self.in_flight.write(write.written(), self.tiers.is_single_sync()).await;
+            let done = write.run(&self.tiers, operation.as_ref()).await;
+            drop(guard);
+            finish(operation.as_mut(), done)
         })
     }
 }
@@ -138,59 +155,116 @@ impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<InsertResult> {
         let cache = self.cache;
-        let Some((key, entry)) = self.entry.take() else { return self.go_on(cx) };
-        if cache.tiers.inserts_directly() && !entry.has_ttl() && !cache.observed() && cache.in_flight.is_quiet() {
-            // Nobody listens, nobody can be overtaken, nothing to wait for.
-            return Poll::Ready(cache.tiers.put(key, entry));
+        let Some((key, entry)) = self.entry.take() else { return self.poll_rest(cx) };
+        if cache.tiers.inserts_directly() && !entry.has_ttl() && cache.is_undisturbed() {
+            return match cache.tiers.insert_first(key, entry, Origin::Direct) {
+                MaybeReady::Ready(inserted) => Poll::Ready(inserted),
+                MaybeReady::Boxed(waiting) => self.wait(waiting, cx),
+            };
         }
         self.start(key, entry, cx)
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Insert<'_, K, V> {
+impl<'a, K: Key + ?Sized, V: Value> Insert<'a, K, V> {
     #[cold]
     #[inline(never)]
     fn start(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         key: K::Owned,
         mut entry: CacheEntry<V>,
         cx: &mut Context<'_>,
     ) -> Poll<InsertResult> {
         let cache = self.cache;
         cache.fix_deadline(&mut entry);
-        match cache.go_on_inserting(key, entry) {
-            MaybeReady::Ready(written) => Poll::Ready(written),
-            MaybeReady::Boxed(future) => {
-                self.waiting = Some(future);
-                self.go_on(cx)
-            }
+        match cache.write(InsertOne { key, entry }) {
+            MaybeReady::Ready(inserted) => Poll::Ready(inserted),
+            MaybeReady::Boxed(waiting) => self.wait(waiting, cx),
         }
     }
 
     #[cold]
-    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<InsertResult> {
+    fn wait(
+        mut self: Pin<&mut Self>,
+        waiting: BoxFuture<'a, InsertResult>,
+        cx: &mut Context<'_>,
+    ) -> Poll<InsertResult> {
+        self.waiting = Some(waiting);
+        self.poll_rest(cx)
+    }
+
+    #[cold]
+    fn poll_rest(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<InsertResult> {
         // Polled again after it was done: there is nothing to wake for.
-        let Some(future) = &mut self.waiting else { return Poll::Pending };
-        let written = ready!(future.as_mut().poll(cx));
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        let inserted = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
-        Poll::Ready(written)
+        Poll::Ready(inserted)
     }
 }
 
-impl<K: Key + ?Sized, V: Value> Inner<K, V> {
-    /// An insert that somebody listens to, that may be overtaken, or that has to wait.
-    fn go_on_inserting<'a>(&'a self, key: K::Owned, entry: CacheEntry<V>) -> MaybeReady<'a, InsertResult>
+struct InsertOne<K: Key + ?Sized, V> {
+    key: K::Owned,
+    entry: CacheEntry<V>,
+}
+
+impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InsertOne<K, V> {
+    const KIND: CacheOperation = CacheOperation::Insert;
+    type Done = InsertOutcome;
+
+    fn key(&self) -> Option<&K> {
+        Some(self.key.borrow())
+    }
+
+    fn written(&self) -> Written<'_, K> {
+        Written::Key(self.key.borrow())
+    }
+
+    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> InsertResult
     where
-        K::Owned: 'a,
+        'a: 'f,
     {
-        let atomic = self.tiers.is_single_sync();
-        let mut operation = self.observe(CacheOperation::Insert, Some(key.borrow()));
-        self.run(async move {
-            let writing = self.in_flight.write::<K>(key.borrow(), atomic).await;
-            let written = self.tiers.insert(key, entry, Origin::Direct, operation.as_ref()).await;
-            drop(writing);
-            finish(operation.as_mut(), written)
-        })
+        tiers.insert(self.key, self.entry, Origin::Direct, operation).await
+    }
+}
+
+struct Invalidate<'k, K: ?Sized>(&'k K);
+
+impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for Invalidate<'a, K> {
+    const KIND: CacheOperation = CacheOperation::Invalidate;
+    type Done = Removed;
+
+    fn key(&self) -> Option<&K> {
+        Some(self.0)
+    }
+
+    fn written(&self) -> Written<'_, K> {
+        Written::Key(self.0)
+    }
+
+    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Removed, Error>
+    where
+        'a: 'f,
+    {
+        tiers.remove(Removal::Key(self.0), operation).await.map(|()| Removed(OperationOutcome::Invalidated))
+    }
+}
+
+struct Clear;
+
+impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for Clear {
+    const KIND: CacheOperation = CacheOperation::Clear;
+    type Done = Removed;
+
+    fn written(&self) -> Written<'_, K> {
+        Written::All
+    }
+
+    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Removed, Error>
+    where
+        'a: 'f,
+    {
+        tiers.remove(Removal::All, operation).await.map(|()| Removed(OperationOutcome::Cleared))
     }
 }
 
@@ -209,7 +283,8 @@ impl<'a> Finish<'a> for InsertOutcome {
     }
 }
 
-pub(super) struct Removed(pub(super) OperationOutcome);
+/// What was to be removed is removed.
+struct Removed(OperationOutcome);
 
 impl<'a> Finish<'a> for Removed {
     type Output = ();
@@ -219,18 +294,4 @@ impl<'a> Finish<'a> for Removed {
     }
 
     fn into_output(self) {}
-}
-
-struct Counted(Option<u64>);
-
-impl<'a> Finish<'a> for Counted {
-    type Output = Option<u64>;
-
-    fn completion(&self) -> Completion<'a, '_> {
-        OperationOutcome::Counted.into()
-    }
-
-    fn into_output(self) -> Option<u64> {
-        self.0
-    }
 }

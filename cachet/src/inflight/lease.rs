@@ -13,6 +13,8 @@ use std::hash::Hash;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
+
 use super::{InFlight, KeyState, ShardState};
 use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
@@ -46,40 +48,32 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         OptimisticLease { in_flight: self, hash, clears, writes: is_quiet.then_some(ended) }
     }
 
-    /// Whether nobody has a lease, so that nobody can be overtaken.
+    /// Whether any lease is out, and so may be made void.
     #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.leases.load(Ordering::SeqCst) == 0
+    pub(crate) fn has_leases(&self) -> bool {
+        self.leases.load(Ordering::SeqCst) != 0
     }
 
-    /// Begins a write of one key, which comes last: waits for the end of an older value that is just being stored.
+    /// Begins a write, which comes last: waits until no older value is being stored.
     ///
-    /// `atomic` says that the write is a single synchronous step: then, while no lease is out, nobody can tell it
-    /// from one that happened before any that will be.
-    pub(crate) async fn write<Q: Hash + ?Sized>(&self, key: &Q, atomic: bool) -> Option<WriteGuard<'_, K, V>> {
-        let writing = (!atomic || !self.is_quiet()).then(|| self.begin_write(key))?;
-        writing.stores_done().await;
-        Some(writing)
-    }
-
-    /// The same for several keys.
-    pub(crate) async fn write_many<'k>(
-        &self,
-        keys: impl Iterator<Item = &'k K>,
-        atomic: bool,
-    ) -> Vec<WriteGuard<'_, K, V>>
-    where
-        K: 'k,
-    {
-        if atomic && self.is_quiet() {
-            return Vec::new();
+    /// `atomic` says that the write is a single synchronous step: while no lease is out, it then cannot be told from one that
+    /// happened before any lease is taken, and leaves no trace.
+    pub(crate) async fn write(&self, written: Written<'_, K>, atomic: bool) -> WriteGuards<'_, K, V> {
+        let keys: SmallVec<[WriteGuard<'_, K, V>; 1]> = match written {
+            Written::All => {
+                let clear = self.begin_clear();
+                clear.stores_done().await;
+                return WriteGuards { _clear: Some(clear), _keys: SmallVec::new() };
+            }
+            _ if atomic && !self.has_leases() => SmallVec::new(),
+            Written::Key(key) => SmallVec::from_iter([self.begin_write(key)]),
+            // All begin before any is waited for: so two of these never wait for each other.
+            Written::Keys(keys) => keys.into_iter().map(|key| self.begin_write(key)).collect(),
+        };
+        for guard in &keys {
+            guard.stores_done().await;
         }
-        // All begin before any is waited for: so two of these never wait for each other.
-        let writing: Vec<_> = keys.map(|key| self.begin_write(key)).collect();
-        for writing in &writing {
-            writing.stores_done().await;
-        }
-        writing
+        WriteGuards { _clear: None, _keys: keys }
     }
 
     fn begin_write<Q: Hash + ?Sized>(&self, key: &Q) -> WriteGuard<'_, K, V> {
@@ -92,18 +86,24 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         WriteGuard { in_flight: self, hash }
     }
 
-    /// Begins a write of all keys, which comes last, likewise.
-    pub(crate) async fn clear(&self) -> ClearGuard<'_, K, V> {
-        let clearing = self.begin_clear();
-        clearing.stores_done().await;
-        clearing
-    }
-
     fn begin_clear(&self) -> ClearGuard<'_, K, V> {
         self.clearing.fetch_add(1, Ordering::SeqCst);
         self.clears.fetch_add(1, Ordering::SeqCst);
         ClearGuard(self)
     }
+}
+
+/// What is written.
+pub(crate) enum Written<'k, K: ?Sized> {
+    Key(&'k K),
+    Keys(Vec<&'k K>),
+    All,
+}
+
+/// A write is in flight until this is dropped.
+pub(crate) struct WriteGuards<'u, K: Key + ?Sized, V> {
+    _clear: Option<ClearGuard<'u, K, V>>,
+    _keys: SmallVec<[WriteGuard<'u, K, V>; 1]>,
 }
 
 /// The right to store a value that was read or computed after the lease was taken; and, for whoever computes a value that
@@ -196,7 +196,7 @@ impl<K: Key + ?Sized, V> Drop for StoreGuard<'_, K, V> {
 }
 
 /// A write of one key is under way.
-pub(crate) struct WriteGuard<'u, K: Key + ?Sized, V> {
+struct WriteGuard<'u, K: Key + ?Sized, V> {
     in_flight: &'u InFlight<K, V>,
     hash: u64,
 }
@@ -236,7 +236,7 @@ impl<K: Key + ?Sized, V> Drop for WriteGuard<'_, K, V> {
 }
 
 /// A write of all keys is under way.
-pub(crate) struct ClearGuard<'u, K: Key + ?Sized, V>(&'u InFlight<K, V>);
+struct ClearGuard<'u, K: Key + ?Sized, V>(&'u InFlight<K, V>);
 
 impl<K: Key + ?Sized, V> ClearGuard<'_, K, V> {
     /// Waits until no older value is being stored: in a tier that has to be waited for, or under a shard's lock.
@@ -267,7 +267,7 @@ mod tests {
     type Table = InFlight<str, u32>;
 
     #[test]
-    fn a_ticket_is_current_until_somebody_writes_its_key() {
+    fn a_lease_is_current_until_somebody_writes_its_key() {
         let table = Table::new();
         let (lease, other) = (table.lease("a"), table.lease("b"));
         assert!(lease.is_valid());
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_taken_while_somebody_writes_is_void_and_stays_so() {
+    fn a_lease_taken_while_somebody_writes_is_void_and_stays_so() {
         let table = Table::new();
         let writing = table.begin_write("a");
         let lease = table.lease("a");
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clear_makes_every_ticket_void_from_its_beginning_to_its_end() {
+    fn a_clear_makes_every_lease_void_from_its_beginning_to_its_end() {
         let table = Table::new();
         let before = table.lease("a");
         let clearing = table.begin_clear();
@@ -323,11 +323,11 @@ mod tests {
     }
 
     #[test]
-    fn an_atomic_write_leaves_no_trace_unless_a_ticket_is_out() {
+    fn an_atomic_write_leaves_no_trace_unless_a_lease_is_out() {
         let table = Table::new();
-        assert!(poll_once(table.write("a", true)).unwrap().is_none());
+        assert!(poll_once(table.write(Written::Key("a"), true)).unwrap()._keys.is_empty());
         let lease = table.lease("a");
-        drop(poll_once(table.write("a", true)).unwrap());
+        drop(poll_once(table.write(Written::Key("a"), true)).unwrap());
         assert!(!lease.is_valid());
     }
 
@@ -349,12 +349,12 @@ mod tests {
         let table = Table::new();
         let lease = table.lease("a");
         let storing = lease.store().unwrap();
-        assert!(poll_once(table.write("a", false)).is_none());
-        assert!(poll_once(table.clear()).is_none());
-        assert!(poll_once(table.write("b", false)).is_some());
+        assert!(poll_once(table.write(Written::Key("a"), false)).is_none());
+        assert!(poll_once(table.write(Written::All, false)).is_none());
+        assert!(poll_once(table.write(Written::Key("b"), false)).is_some());
         drop(storing);
-        assert!(poll_once(table.write("a", false)).is_some());
+        assert!(poll_once(table.write(Written::Key("a"), false)).is_some());
         assert!(lease.store().is_none());
-        assert!(poll_once(table.clear()).is_some());
+        assert!(poll_once(table.write(Written::All, false)).is_some());
     }
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
+use crate::error::TierError;
 use crate::macros::cache_tier;
 use crate::telemetry::{CacheEventHandler, CacheOperationEvent, CacheTierEvent, TierOperation};
 use crate::tier::{CacheTier, InsertOutcome};
@@ -98,14 +98,14 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
         self.state().entries.get(key).cloned()
     }
 
-    /// Puts an entry there, as another process might, without a call being counted. Unless it has an
-    /// [`inserted_at`](CacheEntry::with_inserted_at), its age is unknown.
+    /// Puts an entry there, as another process might, without a call being counted. Unless it is a
+    /// [restored](CacheEntry::restore) one, its age is unknown.
     pub fn put(&self, key: impl Into<K::Owned>, entry: impl Into<CacheEntry<V>>) {
         self.state().entries.insert(key.into(), entry.into());
     }
 
-    /// Notes the call and does what was said; `true` if an insert is to be turned away.
-    async fn act(&self, operation: TierOperation) -> Result<bool, Error> {
+    /// Records the call and behaves as scripted; the error is a message.
+    async fn act(&self, operation: TierOperation) -> Result<Answer, &'static str> {
         let behaviour = {
             let mut state = self.state();
             state.calls.push(operation);
@@ -126,69 +126,79 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
                 .await;
             }
             Behaviour::Hang => std::future::pending().await,
-            Behaviour::Fail(message) => return Err(Error::msg(message)),
+            Behaviour::Fail(message) => return Err(message),
             Behaviour::Panic(message) => panic!("{message}"),
-            Behaviour::Reject => return Ok(true),
+            Behaviour::Reject => return Ok(Answer::Reject),
         }
-        Ok(false)
+        Ok(Answer::Work)
     }
 }
 
-#[cache_tier(name = "mock", crate = crate)]
+/// What a call is to do once it has waited.
+enum Answer {
+    Work,
+    Reject,
+}
+
+#[cache_tier(name = "mock", target = "cachet::testing", crate = crate)]
 impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
-    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
+    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError> {
         self.act(TierOperation::Get).await?;
         Ok(self.stored(key))
     }
 
-    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
-        if self.act(TierOperation::Insert).await? {
+    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
+        if let Answer::Reject = self.act(TierOperation::Insert).await? {
             return Ok(InsertOutcome::Rejected);
         }
         self.state().entries.insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &K) -> Result<(), Error> {
+    async fn invalidate(&self, key: &K) -> Result<(), TierError> {
         self.act(TierOperation::Invalidate).await?;
         self.state().entries.remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.act(TierOperation::Clear).await?;
         self.state().entries.clear();
         Ok(())
     }
 
-    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
-        self.act(TierOperation::GetMany).await?;
-        Ok(keys.iter().map(|key| self.stored(key)).collect())
-    }
-
-    async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Result<Vec<InsertOutcome>, Error> {
-        if self.act(TierOperation::InsertMany).await? {
-            return Ok(vec![InsertOutcome::Rejected; entries.len()]);
+    async fn get_many(&self, keys: &[&K]) -> Vec<Result<Option<CacheEntry<V>>, TierError>> {
+        match self.act(TierOperation::GetMany).await {
+            Ok(_) => keys.iter().map(|key| Ok(self.stored(key))).collect(),
+            Err(message) => keys.iter().map(|_| Err(message.into())).collect(),
         }
-        let outcomes = vec![InsertOutcome::Accepted; entries.len()];
-        self.state().entries.extend(entries);
-        Ok(outcomes)
     }
 
-    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), Error> {
-        self.act(TierOperation::InvalidateMany).await?;
-        for key in keys {
-            self.state().entries.remove(*key);
+    async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Vec<Result<InsertOutcome, TierError>> {
+        let number = entries.len();
+        match self.act(TierOperation::InsertMany).await {
+            Ok(Answer::Reject) => (0..number).map(|_| Ok(InsertOutcome::Rejected)).collect(),
+            Ok(Answer::Work) => {
+                self.state().entries.extend(entries);
+                (0..number).map(|_| Ok(InsertOutcome::Accepted)).collect()
+            }
+            Err(message) => (0..number).map(|_| Err(message.into())).collect(),
         }
-        Ok(())
     }
 
-    async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
+    async fn invalidate_many(&self, keys: &[&K]) -> Vec<Result<(), TierError>> {
+        match self.act(TierOperation::InvalidateMany).await {
+            Ok(_) => keys.iter().map(|key| Ok(drop(self.state().entries.remove(*key)))).collect(),
+            Err(message) => keys.iter().map(|_| Err(message.into())).collect(),
+        }
+    }
+
+    async fn metadata(&self, key: &K) -> Result<Option<CacheEntry<()>>, TierError> {
         self.act(TierOperation::Contains).await?;
         Ok(self.stored(key).map(|entry| entry.metadata()))
     }
 
-    async fn len(&self) -> Result<Option<u64>, Error> {
+    async fn len(&self) -> Result<Option<u64>, TierError> {
         self.act(TierOperation::Len).await?;
         Ok(Some(self.state().entries.len() as u64))
     }

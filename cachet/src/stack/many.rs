@@ -1,13 +1,13 @@
 //! Several tiers, asked about several keys: one call of a tier for all keys that are still open.
 
-use super::{Found, Lookup, TierStack, all, merge};
+use super::{Found, Lookup, TierStack, join_all_steps, merge};
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::inflight::{InFlight, Lease};
 use crate::telemetry::Operation;
 use crate::tier::InsertOutcome;
-use crate::tier::erased::Call;
+use crate::tier::erased::{Call, InsertResult};
 
 impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Asks the tiers, one after the other, for whatever has not been found yet, and promotes what a later one has. The
@@ -18,7 +18,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
         in_flight: &'f InFlight<K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Vec<Result<Found<'a, V>, Lookup<'a, V>>> {
-        let mut answers: Vec<_> = keys.iter().map(|_| Err(Lookup::at(0, None))).collect();
+        let mut answers: Vec<_> = keys.iter().map(|_| Err(Lookup::from_the_first())).collect();
         let mut open: Vec<usize> = (0..keys.len()).collect();
         let mut leases: Vec<Option<Lease<'f, K, V>>> = Vec::new();
         for (depth, tier) in self.iter().enumerate() {
@@ -37,11 +37,11 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
             }
             let asked: Vec<&K> = open.iter().map(|place| keys[*place]).collect();
             let call = Call { operation, fallback: depth > 0 };
-            let reads = tier.get_many(&asked, call).finish().await;
+            let reads = tier.get_many(&asked, call).resolve().await;
             let mut found = Vec::new();
             for (place, read) in std::mem::take(&mut open).into_iter().zip(reads) {
                 let Err(lookup) = &mut answers[place] else { continue };
-                match lookup.absorb(read, &tier.identity().name, depth) {
+                match lookup.absorb(read, &tier.facts().identity.name, depth) {
                     Some(entry) => {
                         answers[place] = Ok(entry);
                         found.push(place);
@@ -77,35 +77,55 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
         let (depths, leases): (Vec<_>, Vec<_>) = promoted().map(|(_, with)| with).unzip();
         for tier in self.iter().take(depths.first().copied().unwrap_or(0)) {
             let entries = promoted().map(|(entry, _)| entry).collect();
-            let _ = tier.insert_many(entries, Some(&leases), Call::of(operation)).finish().await;
+            let _ = tier.insert_many(entries, Some(&leases), Call::of(operation)).resolve().await;
         }
     }
 
-    /// Inserts into all tiers at once.
+    /// Inserts into all tiers at once. Returns one result for each entry.
     pub(crate) async fn insert_many(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
         operation: Option<&'f Operation<'a>>,
-    ) -> Result<Vec<InsertOutcome>, Error>
+    ) -> Vec<InsertResult>
     where
         K::Owned: 'f,
     {
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut outcomes = vec![InsertOutcome::Rejected; entries.len()];
-        let mut failure = Ok(());
-        let steps = self.iter().map(|tier| tier.insert_many(entries.clone(), None, Call::of(operation))).collect();
-        for written in all(steps).await {
-            match written {
-                Ok(written) => {
-                    for (outcome, written) in outcomes.iter_mut().zip(written) {
-                        *outcome = merge(Ok(*outcome), Ok(written))?;
-                    }
-                }
-                Err(error) => failure = failure.and(Err(error)),
+        let mut results = vec![Ok(InsertOutcome::Rejected); entries.len()];
+        if !entries.is_empty() {
+            let calls = self.iter().map(|tier| tier.insert_many(entries.clone(), None, Call::of(operation))).collect();
+            for of_tier in join_all_steps(calls).await {
+                merge_each(&mut results, of_tier, merge);
             }
         }
-        failure.map(|()| outcomes)
+        results
+    }
+
+    /// Removes keys from all tiers at once. Returns one result for each key.
+    pub(crate) async fn invalidate_many(
+        &'a self,
+        keys: &'f [&'f K],
+        operation: Option<&'f Operation<'a>>,
+    ) -> Vec<Result<(), Error>> {
+        let mut results = vec![Ok(()); keys.len()];
+        if !keys.is_empty() {
+            let calls = self.iter().map(|tier| tier.invalidate_many(keys, Call::of(operation))).collect();
+            for of_tier in join_all_steps(calls).await {
+                merge_each(&mut results, of_tier, Result::and);
+            }
+        }
+        results
+    }
+}
+
+/// Adds what one tier did for each key to what those before it did.
+fn merge_each<T>(
+    results: &mut [Result<T, Error>],
+    of_tier: Vec<Result<T, Error>>,
+    merge: fn(Result<T, Error>, Result<T, Error>) -> Result<T, Error>,
+) where
+    T: Copy,
+{
+    for (result, of_tier) in results.iter_mut().zip(of_tier) {
+        *result = merge(result.clone(), of_tier);
     }
 }

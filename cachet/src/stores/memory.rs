@@ -1,7 +1,8 @@
 //! The memory tier, on `quick_cache`.
 
 use std::borrow::Borrow;
-use std::fmt;
+use std::sync::OnceLock;
+use std::{fmt, mem};
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
@@ -9,10 +10,10 @@ use smallvec::SmallVec;
 
 use crate::bounds::{Key, Value};
 use crate::entry::{CacheEntry, OptionalNanos};
-use crate::error::Error;
+use crate::error::TierError;
 use crate::macros::cache_tier;
-use crate::telemetry::EvictionReporter;
 use crate::tier::config::Tier;
+use crate::tier::context::TierContext;
 use crate::tier::{CacheTier, InsertOutcome};
 
 /// Keeps entries in this process, up to a capacity by count or by weight; made by [`Tier::memory`](crate::Tier::memory).
@@ -24,7 +25,7 @@ pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value, C: Capacity<K, V>> {
     capacity: C,
     /// Heavier entries do not fit into a shard.
     max_weight: u64,
-    reporter: Option<EvictionReporter>,
+    context: OnceLock<TierContext<K>>,
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
@@ -135,7 +136,7 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
             reason = "the very computation by which the engine admits entries"
         )]
         let max_weight = ((shard as f64 * HOT_SHARE) as u64).clamp(shard.min(1), shard);
-        Self { entries, capacity, max_weight, reporter: None }
+        Self { entries, capacity, max_weight, context: OnceLock::new() }
     }
 
     /// Kept apart, so that the future around it is small enough to vanish into its caller: moved into a future that does not, an
@@ -147,13 +148,14 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
             self.entries.remove(Borrow::<K>::borrow(&key));
             return InsertOutcome::Rejected;
         }
-        let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_listening());
+        let context = self.context.get().filter(|context| context.is_observed());
         // In place: a copy would cost more than what is in it.
-        let mut left =
-            Evictions { is_observed: reporter.is_some(), evicted: SmallVec::new(), dropped: SmallVec::new() };
+        let mut left = Evictions { is_observed: context.is_some(), is_eviction: false, left: SmallVec::new() };
         self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
-        if let Some(reporter) = reporter {
-            left.evicted.iter().for_each(|entry| reporter.evicted(entry));
+        if let Some(context) = context {
+            for departure in left.left.iter().filter(|departure| departure.is_eviction) {
+                context.evicted(departure.key.borrow(), &departure.stored.entry.metadata());
+            }
         }
         InsertOutcome::Accepted
     }
@@ -162,36 +164,33 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
 // Its futures are ready at once: the engine never waits for anything but a lock.
 #[cache_tier(name = "memory", target = "cachet::tier", immediate, crate = crate)]
 impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTier<K, V, C> {
-    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
+    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError> {
         Ok(self.entries.get(key).map(|stored| stored.entry.into_entry()))
     }
 
-    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
         Ok(self.store(key, entry))
     }
 
-    async fn invalidate(&self, key: &K) -> Result<(), Error> {
+    async fn invalidate(&self, key: &K) -> Result<(), TierError> {
         self.entries.remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.entries.clear();
         Ok(())
     }
 
-    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
-        Ok(keys.iter().map(|key| self.entries.get(*key).map(|stored| stored.entry.into_entry())).collect())
+    async fn get_many(&self, keys: &[&K]) -> Vec<Result<Option<CacheEntry<V>>, TierError>> {
+        keys.iter().map(|key| Ok(self.entries.get(*key).map(|stored| stored.entry.into_entry()))).collect()
     }
 
-    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), Error> {
-        for key in keys {
-            self.entries.remove(*key);
-        }
-        Ok(())
+    async fn invalidate_many(&self, keys: &[&K]) -> Vec<Result<(), TierError>> {
+        keys.iter().map(|key| Ok(drop(self.entries.remove(*key)))).collect()
     }
 
-    async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
+    async fn metadata(&self, key: &K) -> Result<Option<CacheEntry<()>>, TierError> {
         let mut found = None;
         self.entries.remove_if(key, |stored| {
             found = Some(stored.entry.metadata());
@@ -200,11 +199,11 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
         Ok(found)
     }
 
-    async fn len(&self) -> Result<Option<u64>, Error> {
+    async fn len(&self) -> Result<Option<u64>, TierError> {
         Ok(Some(self.entries.len() as u64))
     }
 
-    async fn invalidate_expired(&self, key: &K, expired: &CacheEntry<()>) -> Result<(), Error> {
+    async fn invalidate_expired(&self, key: &K, expired: &CacheEntry<()>) -> Result<(), TierError> {
         self.entries.remove_if(key, |stored| stored.entry.same_insertion(expired));
         Ok(())
     }
@@ -213,8 +212,9 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
         true
     }
 
-    fn attach(&mut self, reporter: EvictionReporter) {
-        self.reporter = Some(reporter);
+    fn attach(&self, context: TierContext<K>) {
+        // A memory tier belongs to the one cache that its `Tier` is added to.
+        let _ = self.context.set(context);
     }
 }
 
@@ -275,21 +275,28 @@ impl<Q, V, W: Weight> Weighter<Q, Stored<V, W>> for StoredWeight {
     }
 }
 
-/// Takes note of what leaves the tier during one insert.
+/// Collects what leaves the tier during one insert.
 #[derive(Clone)]
 struct EvictionHook;
 
 struct Evictions<Q, S> {
-    /// Whether anybody is told what was evicted.
+    /// Whether evictions are reported.
     is_observed: bool,
-    evicted: SmallVec<[CacheEntry<()>; 1]>,
-    /// Dropped only when the shard is no longer locked: what a value's `drop` does is not ours to know.
-    dropped: SmallVec<[(Q, S); 1]>,
+    /// Between the two calls for one entry: whether it is evicted, rather than replaced.
+    is_eviction: bool,
+    /// Dropped only when the shard is no longer locked: the `drop` of a key or a value may do anything.
+    left: SmallVec<[Departure<Q, S>; 1]>,
+}
+
+struct Departure<Q, S> {
+    key: Q,
+    stored: S,
+    is_eviction: bool,
 }
 
 impl<Q, S> Default for Evictions<Q, S> {
     fn default() -> Self {
-        Self { is_observed: false, evicted: SmallVec::new(), dropped: SmallVec::new() }
+        Self { is_observed: false, is_eviction: false, left: SmallVec::new() }
     }
 }
 
@@ -297,15 +304,14 @@ impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for EvictionHook {
     type RequestState = Evictions<Q, Stored<V, W>>;
 
     // Called for evictions only; `on_evict` is called for replaced entries as well.
-    fn before_evict(&self, left: &mut Self::RequestState, _key: &Q, stored: &mut Stored<V, W>) {
-        if left.is_observed {
-            left.evicted.push(stored.entry.metadata());
-        }
+    fn before_evict(&self, evictions: &mut Self::RequestState, _key: &Q, _stored: &mut Stored<V, W>) {
+        evictions.is_eviction = evictions.is_observed;
     }
 
-    fn on_evict(&self, left: &mut Self::RequestState, key: Q, stored: Stored<V, W>) {
-        if std::mem::needs_drop::<(Q, Stored<V, W>)>() {
-            left.dropped.push((key, stored));
+    fn on_evict(&self, evictions: &mut Self::RequestState, key: Q, stored: Stored<V, W>) {
+        let is_eviction = mem::take(&mut evictions.is_eviction);
+        if is_eviction || mem::needs_drop::<(Q, Stored<V, W>)>() {
+            evictions.left.push(Departure { key, stored, is_eviction });
         }
     }
 }

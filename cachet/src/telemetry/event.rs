@@ -266,7 +266,7 @@ impl<'a> CacheOperationEvent<'a> {
     }
 
     /// The tier calls of this operation, in the order in which they ended; empty unless some handler is interested in
-    /// the [trail](crate::Interest::TRAIL).
+    /// the [trail](crate::EventMask::TRAIL).
     ///
     /// Evictions are no calls. Those that happen inside the operation carry its id, and are reported to
     /// [`on_tier_event`](crate::CacheEventHandler::on_tier_event) alone.

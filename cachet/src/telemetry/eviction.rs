@@ -10,12 +10,9 @@ use super::span::{Span, TierDescriptor};
 use super::{CacheTelemetry, TierIdentity};
 use crate::entry::CacheEntry;
 
-/// Given to a tier when it is stacked into a cache ([`CacheTier::attach`](crate::CacheTier::attach)), so that it can
-/// report what it does of its own accord.
-///
-/// An eviction that happens while the tier is working for an operation is reported with that operation's id.
-#[derive(Clone, Debug)]
-pub struct EvictionReporter {
+/// Reports the entries that one tier drops by itself.
+#[derive(Clone)]
+pub(crate) struct EvictionReporter {
     telemetry: Arc<CacheTelemetry>,
     tier: Arc<str>,
     descriptor: &'static TierDescriptor,
@@ -26,96 +23,90 @@ impl EvictionReporter {
         Self { telemetry: Arc::clone(telemetry), tier: Arc::clone(&tier.name), descriptor: tier.descriptor }
     }
 
-    /// Whether anybody wants to know. A tier that has to do work to find out what it evicted can skip it.
-    pub fn is_listening(&self) -> bool {
+    pub(crate) fn tier(&self) -> &str {
+        &self.tier
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
         self.telemetry.wants_tiers()
     }
 
-    /// The tier dropped an entry for want of room.
-    pub fn evicted(&self, entry: &CacheEntry<()>) {
-        self.report(TierOutcome::Evicted, entry);
-    }
-
-    /// The tier dropped an entry because its time was over.
-    pub fn expired(&self, entry: &CacheEntry<()>) {
-        self.report(TierOutcome::Expired, entry);
-    }
-
-    fn report(&self, outcome: TierOutcome, entry: &CacheEntry<()>) {
-        if !self.is_listening() {
-            return;
-        }
+    /// Reports at once, or when the outermost [`defer_evictions`] on this thread ends.
+    pub(crate) fn report(&self, outcome: TierOutcome, entry: &CacheEntry<()>, key: Option<Arc<str>>) {
         let request_id = RequestId::current();
-        if DEFER_DEPTH.get() == 0 {
-            self.send(outcome, entry, request_id);
+        let eviction = Eviction { reporter: self.clone(), outcome, entry: entry.clone(), key, request_id };
+        // A thread that is ending has no more thread-locals, and so defers nothing.
+        if DEFER_DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
+            eviction.send();
         } else {
-            let held = DeferredEviction { reporter: self.clone(), outcome, entry: entry.clone(), request_id };
-            DEFERRED.with_borrow_mut(|evictions| evictions.push(held));
+            DEFERRED.with_borrow_mut(|evictions| evictions.push(eviction));
         }
     }
+}
 
-    fn send(&self, outcome: TierOutcome, entry: &CacheEntry<()>, request_id: Option<RequestId>) {
+struct Eviction {
+    reporter: EvictionReporter,
+    outcome: TierOutcome,
+    entry: CacheEntry<()>,
+    key: Option<Arc<str>>,
+    request_id: Option<RequestId>,
+}
+
+impl Eviction {
+    fn send(&self) {
+        let EvictionReporter { telemetry, tier, descriptor } = &self.reporter;
         let event = CacheTierEvent {
-            cache: Name::Borrowed(&self.telemetry.name),
-            tier: Name::Borrowed(&self.tier),
+            cache: Name::Borrowed(&telemetry.name),
+            tier: Name::Borrowed(tier),
             operation: TierOperation::Evict,
-            outcome,
-            request_id,
+            outcome: self.outcome,
+            request_id: self.request_id,
             fallback: false,
             batch: None,
             duration: None,
-            age: entry.age(&self.telemetry.clock, None).known(),
+            age: self.entry.age(&telemetry.clock, None).known(),
             error: None,
-            key: None,
+            key: self.key.as_ref().map(Name::Borrowed),
         };
         let none = Span::none();
-        self.telemetry.report_tier(&event, self.descriptor, &none, &none);
+        telemetry.report_tier(&event, descriptor, &none, &none);
     }
 }
 
 thread_local! {
-    /// How many locks are held, by those who call from within each other.
+    /// How many scopes of [`defer_evictions`] are open on this thread.
     static DEFER_DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// Evictions that are not told yet.
-    static DEFERRED: RefCell<Vec<DeferredEviction>> = const { RefCell::new(Vec::new()) };
+    /// Evictions that have not been reported yet.
+    static DEFERRED: RefCell<Vec<Eviction>> = const { RefCell::new(Vec::new()) };
 }
 
-struct DeferredEviction {
-    reporter: EvictionReporter,
-    outcome: TierOutcome,
-    entry: CacheEntry<()>,
-    request_id: Option<RequestId>,
-}
-
-/// Runs something that holds a lock, and tells of evictions only afterwards: a handler may well use the cache.
+/// Runs something that holds a lock, and reports evictions only afterwards: a handler may use the cache.
 pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
-    struct Tell;
+    struct Deferral;
 
-    impl Drop for Tell {
+    impl Drop for Deferral {
         fn drop(&mut self) {
-            let held = DEFER_DEPTH.get() - 1;
-            DEFER_DEPTH.set(held);
-            if held == 0 && DEFERRED.with_borrow(|evictions| !evictions.is_empty()) {
-                tell();
+            let depth = DEFER_DEPTH.get() - 1;
+            DEFER_DEPTH.set(depth);
+            if depth == 0 && DEFERRED.with_borrow(|evictions| !evictions.is_empty()) {
+                flush();
             }
         }
     }
 
     #[cold]
-    fn tell() {
+    fn flush() {
         let mut evictions = DEFERRED.take();
-        for DeferredEviction { reporter, outcome, entry, request_id } in evictions.drain(..) {
-            reporter.send(outcome, &entry, request_id);
-        }
+        evictions.drain(..).for_each(|eviction| eviction.send());
         // Its memory serves the next time.
-        DEFERRED.with_borrow_mut(|held| {
-            if held.capacity() == 0 {
-                *held = evictions;
+        DEFERRED.with_borrow_mut(|deferred| {
+            if deferred.capacity() == 0 {
+                *deferred = evictions;
             }
         });
     }
 
     DEFER_DEPTH.set(DEFER_DEPTH.get() + 1);
-    let _tell = Tell;
+    let _deferral = Deferral;
     work()
 }

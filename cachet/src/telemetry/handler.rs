@@ -18,15 +18,15 @@ use super::{CacheOperationEvent, CacheTierEvent};
 /// # #[cfg(feature = "memory")]
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), cachet::Error> {
-/// use cachet::{Cache, CacheEventHandler, CacheOperationEvent, Interest, OperationOutcome, Tier};
+/// use cachet::{Cache, CacheEventHandler, CacheOperationEvent, EventMask, OperationOutcome, Tier};
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 ///
 /// #[derive(Default)]
 /// struct Hits(AtomicU64);
 ///
 /// impl CacheEventHandler for Hits {
-///     fn interest(&self) -> Interest {
-///         Interest::OPERATIONS
+///     fn interest(&self) -> EventMask {
+///         EventMask::OPERATIONS
 ///     }
 ///
 ///     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
@@ -52,8 +52,8 @@ use super::{CacheOperationEvent, CacheTierEvent};
 )]
 pub trait CacheEventHandler: Send + Sync + 'static {
     /// What the handler wants to be told. FlightRequest once per cache, when it is built.
-    fn interest(&self) -> Interest {
-        Interest::ALL
+    fn interest(&self) -> EventMask {
+        EventMask::ALL
     }
 
     /// A tier was called, or dropped an entry of its own accord.
@@ -70,15 +70,15 @@ pub trait CacheEventHandler: Send + Sync + 'static {
 /// What a [`CacheEventHandler`] wants to be told, and so what a cache has to find out.
 ///
 /// ```
-/// use cachet::Interest;
-/// let timed = Interest::OPERATIONS | Interest::TIMING;
-/// assert!(timed.contains(Interest::TIMING));
-/// assert!(!timed.contains(Interest::TIERS));
+/// use cachet::EventMask;
+/// let timed = EventMask::OPERATIONS | EventMask::TIMING;
+/// assert!(timed.contains(EventMask::TIMING));
+/// assert!(!timed.contains(EventMask::TIERS));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Interest(u8);
+pub struct EventMask(u8);
 
-impl Interest {
+impl EventMask {
     /// Nothing.
     pub const NONE: Self = Self(0);
     /// The end of every operation.
@@ -109,7 +109,7 @@ impl Interest {
     }
 }
 
-impl BitOr for Interest {
+impl BitOr for EventMask {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
@@ -117,13 +117,13 @@ impl BitOr for Interest {
     }
 }
 
-impl BitOrAssign for Interest {
+impl BitOrAssign for EventMask {
     fn bitor_assign(&mut self, other: Self) {
         *self = self.union(other);
     }
 }
 
-impl FromIterator<Self> for Interest {
+impl FromIterator<Self> for EventMask {
     fn from_iter<I: IntoIterator<Item = Self>>(interests: I) -> Self {
         interests.into_iter().fold(Self::NONE, Self::union)
     }
@@ -133,7 +133,7 @@ impl FromIterator<Self> for Interest {
 macro_rules! forward_to_each {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
         impl<$($generics)*> CacheEventHandler for $type {
-            fn interest(&self) -> Interest {
+            fn interest(&self) -> EventMask {
                 self.iter().map(CacheEventHandler::interest).collect()
             }
 
@@ -158,7 +158,7 @@ forward_to_each!([H: CacheEventHandler] Option<H>, [H: CacheEventHandler] Vec<H>
 macro_rules! forward_to_target {
     ($($type:ty),*) => {$(
         impl<H: CacheEventHandler + ?Sized> CacheEventHandler for $type {
-            fn interest(&self) -> Interest {
+            fn interest(&self) -> EventMask {
                 (**self).interest()
             }
 
@@ -180,7 +180,7 @@ macro_rules! forward_to_members {
     ($($member:ident)*) => {
         #[diagnostic::do_not_recommend]
         impl<$($member: CacheEventHandler),*> CacheEventHandler for ($($member,)*) {
-            fn interest(&self) -> Interest {
+            fn interest(&self) -> EventMask {
                 #[allow(non_snake_case, reason = "members are named like their types")]
                 let ($($member,)*) = self;
                 [$($member.interest()),*].into_iter().collect()

@@ -20,8 +20,8 @@ use crate::error::Error;
 mod call;
 mod probe;
 
-pub(crate) use self::call::{Attempt, TierCall};
-pub(crate) use self::probe::HitProbe;
+pub(crate) use self::call::TierCall;
+pub(crate) use self::probe::{FirstAnswer, HitProbe};
 
 /// An operation that somebody listens to, from its start to its one completion event.
 ///
@@ -197,10 +197,10 @@ impl<'a> Operation<'a> {
         self.fallback.store(true, Ordering::Relaxed);
     }
 
-    /// Whether calls of tiers are nobody's business, only the operation as a whole.
+    /// Whether calls of tiers are reported, and not only the operation as a whole.
     #[inline]
-    pub(crate) fn ignores_tiers(&self) -> bool {
-        !self.telemetry.wants_tiers()
+    pub(crate) fn wants_tiers(&self) -> bool {
+        self.telemetry.wants_tiers()
     }
 
     /// Makes the operation's id the current one, and notices a panic, for code that is called at once and without a

@@ -6,12 +6,11 @@
 #![allow(clippy::missing_errors_doc, reason = "the errors are those of the user's methods")]
 
 pub use std::borrow::{Borrow, ToOwned};
-use std::error::Error as StdError;
 
-pub use crate::{CacheEntry, CacheTier, Error, InsertOutcome};
+pub use crate::{CacheEntry, CacheTier, InsertOutcome, TierError};
 
 /// What the methods of [`CacheTier`] return.
-pub type Answer<T> = Result<T, Error>;
+pub type Answer<T> = Result<T, TierError>;
 
 /// A key that a method takes by reference.
 #[diagnostic::on_unimplemented(
@@ -123,10 +122,10 @@ impl<T, E> Lookup for Result<Option<T>, E> {
 #[diagnostic::do_not_recommend]
 impl<T> Lookup for Option<T> {
     type Found = T;
-    type Error = Error;
+    type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<Self, Error> {
+    fn told(self) -> Result<Self, TierError> {
         Ok(self)
     }
 }
@@ -168,20 +167,20 @@ impl<E> Insertion for Result<InsertOutcome, E> {
 
 #[diagnostic::do_not_recommend]
 impl Insertion for () {
-    type Error = Error;
+    type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<InsertOutcome, Error> {
+    fn told(self) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl Insertion for InsertOutcome {
-    type Error = Error;
+    type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<Self, Error> {
+    fn told(self) -> Result<Self, TierError> {
         Ok(self)
     }
 }
@@ -213,10 +212,10 @@ impl<E> Removal for Result<(), E> {
 
 #[diagnostic::do_not_recommend]
 impl Removal for () {
-    type Error = Error;
+    type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<(), Error> {
+    fn told(self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -240,9 +239,9 @@ macro_rules! counted {
     ($($count:ty: |$given:ident| $told:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl EntryCount for $count {
-            type Error = Error;
+            type Error = TierError;
 
-            fn told(self) -> Result<Option<u64>, Error> {
+            fn told(self) -> Result<Option<u64>, TierError> {
                 let $given = self;
                 Ok($told)
             }
@@ -274,14 +273,14 @@ counted! {
 )]
 pub trait Failure {
     /// The error as the cache passes it on.
-    fn into_error(self) -> Error;
+    fn into_error(self) -> TierError;
 }
 
 #[diagnostic::do_not_recommend]
-impl<E: Into<Box<dyn StdError + Send + Sync>>> Failure for E {
+impl<E: Into<TierError>> Failure for E {
     #[cold]
-    fn into_error(self) -> Error {
-        Error::new(self)
+    fn into_error(self) -> TierError {
+        self.into()
     }
 }
 
@@ -290,5 +289,5 @@ pub const UNKEPT: Answer<InsertOutcome> = Ok(InsertOutcome::Rejected);
 
 /// What a tier without a method `clear` says when it is to be cleared.
 pub fn no_clear() -> Answer<()> {
-    Err(Error::msg("its type has no method `clear`").with_type("unsupported"))
+    Err(TierError::msg("its type has no method `clear`").with_type("unsupported"))
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bounds::{Key, Value};
-use crate::expiry::{Jitter, Lifetime};
+use crate::expiry::{Expiry, Jitter};
 use crate::policy::InsertPolicy;
-use crate::runtime::Spawner;
-use crate::telemetry::{CacheTelemetry, TierDescriptor, TierIdentity};
+use crate::telemetry::{TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::boxed::BoxedTier;
 use crate::tier::erased::ErasedTier;
-use crate::tier::wrapper::{CacheWrapper, TierConfig};
+use crate::tier::wrapper::{CacheWrapper, Surroundings, TierConfig};
 
 /// A tier on its way into a cache, and what belongs to it alone.
 ///
@@ -40,41 +39,22 @@ pub struct Tier<K: Key + ?Sized, V: Value> {
 }
 
 type Wrap<K, V> =
-    Box<dyn FnOnce(TierIdentity, TierConfig<K, V>, &Arc<CacheTelemetry>, &Spawner) -> Box<dyn ErasedTier<K, V>> + Send>;
+    Box<dyn FnOnce(TierIdentity, TierConfig<K, V>, &Surroundings<'_, K>) -> Box<dyn ErasedTier<K, V>> + Send>;
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
     pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
         Self {
-            config: TierConfig {
-                name: None,
-                lifetime: Lifetime::default(),
-                timeout: None,
-                policy: InsertPolicy::always(),
-            },
+            config: TierConfig { name: None, expiry: Expiry::default(), timeout: None, policy: InsertPolicy::always() },
             cool_down: None,
             descriptor: T::descriptor(),
-            wrap: Box::new(|identity, config, telemetry, spawner| {
+            wrap: Box::new(|identity, config, surroundings| {
                 if T::IMMEDIATE {
-                    let record_fields = T::record_fields;
-                    Box::new(CacheWrapper::<_, _, _, true>::new(
-                        tier,
-                        record_fields,
-                        identity,
-                        config,
-                        telemetry,
-                        spawner,
-                    ))
+                    let fields = T::record_fields;
+                    Box::new(CacheWrapper::<_, _, _, true>::new(tier, fields, identity, config, surroundings))
                 } else {
-                    let (tier, record_fields) = (BoxedTier::new(tier), BoxedTier::record_fields);
-                    Box::new(CacheWrapper::<_, _, _, false>::new(
-                        tier,
-                        record_fields,
-                        identity,
-                        config,
-                        telemetry,
-                        spawner,
-                    ))
+                    let (tier, fields) = (BoxedTier::new(tier), BoxedTier::record_fields);
+                    Box::new(CacheWrapper::<_, _, _, false>::new(tier, fields, identity, config, surroundings))
                 }
             }),
         }
@@ -100,7 +80,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     #[doc(alias = "expire")]
     #[doc(alias = "time_to_live")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.config.lifetime.ttl = Some(ttl);
+        self.config.expiry.ttl = Some(ttl);
         self
     }
 
@@ -110,14 +90,14 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// Entries with a time to live of their own are left alone. How much earlier depends on the key, on the time of the
     /// insertion and on a seed, which is random unless [given](Self::ttl_jitter_seed). More than the time to live counts as that.
     pub fn ttl_jitter(mut self, at_most: Duration) -> Self {
-        let jitter = &mut self.config.lifetime.jitter;
+        let jitter = &mut self.config.expiry.jitter;
         *jitter = Some(jitter.unwrap_or_else(Jitter::random).up_to(at_most));
         self
     }
 
     /// Makes the [jitter](Self::ttl_jitter) the same in every run, for tests.
     pub fn ttl_jitter_seed(mut self, seed: u64) -> Self {
-        let jitter = &mut self.config.lifetime.jitter;
+        let jitter = &mut self.config.expiry.jitter;
         *jitter = Some(jitter.unwrap_or_else(Jitter::random).with_seed(seed));
         self
     }
@@ -166,7 +146,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     #[doc(alias = "refresh_ahead")]
     #[doc(alias = "stale_while_revalidate")]
     pub fn refresh_after(mut self, age: Duration) -> Self {
-        self.config.lifetime.refresh_after = Some(age);
+        self.config.expiry.refresh_after = Some(age);
         self
     }
 
@@ -200,7 +180,7 @@ impl<K: Key + ?Sized, V: Value> fmt::Debug for Tier<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tier")
             .field("name", &self.config.name.as_deref().unwrap_or(self.descriptor.name))
-            .field("lifetime", &self.config.lifetime)
+            .field("expiry", &self.config.expiry)
             .field("timeout", &self.config.timeout)
             .field("policy", &self.config.policy)
             .finish_non_exhaustive()

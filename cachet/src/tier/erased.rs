@@ -10,7 +10,7 @@ use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::inflight::Lease;
 use crate::telemetry::span::FieldRecorder;
-use crate::telemetry::{Operation, TierIdentity};
+use crate::telemetry::{FirstAnswer, Operation, TierIdentity};
 use crate::tier::InsertOutcome;
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -23,7 +23,7 @@ pub(crate) enum MaybeReady<'f, T> {
 }
 
 impl<T> MaybeReady<'_, T> {
-    pub(crate) async fn finish(self) -> T {
+    pub(crate) async fn resolve(self) -> T {
         match self {
             Self::Ready(done) => done,
             Self::Boxed(future) => future.await,
@@ -90,27 +90,56 @@ pub(crate) type GetResult<V> = Result<Option<CacheEntry<V>>, Error>;
 /// The same where there always is an entry, as `Cache::get_or_insert` returns it.
 pub(crate) type EntryResult<V> = Result<CacheEntry<V>, Error>;
 
-/// A form in which a hit is returned.
-pub(crate) trait FromHit<V> {
-    fn from_hit(entry: CacheEntry<V>) -> Self;
+/// Why a lookup is not a plain hit.
+pub(crate) enum NotAHit {
+    Miss,
+    Failed(Error),
+    /// There is more to it: the entry's age has to be judged, or the tier has to be waited for. Nothing was changed, and
+    /// [`ErasedTier::get`] is to be called.
+    AskAgain,
 }
 
-impl<V> FromHit<V> for GetResult<V> {
-    #[inline]
-    fn from_hit(entry: CacheEntry<V>) -> Self {
-        Ok(Some(entry))
+impl NotAHit {
+    pub(crate) fn as_answer(&self) -> FirstAnswer<'_> {
+        match self {
+            Self::Miss => FirstAnswer::Miss,
+            Self::Failed(error) => FirstAnswer::Failed(error),
+            Self::AskAgain => FirstAnswer::Open,
+        }
     }
 }
 
-impl<V> FromHit<V> for EntryResult<V> {
-    #[inline]
-    fn from_hit(entry: CacheEntry<V>) -> Self {
-        Ok(entry)
+/// What follows when a lookup is not a plain hit.
+pub(crate) type OnMiss<'o, R> = &'o mut dyn FnMut(NotAHit) -> Poll<R>;
+
+/// What is removed from a tier.
+pub(crate) enum Removal<'k, K: ?Sized> {
+    Key(&'k K),
+    /// The entry of a key if it is still this one, which was found expired.
+    Expired(&'k K, CacheEntry<()>),
+    All,
+}
+
+impl<K: ?Sized> Clone for Removal<'_, K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Key(key) => Self::Key(key),
+            Self::Expired(key, expired) => Self::Expired(key, expired.clone()),
+            Self::All => Self::All,
+        }
     }
 }
 
-/// What becomes of a lookup that is not a plain hit. It is pending where there is more to it than a miss or a failure.
-pub(crate) type OnMiss<'o, V, R> = &'o mut dyn FnMut(Poll<GetResult<V>>) -> Poll<R>;
+/// What never changes about a tier.
+pub(crate) struct TierFacts {
+    pub(crate) identity: TierIdentity,
+    /// Every call is answered at once, with [`MaybeReady::Ready`].
+    pub(crate) immediate: bool,
+    /// An unobserved insert is no more than the tier's own: no policy, nothing to undo.
+    pub(crate) inserts_directly: bool,
+    /// The tier itself has no use for the age of its entries.
+    pub(crate) untimed: bool,
+}
 
 /// How an insert came about.
 pub(crate) enum Origin<'t, K: Key + ?Sized, V> {
@@ -143,37 +172,24 @@ impl<'t, K: Key + ?Sized, V> Origin<'t, K, V> {
 
 /// A tier with everything that belongs to it. `'a` is the life of the cache, `'f` that of one operation.
 pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
-    fn identity(&self) -> &TierIdentity;
+    fn facts(&self) -> &TierFacts;
 
-    /// Tells the fields that the tier declares for its spans.
+    /// Records the fields that the tier declares for its spans.
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>);
 
-    /// Whether every call is answered at once, with [`MaybeReady::Ready`].
-    fn immediate(&self) -> bool;
-
-    /// Whether an insert that nobody listens to is no more than the tier's own: no policy, nothing to undo.
-    fn inserts_directly(&self) -> bool;
-
-    /// Whether the tier itself does not care how old its entries are.
-    fn untimed(&self) -> bool;
-
-    /// A lookup for which nobody listens and nothing has to be judged, undone or waited for; in the form in which
-    /// `Cache::get` returns it, since that is what a hit consists of.
+    /// An unobserved lookup for which nothing has to be judged, undone or awaited; in the form in which `Cache::get` returns
+    /// it, since that is what a hit consists of.
     ///
-    /// Anything but a plain hit goes through `on_miss`, and its result is returned: so a hit is written right where the
-    /// caller wants it, and not copied there. Where there is more to it, `on_miss` is told that it is pending: then
-    /// nothing was changed, and [`get`](Self::get) has to be asked.
-    fn hit(&self, key: &K, on_miss: OnMiss<'_, V, GetResult<V>>) -> Poll<GetResult<V>>;
+    /// Anything but a plain hit goes through `on_miss`, whose result is returned. So a hit is written right where the caller
+    /// wants it, and not copied there.
+    fn hit(&self, key: &K, on_miss: OnMiss<'_, GetResult<V>>) -> Poll<GetResult<V>>;
 
     /// The same in the form in which `Cache::get_or_insert` returns it.
-    fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, V, EntryResult<V>>) -> Poll<EntryResult<V>>;
+    fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, EntryResult<V>>) -> Poll<EntryResult<V>>;
 
     fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<V>>;
 
     fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<()>>;
-
-    /// An insert into a tier that is [inserts_directly](Self::inserts_directly), of which nobody is told.
-    fn put(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult;
 
     fn insert<'f, 'a: 'f>(
         &'a self,
@@ -185,36 +201,27 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     where
         K::Owned: 'f;
 
-    fn invalidate<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
-
-    /// Removes what was left as [`Read::Stale`].
-    fn remove_expired<'f, 'a: 'f>(
-        &'a self,
-        key: &'f K,
-        expired: CacheEntry<()>,
-        call: Call<'f, 'a>,
-    ) -> MaybeReady<'f, Result<(), Error>>;
-
-    fn clear<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
+    fn remove<'f, 'a: 'f>(&'a self, removal: Removal<'f, K>, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
 
     fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<Option<u64>, Error>>;
 
     /// One answer for each key, in their order.
     fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> MaybeReady<'f, Vec<Read<V>>>;
 
-    /// One outcome for each entry, in their order. Promotions have a lease for each.
+    /// One result for each entry, in their order. Promotions have a lease for each.
     fn insert_many<'f, 'a: 'f>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
         leases: Option<&'f [&'f Lease<'f, K, V>]>,
         call: Call<'f, 'a>,
-    ) -> MaybeReady<'f, Result<Vec<InsertOutcome>, Error>>
+    ) -> MaybeReady<'f, Vec<InsertResult>>
     where
         K::Owned: 'f;
 
+    /// One result for each key, in their order.
     fn invalidate_many<'f, 'a: 'f>(
         &'a self,
         keys: &'f [&'f K],
         call: Call<'f, 'a>,
-    ) -> MaybeReady<'f, Result<(), Error>>;
+    ) -> MaybeReady<'f, Vec<Result<(), Error>>>;
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::{OperationOutcome, TierOperation, TierOutcome};
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{Cache, CacheEntry, CacheTier, Error, EvictionReporter, InsertOutcome, Tier, cache_tier};
+use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierContext, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Mock, Watched, secs, value};
@@ -69,28 +69,28 @@ fn an_eviction_by_a_promotion_carries_the_id_of_the_read() {
 
 /// Drops entries whenever somebody asks it to.
 #[derive(Clone, Default)]
-struct Reaper(Arc<Mutex<Option<EvictionReporter>>>);
+struct Reaper(Arc<Mutex<Option<TierContext<str>>>>);
 
 #[cache_tier(name = "reaper")]
 impl CacheTier<str, u32> for Reaper {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 
-    fn attach(&mut self, reporter: EvictionReporter) {
-        *self.0.lock().unwrap() = Some(reporter);
+    fn attach(&self, context: TierContext<str>) {
+        *self.0.lock().unwrap() = Some(context);
     }
 }
 
@@ -99,11 +99,11 @@ impl CacheTier<str, u32> for Reaper {
 fn an_eviction_outside_of_every_operation_carries_no_id() {
     let reaper = Reaper::default();
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(reaper.clone())));
-    let reporter = reaper.0.lock().unwrap().clone().unwrap();
-    assert!(reporter.is_listening());
-    let entry = CacheEntry::new(()).with_inserted_at(watched.clock.wall() - secs(5));
-    reporter.evicted(&entry);
-    reporter.expired(&entry);
+    let context = reaper.0.lock().unwrap().clone().unwrap();
+    assert!(context.is_observed());
+    let entry = CacheEntry::restore((), None, watched.clock.wall() - secs(5));
+    context.evicted("ada", &entry);
+    context.expired("ada", &entry);
     let recorded = watched.events();
     let told: Vec<_> = laws::tiers(&recorded)
         .iter()
@@ -125,9 +125,9 @@ fn an_eviction_outside_of_every_operation_carries_no_id() {
 fn with_nobody_listening_a_reporter_says_so() {
     let reaper = Reaper::default();
     let cache = Ages::builder("ages").tier(Tier::new(reaper.clone())).build();
-    let reporter = reaper.0.lock().unwrap().clone().unwrap();
-    assert!(!reporter.is_listening());
-    reporter.evicted(&CacheEntry::new(()));
+    let context = reaper.0.lock().unwrap().clone().unwrap();
+    assert!(!context.is_observed());
+    context.evicted("ada", &CacheEntry::new(()));
     drop(cache);
 }
 

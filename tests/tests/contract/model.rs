@@ -9,7 +9,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::testing::{Behaviour, RecordingHandler};
 use cachet::{
-    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, HasTier, InsertOutcome, InsertPolicy, Interest,
+    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, HasTier, InsertOutcome, InsertPolicy,
     ManualClock, Tier,
 };
 use cachet_tests::ready;
@@ -156,7 +156,7 @@ impl Model {
         };
         self.lines.push(match outcome {
             Ok(InsertOutcome::Accepted) => "insert: inserted".to_owned(),
-            Ok(InsertOutcome::Rejected) => "insert: rejected".to_owned(),
+            Ok(_) => "insert: rejected".to_owned(),
             Err(()) => "insert: error".to_owned(),
         });
         outcome
@@ -208,8 +208,8 @@ impl Listening {
         struct Operations(RecordingHandler);
 
         impl CacheEventHandler for Operations {
-            fn interest(&self) -> Interest {
-                Interest::OPERATIONS
+            fn interest(&self) -> EventMask {
+                EventMask::OPERATIONS
             }
 
             fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

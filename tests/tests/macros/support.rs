@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cachet::{Cache, CacheEntry, Error, InsertOutcome, Tier};
+use cachet::{Cache, CacheEntry, InsertOutcome, Tier, TierError};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, SpanSeen, Value};
 
@@ -22,19 +22,19 @@ impl<Q: Hash + Eq, V: Clone> Shelf<Q, V> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get<K: Hash + Eq + ?Sized>(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error>
+    pub(super) fn get<K: Hash + Eq + ?Sized>(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError>
     where
         Q: std::borrow::Borrow<K>,
     {
         Ok(self.entries().get(key).cloned())
     }
 
-    pub(super) fn insert(&self, key: Q, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
+    pub(super) fn insert(&self, key: Q, entry: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
         self.entries().insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    pub(super) fn invalidate<K: Hash + Eq + ?Sized>(&self, key: &K) -> Result<(), Error>
+    pub(super) fn invalidate<K: Hash + Eq + ?Sized>(&self, key: &K) -> Result<(), TierError>
     where
         Q: std::borrow::Borrow<K>,
     {
@@ -42,7 +42,7 @@ impl<Q: Hash + Eq, V: Clone> Shelf<Q, V> {
         Ok(())
     }
 
-    pub(super) fn clear(&self) -> Result<(), Error> {
+    pub(super) fn clear(&self) -> Result<(), TierError> {
         self.entries().clear();
         Ok(())
     }
@@ -54,7 +54,7 @@ macro_rules! methods {
         async fn get(
             &self,
             key: &$key,
-        ) -> ::std::result::Result<::std::option::Option<::cachet::CacheEntry<$value>>, ::cachet::Error> {
+        ) -> ::std::result::Result<::std::option::Option<::cachet::CacheEntry<$value>>, ::cachet::TierError> {
             self.$field.get(key)
         }
 
@@ -62,15 +62,15 @@ macro_rules! methods {
             &self,
             key: <$key as ::std::borrow::ToOwned>::Owned,
             entry: ::cachet::CacheEntry<$value>,
-        ) -> ::std::result::Result<::cachet::InsertOutcome, ::cachet::Error> {
+        ) -> ::std::result::Result<::cachet::InsertOutcome, ::cachet::TierError> {
             self.$field.insert(key, entry)
         }
 
-        async fn invalidate(&self, key: &$key) -> ::std::result::Result<(), ::cachet::Error> {
+        async fn invalidate(&self, key: &$key) -> ::std::result::Result<(), ::cachet::TierError> {
             self.$field.invalidate(key)
         }
 
-        async fn clear(&self) -> ::std::result::Result<(), ::cachet::Error> {
+        async fn clear(&self) -> ::std::result::Result<(), ::cachet::TierError> {
             self.$field.clear()
         }
     };

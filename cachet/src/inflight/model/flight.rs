@@ -142,14 +142,14 @@ fn give_up_early(world: &World) {
 /// Changes the source, then sees to it that what was computed before is seen no more.
 fn change_and_invalidate(world: &World, atomic: bool) {
     world.below.set(Some(NEW));
-    let writing = block_on(world.table.write(KEY, atomic));
+    let writing = block_on(world.table.write(Written::Key(KEY), atomic));
     world.first.set(None);
     drop(writing);
 }
 
 fn change_and_insert(world: &World) {
     world.below.set(Some(NEW));
-    let writing = block_on(world.table.write(KEY, true));
+    let writing = block_on(world.table.write(Written::Key(KEY), true));
     world.first.set(Some(NEW));
     drop(writing);
     assert_eq!(value(get_or_insert(world, load)), Some(NEW));
@@ -167,7 +167,7 @@ fn change_and_compute_slowly(world: &World) {
 
 fn clear_and_compute(world: &World) {
     world.below.set(Some(NEW));
-    let clearing = block_on(world.table.clear());
+    let clearing = block_on(world.table.write(Written::All, false));
     world.first.set(None);
     drop(clearing);
     assert_eq!(value(get_or_insert(world, load)), Some(NEW));

@@ -35,7 +35,7 @@ fn promote_slowly(world: &World) {
 }
 
 fn write(world: &World, value: Option<u32>) {
-    let writing = block_on(world.table.write(KEY, false));
+    let writing = block_on(world.table.write(Written::Key(KEY), false));
     // The earlier tier first: the other way round there is less to go wrong, since nothing older can be read any more.
     world.first.set(value);
     world.below.set(value);
@@ -48,7 +48,7 @@ fn insert(world: &World) {
 }
 
 fn insert_below_first(world: &World) {
-    let writing = block_on(world.table.write(KEY, false));
+    let writing = block_on(world.table.write(Written::Key(KEY), false));
     world.below.set(Some(NEW));
     world.first.set(Some(NEW));
     drop(writing);
@@ -66,7 +66,7 @@ fn invalidate(world: &World) {
 }
 
 fn clear(world: &World) {
-    let clearing = block_on(world.table.clear());
+    let clearing = block_on(world.table.write(Written::All, false));
     world.first.set(None);
     world.below.set(None);
     drop(clearing);
@@ -76,7 +76,7 @@ fn clear(world: &World) {
 /// An insert into the only tier, which answers at once, of what was changed at the source (`below`) before.
 fn change_and_insert(world: &World) {
     world.below.set(Some(NEW));
-    let writing = block_on(world.table.write(KEY, true));
+    let writing = block_on(world.table.write(Written::Key(KEY), true));
     world.first.set(Some(NEW));
     drop(writing);
     assert_eq!(world.first.get(), Some(NEW));
@@ -84,7 +84,7 @@ fn change_and_insert(world: &World) {
 
 fn change_and_invalidate(world: &World) {
     world.below.set(Some(NEW));
-    let writing = block_on(world.table.write(KEY, true));
+    let writing = block_on(world.table.write(Written::Key(KEY), true));
     world.first.set(None);
     drop(writing);
     assert_ne!(world.first.get(), Some(OLD));
@@ -96,7 +96,7 @@ fn give_up_writing(world: &World) {
 }
 
 fn give_up_clearing(world: &World) {
-    drop(cancel_after_one_poll(world.table.clear()));
+    drop(cancel_after_one_poll(world.table.write(Written::All, false)));
 }
 
 /// A batch writes its keys in any order, here once in each.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
-use crate::telemetry::handler::{CacheEventHandler, Interest};
+use crate::telemetry::handler::{CacheEventHandler, EventMask};
 
 /// Puts events into a bounded queue, for handlers that are too slow to run inside an operation.
 ///
@@ -29,7 +29,7 @@ use crate::telemetry::handler::{CacheEventHandler, Interest};
 #[derive(Clone, Debug)]
 pub struct Buffered {
     queue: SyncSender<Event>,
-    interest: Interest,
+    interest: EventMask,
     dropped: Arc<AtomicU64>,
 }
 
@@ -43,7 +43,7 @@ impl Buffered {
     /// A queue for so many events, and for events of this interest: that of the handler at the other end.
     ///
     /// A capacity of zero counts as one.
-    pub fn new(capacity: usize, interest: Interest) -> (Self, BufferedEvents) {
+    pub fn new(capacity: usize, interest: EventMask) -> (Self, BufferedEvents) {
         let (queue, events) = sync_channel(capacity.max(1));
         (Self { queue, interest, dropped: Arc::default() }, BufferedEvents(events))
     }
@@ -61,7 +61,7 @@ impl Buffered {
 }
 
 impl CacheEventHandler for Buffered {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         self.interest
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
-use crate::telemetry::handler::{CacheEventHandler, Interest};
+use crate::telemetry::handler::{CacheEventHandler, EventMask};
 
 /// Hands on only the events that a predicate lets through.
 ///
@@ -47,7 +47,7 @@ impl<H> Filtered<H> {
 }
 
 impl<H: CacheEventHandler> CacheEventHandler for Filtered<H> {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         self.handler.interest()
     }
 

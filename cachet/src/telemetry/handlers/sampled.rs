@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
-use crate::telemetry::handler::{CacheEventHandler, Interest};
+use crate::telemetry::handler::{CacheEventHandler, EventMask};
 use crate::telemetry::request_id::RequestId;
 
 /// Hands on one operation in so many, with all its tier events.
@@ -38,7 +38,7 @@ impl<H> Sampled<H> {
 }
 
 impl<H: CacheEventHandler> CacheEventHandler for Sampled<H> {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         self.handler.interest()
     }
 

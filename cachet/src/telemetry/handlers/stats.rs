@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::histogram::Histogram;
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
-use crate::telemetry::handler::{CacheEventHandler, Interest};
+use crate::telemetry::handler::{CacheEventHandler, EventMask};
 use crate::telemetry::outcome::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 
 /// A handler that counts every outcome of every operation and tier, and keeps the distribution of their durations.
@@ -129,8 +129,8 @@ impl Stats {
 }
 
 impl CacheEventHandler for Stats {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS | Interest::TIERS | Interest::TIMING
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {

@@ -1,9 +1,9 @@
 //! One call of a tier inside an operation: it reports exactly once, also when it is dropped.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,9 +14,6 @@ use crate::error::Error;
 use crate::telemetry::event::{Batch, Name};
 use crate::telemetry::span::{FieldRecorder, Span, TierSpan};
 use crate::telemetry::{CacheTierEvent, RequestIdExt, TierIdentity, TierOperation, TierOutcome};
-
-/// What came of calling a tier: its answer, or its panic.
-pub(crate) type Attempt<T> = Result<T, Box<dyn Any + Send>>;
 
 /// A call of a tier within an observed operation, from its start to its one tier event.
 ///
@@ -64,14 +61,17 @@ impl<'o, 'a> TierCall<'o, 'a> {
     }
 
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
-    /// future is dropped; a panic is caught, to be [settled](Self::settle).
-    pub(crate) fn attempt<T>(&self, future: impl Future<Output = T> + Send) -> impl Future<Output = Attempt<T>> + Send {
+    /// future is dropped; a panic is caught, to be [rethrown](Self::rethrow).
+    pub(crate) fn attempt<T>(
+        &self,
+        future: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = thread::Result<T>> + Send {
         let inside = self.span.or(self.operation.span());
         inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.operation.id)
     }
 
-    /// Notes a panic, and sends it on its way.
-    pub(crate) fn settle<T>(&mut self, attempt: Attempt<T>) -> T {
+    /// Reports a panic, and lets it go on.
+    pub(crate) fn rethrow<T>(&mut self, attempt: thread::Result<T>) -> T {
         attempt.unwrap_or_else(|payload| {
             self.operation.panicked.store(true, Ordering::Relaxed);
             self.send(TierOutcome::Error, None, Some(&Error::panic(&*payload).in_tier(&self.tier.name)));

@@ -5,7 +5,6 @@ use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 
 use super::{NO_SPAN, Operation, TierCall};
 use crate::clock::Tick;
@@ -38,6 +37,14 @@ pub(crate) struct HitProbe<'a> {
     spans: Option<Spans>,
     #[allow(dead_code, reason = "restores the id")]
     scope: Option<Scope>,
+}
+
+/// What the first tier said that had no hit.
+pub(crate) enum FirstAnswer<'e> {
+    Miss,
+    Failed(&'e Error),
+    /// Nothing yet: it is asked once more, and that is one and the same call.
+    Open,
 }
 
 /// The operation's, and that of its first tier's call.
@@ -179,9 +186,9 @@ impl<'a> HitProbe<'a> {
     ///
     /// If nobody wanted to know of a hit, or of its time, that of the operation is taken from here on.
     #[cold]
-    pub(crate) fn into_operation<V>(
+    pub(crate) fn into_operation(
         &mut self,
-        answer: &Poll<Result<Option<V>, Error>>,
+        answer: FirstAnswer<'_>,
         key: impl FnOnce() -> Option<Arc<str>>,
     ) -> Option<Operation<'a>> {
         if mem::replace(&mut self.is_over, true) {
@@ -191,14 +198,14 @@ impl<'a> HitProbe<'a> {
         let key = if self.key.is_some() { self.key.take() } else { key() };
         let operation = self.take_operation(key);
         match answer {
-            Poll::Ready(Ok(_)) => self.report(&operation, TierOutcome::Miss, None),
-            Poll::Ready(Err(error)) => self.report(&operation, TierOutcome::Error, Some(error)),
-            // It is asked once more, and that is one and the same call.
-            Poll::Pending => operation.progress().opened = self.exit_tier(),
+            FirstAnswer::Miss => self.report(&operation, TierOutcome::Miss, None),
+            FirstAnswer::Failed(error) => self.report(&operation, TierOutcome::Error, Some(error)),
+            FirstAnswer::Open => {
+                operation.progress().opened = self.exit_tier();
+                return Some(operation);
+            }
         }
-        if answer.is_ready() {
-            operation.open_late_span();
-        }
+        operation.open_late_span();
         Some(operation)
     }
 

@@ -1,137 +1,102 @@
-//! One call of a tier: made, held to its promises, kept in order, and reported if somebody listens.
+//! One call of a tier: made, held to its time limit, ordered among writes, and reported if it is observed.
 
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
-
-use pin_project_lite::pin_project;
 
 use crate::bounds::Key;
 use crate::clock::Tick;
-use crate::error::Error;
-use crate::runtime::{RuntimeFuture, Spawner};
-use crate::telemetry::{Attempt, TierCall, TierIdentity, TierOutcome, defer_evictions};
+use crate::error::{Error, TierError};
+use crate::telemetry::{TierCall, TierIdentity, TierOutcome, defer_evictions};
 use crate::tier::erased::{Origin, poll_once};
+use crate::tier::layers::timeout::Deadline;
 
-/// A call of a tier that is reported if somebody listens.
-pub(super) struct Observed<'f, 'a> {
+/// A call of a tier, which may consist of several of its methods.
+pub(super) struct ObservedCall<'f, 'a> {
     pub(super) tier: &'a TierIdentity,
-    pub(super) immediate: bool,
-    pub(super) limit: Option<&'a Timeout>,
-    pub(super) call: Option<TierCall<'f, 'a>>,
+    pub(super) deadline: Deadline<'a>,
+    /// `None` if nothing is reported.
+    pub(super) report: Option<TierCall<'f, 'a>>,
 }
 
-impl<'f> Observed<'f, '_> {
-    /// Awaits the tier; its errors get its name, and a tier that should not have to be awaited gets one.
-    pub(super) async fn run<R>(&mut self, work: impl Future<Output = Result<R, Error>> + Send) -> Result<R, Error> {
+impl<'f> ObservedCall<'f, '_> {
+    /// Awaits a method of the tier; its errors get the tier's name.
+    pub(super) async fn run<R>(&mut self, work: impl Future<Output = Result<R, TierError>> + Send) -> Result<R, Error> {
         let attempt = self.attempt(work).await;
-        self.settle(attempt)
+        self.resolve(attempt)
     }
 
-    /// The same for a write that comes too late (`None`) once a newer one of the same key has begun.
+    /// Awaits a method for several keys: one result for each, or an error that is that of all.
+    pub(super) async fn run_many<R>(
+        &mut self,
+        keys: usize,
+        work: impl Future<Output = Vec<Result<R, TierError>>> + Send,
+    ) -> Result<Vec<Result<R, Error>>, Error> {
+        let attempt = self.attempt(work).await;
+        let results = self.rethrow(attempt).map_err(|error| error.in_tier(&self.tier.name))?;
+        if results.len() == keys {
+            return Ok(results.into_iter().map(|result| result.map_err(|error| self.error(error))).collect());
+        }
+        // A tier of the user's may have miscounted.
+        Err(Error::msg(format!("it returned {} results for {keys} keys", results.len())).in_tier(&self.tier.name))
+    }
+
+    /// Awaits a write that is void (`None`) once a newer write of the same key has begun.
     pub(super) async fn run_in_order<K: Key + ?Sized, V, R>(
         &mut self,
         origin: Origin<'f, K, V>,
-        work: impl Future<Output = Result<R, Error>> + Send,
+        immediate: bool,
+        work: impl Future<Output = Result<R, TierError>> + Send,
     ) -> Option<Result<R, Error>> {
-        let Some(lease) = origin.lease().filter(|_| self.immediate) else {
+        let Some(lease) = origin.lease().filter(|_| immediate) else {
             return Some(self.run(work).await);
         };
-        // Nobody is told of anything while the lock is held.
+        // Nothing is reported while the lock is held.
         let attempt = defer_evictions(|| lease.commit(|| poll_once(self.attempt(work))))?;
-        Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.settle(attempt)))
+        Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.resolve(attempt)))
     }
 
-    async fn attempt<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Attempt<Result<R, Error>> {
-        let work = WithTimeout { work, immediate: self.immediate, limit: self.limit, timer: None };
-        match &self.call {
-            Some(call) => call.attempt(work).await,
+    async fn attempt<R>(&mut self, work: impl Future<Output = R> + Send) -> thread::Result<Result<R, Error>> {
+        let work = self.deadline.guard(work);
+        match &self.report {
+            Some(report) => report.attempt(work).await,
             None => Ok(work.await),
         }
     }
 
-    fn settle<R>(&mut self, attempt: Attempt<Result<R, Error>>) -> Result<R, Error> {
-        let result = match (&mut self.call, attempt) {
-            (Some(call), attempt) => call.settle(attempt),
+    fn resolve<R>(&mut self, attempt: thread::Result<Result<Result<R, TierError>, Error>>) -> Result<R, Error> {
+        let result = self.rethrow(attempt).map_err(|error| error.in_tier(&self.tier.name))?;
+        result.map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: TierError) -> Error {
+        Error::from(error).in_tier(&self.tier.name)
+    }
+
+    /// A panic of the tier is noted, and goes on to the caller.
+    fn rethrow<T>(&mut self, attempt: thread::Result<T>) -> T {
+        match (&mut self.report, attempt) {
+            (Some(report), attempt) => report.rethrow(attempt),
             (None, Ok(result)) => result,
             (None, Err(payload)) => resume_unwind(payload),
-        };
-        result.map_err(|error| error.in_tier(&self.tier.name))
+        }
     }
 
     pub(super) fn answered(&mut self) -> Option<Tick> {
-        self.call.as_mut().and_then(TierCall::answered)
+        self.report.as_mut().and_then(TierCall::answered)
     }
 
     /// The tier was not called after all.
     pub(super) fn withdraw(self) {
-        if let Some(call) = self.call {
-            call.withdraw();
+        if let Some(report) = self.report {
+            report.withdraw();
         }
     }
 
     pub(super) fn finish(self, outcome: TierOutcome, age: Option<Duration>, error: Option<&Error>) {
-        if let Some(call) = self.call {
-            call.finish(outcome, age, error);
-        }
-    }
-}
-
-/// How long a call of a tier may take.
-pub(super) struct Timeout {
-    duration: Duration,
-    spawner: Spawner,
-}
-
-impl Timeout {
-    pub(super) fn new(duration: Duration, spawner: Spawner) -> Self {
-        Self { duration, spawner }
-    }
-}
-
-pin_project! {
-    /// Holds a tier to its promise that it answers at once, or to its time limit.
-    struct WithTimeout<'a, F> {
-        #[pin]
-        work: F,
-        immediate: bool,
-        limit: Option<&'a Timeout>,
-        // Made when the tier has to be waited for.
-        timer: Option<RuntimeFuture>,
-    }
-}
-
-impl<R, F: Future<Output = Result<R, Error>>> Future for WithTimeout<'_, F> {
-    type Output = Result<R, Error>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.work.poll(cx) {
-            Poll::Pending if *this.immediate => Poll::Ready(Err(Error::not_immediate())),
-            Poll::Pending => match this.limit {
-                Some(limit) => limit.poll(this.timer, cx).map(Err),
-                None => Poll::Pending,
-            },
-            Poll::Ready(answer) => Poll::Ready(answer),
-        }
-    }
-}
-
-impl Timeout {
-    /// Ready with an error when the time is over.
-    fn poll(&self, timer: &mut Option<RuntimeFuture>, cx: &mut Context<'_>) -> Poll<Error> {
-        if timer.is_none() {
-            match self.spawner.sleep(self.duration) {
-                Ok(started) => *timer = Some(started),
-                Err(error) => return Poll::Ready(error),
-            }
-        }
-        match timer.as_mut().map(|timer| timer.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Error::timeout(self.duration)),
-            Some(Poll::Pending) | None => Poll::Pending,
+        if let Some(report) = self.report {
+            report.finish(outcome, age, error);
         }
     }
 }

@@ -192,7 +192,7 @@ impl Model {
                     (0..depth).filter_map(|above| self.store(above, key, stored, Origin::Refreshed).ok()).collect();
                 match together(&stored) {
                     Ok(InsertOutcome::Accepted) => "refreshed",
-                    Ok(InsertOutcome::Rejected) => "rejected",
+                    Ok(_) => "rejected",
                     Err(()) => "error",
                 }
             } else if lookup.failed {
