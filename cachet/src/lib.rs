@@ -120,7 +120,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! # WriteGuard a handler
+//! # Writing a handler
 //!
 //! Derive it, and name what each field is for:
 //!

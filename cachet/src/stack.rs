@@ -24,6 +24,7 @@ mod many;
 const USUAL: usize = 2;
 
 /// The tiers of a cache, nearest first; never empty.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
 pub(crate) struct TierStack<K: Key + ?Sized, V: Value> {
     first: Box<dyn ErasedTier<K, V>>,
     /// The first tier's, kept at hand: reporting a hit begins with it.
@@ -173,10 +174,10 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     }
 
     /// An unobserved lookup in the tiers after the first, with promotion, if nothing has to be awaited, judged or undone.
-    /// `None` if there is more to it: then nothing was changed.
-    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Option<Option<CacheEntry<V>>> {
+    /// Pending if there is more to it: then nothing was changed.
+    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<Option<CacheEntry<V>>> {
         if !(self.inserts_directly && self.untimed) {
-            return None;
+            return Poll::Pending;
         }
         let lease = in_flight.optimistic(key);
         for (above, tier) in self.rest.iter().enumerate() {
@@ -193,13 +194,13 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                         }
                     };
                     defer_evictions(|| lease.commit(promote));
-                    return Some(Some(entry));
+                    return Poll::Ready(Some(entry));
                 }
                 Poll::Pending if is_miss => {}
-                _ => return None,
+                _ => return Poll::Pending,
             }
         }
-        Some(None)
+        Poll::Ready(None)
     }
 
     /// Asks the tiers that have not been asked yet, one after the other, until one answers.

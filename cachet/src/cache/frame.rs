@@ -100,7 +100,8 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         }
         let mut probe = cache.probe(kind, key);
         let answer = M::ask(cache, key, &mut |not_a_hit| {
-            let operation = &mut probe.into_operation(not_a_hit.as_answer(), || cache.options.record_keys.text(key));
+            let operation =
+                &mut probe.grow_into_operation(&not_a_hit.as_answer(), || cache.options.record_keys.text(key));
             self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(not_a_hit), completions }, cx)
         });
         if let Poll::Ready(output) = &answer

@@ -116,7 +116,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
             if cache.tiers.is_end(1) {
                 return Next::Ready(Ok(None));
             }
-            if let Some(entry) = cache.tiers.hit_below(key, &cache.in_flight) {
+            if let Poll::Ready(entry) = cache.tiers.hit_below(key, &cache.in_flight) {
                 return Next::Ready(Ok(entry));
             }
         }

@@ -188,7 +188,12 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
 
     async fn invalidate_many(&self, keys: &[&K]) -> Vec<Result<(), TierError>> {
         match self.act(TierOperation::InvalidateMany).await {
-            Ok(_) => keys.iter().map(|key| Ok(drop(self.state().entries.remove(*key)))).collect(),
+            Ok(_) => {
+                for key in keys {
+                    self.state().entries.remove(*key);
+                }
+                keys.iter().map(|_| Ok(())).collect()
+            }
             Err(message) => keys.iter().map(|_| Err(message.into())).collect(),
         }
     }

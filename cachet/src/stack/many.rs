@@ -118,12 +118,9 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
 }
 
 /// Adds what one tier did for each key to what those before it did.
-fn merge_each<T>(
-    results: &mut [Result<T, Error>],
-    of_tier: Vec<Result<T, Error>>,
-    merge: fn(Result<T, Error>, Result<T, Error>) -> Result<T, Error>,
-) where
-    T: Copy,
+fn merge_each<T: Copy, F>(results: &mut [Result<T, Error>], of_tier: Vec<Result<T, Error>>, merge: F)
+where
+    F: Fn(Result<T, Error>, Result<T, Error>) -> Result<T, Error>,
 {
     for (result, of_tier) in results.iter_mut().zip(of_tier) {
         *result = merge(result.clone(), of_tier);

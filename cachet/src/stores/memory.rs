@@ -187,7 +187,10 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTie
     }
 
     async fn invalidate_many(&self, keys: &[&K]) -> Vec<Result<(), TierError>> {
-        keys.iter().map(|key| Ok(drop(self.entries.remove(*key)))).collect()
+        for key in keys {
+            self.entries.remove(*key);
+        }
+        keys.iter().map(|_| Ok(())).collect()
     }
 
     async fn metadata(&self, key: &K) -> Result<Option<CacheEntry<()>>, TierError> {

@@ -51,7 +51,7 @@ use super::{CacheOperationEvent, CacheTierEvent};
     note = "implement `CacheEventHandler` for it, or derive it: `#[derive(CacheEventHandler)]`"
 )]
 pub trait CacheEventHandler: Send + Sync + 'static {
-    /// What the handler wants to be told. FlightRequest once per cache, when it is built.
+    /// Which events the handler wants. Called once per cache, when it is built.
     fn interest(&self) -> EventMask {
         EventMask::ALL
     }

@@ -20,7 +20,7 @@ use crate::telemetry::{
 
 /// A lookup in a first tier that answers at once, or of which no spans are wanted; and of which nobody wants the key, if it
 /// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no
-/// entry, it [grows](Self::into_operation) into an [`Operation`].
+/// entry, it [grows](Self::grow_into_operation) into an [`Operation`].
 ///
 /// Dropped before, it reports a panic: nothing else can end it early.
 pub(crate) struct HitProbe<'a> {
@@ -186,9 +186,9 @@ impl<'a> HitProbe<'a> {
     ///
     /// If nobody wanted to know of a hit, or of its time, that of the operation is taken from here on.
     #[cold]
-    pub(crate) fn into_operation(
+    pub(crate) fn grow_into_operation(
         &mut self,
-        answer: FirstAnswer<'_>,
+        answer: &FirstAnswer<'_>,
         key: impl FnOnce() -> Option<Arc<str>>,
     ) -> Option<Operation<'a>> {
         if mem::replace(&mut self.is_over, true) {
