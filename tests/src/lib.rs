@@ -9,6 +9,10 @@ pub use self::runtime::ByHand;
 pub use self::step::{Stepped, finish_both, ready};
 
 /// The results of several keys as one: all, or the first error.
+///
+/// # Errors
+///
+/// The first one.
 pub fn collected<T, E>(results: Vec<Result<T, E>>) -> Result<Vec<T>, E> {
     results.into_iter().collect()
 }
