@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::bounds::{Key, Value};
 use crate::cache::{Cache, Options, RefreshScheduler, RefreshTable};
 use crate::clock::Clock;
+use crate::inflight::InFlight;
 use crate::runtime::{Runtime, Spawner};
 use crate::stack::TierStack;
 use crate::telemetry::record_keys::RecordKeys;
@@ -288,8 +289,13 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         let logs = if settings.logs { Logs::new(settings.span_policy, settings.span_level) } else { Logs::off() };
         let spawner = Spawner::new(settings.runtime, settings.clock.clone());
         let telemetry = Arc::new(CacheTelemetry::new(settings.name, settings.clock, logs, settings.handlers));
-        let surroundings =
-            Surroundings { telemetry: &telemetry, spawner: &spawner, record_keys: &settings.record_keys };
+        let in_flight = Arc::new(InFlight::new(tiers.len(), &telemetry.clock));
+        let surroundings = Surroundings {
+            telemetry: &telemetry,
+            spawner: &spawner,
+            record_keys: &settings.record_keys,
+            in_flight: &in_flight,
+        };
         let mut stack = Stacking { surroundings, names: Vec::new(), cool_downs: Vec::new() };
         let last = tiers.len().saturating_sub(1);
         let mut tiers = tiers.into_iter().enumerate().map(|(number, mut tier)| {
@@ -314,21 +320,21 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
             stampede_protection: settings.stampede_protection,
             follower_timeout: settings.follower_timeout.map(|limit| (limit, spawner)),
         };
-        Cache::of_parts(telemetry, tiers, options, scheduler)
+        Cache::of_parts(telemetry, tiers, in_flight, options, scheduler)
     }
 }
 
 /// What is collected while tiers are added to a cache.
-struct Stacking<'b, K: ?Sized> {
-    surroundings: Surroundings<'b, K>,
+struct Stacking<'b, K: Key + ?Sized, V> {
+    surroundings: Surroundings<'b, K, V>,
     names: Vec<Arc<str>>,
     /// By tier; `None` for one that is not refreshed.
     cool_downs: Vec<Option<Duration>>,
 }
 
-impl<K: Key + ?Sized> Stacking<'_, K> {
+impl<K: Key + ?Sized, V: Value> Stacking<'_, K, V> {
     /// Makes a tier part of the cache, under a name that no other one has.
-    fn add<V: Value>(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
+    fn add(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
         let wanted = tier.config.name.take().unwrap_or_else(|| Arc::from(tier.descriptor.name));
         let mut name = Arc::clone(&wanted);
         let mut number = 1;
@@ -361,7 +367,7 @@ impl<K: Key + ?Sized> Stacking<'_, K> {
         }
         self.cool_downs.push(expiry.refresh_after.map(|after| tier.cool_down.unwrap_or(after)));
         let identity = TierIdentity { name, descriptor: tier.descriptor };
-        (tier.wrap)(identity, tier.config, &self.surroundings)
+        (tier.wrap)(identity, self.names.len() - 1, tier.config, &self.surroundings)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::tier::erased::{MaybeReady, poll_once};
 mod compute;
 mod frame;
 mod get;
+mod load;
 mod many;
 mod refresh;
 mod write;
@@ -71,7 +72,7 @@ pub struct Cache<K: Key + ?Sized, V: Value>(Arc<Inner<K, V>>);
 pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     telemetry: Arc<CacheTelemetry>,
     tiers: TierStack<K, V>,
-    in_flight: InFlight<K, V>,
+    in_flight: Arc<InFlight<K, V>>,
     options: Options<K>,
     /// Nobody will ever listen: known here, so that a hit need not look further.
     unobservable: bool,
@@ -93,11 +94,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub(crate) fn of_parts(
         telemetry: Arc<CacheTelemetry>,
         tiers: TierStack<K, V>,
+        in_flight: Arc<InFlight<K, V>>,
         options: Options<K>,
         scheduler: Option<RefreshScheduler<K, V>>,
     ) -> Self {
         let unobservable = telemetry.is_unobservable();
-        let in_flight = InFlight::new();
         let handles = AtomicUsize::new(1);
         Self(Arc::new_cyclic(|me| {
             let scheduler = scheduler.map(|scheduler| scheduler.of(me));
@@ -155,12 +156,14 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         })
     }
 
-    /// An operation that only immediate tiers take part in is done at once; any other has to be waited for.
+    /// An operation that only immediate tiers take part in is done at once, unless it may have to wait for another; any other
+    /// is boxed.
     fn run<'a, R: 'a>(
-        &self,
+        &'a self,
+        may_wait: bool,
         work: impl Future<Output = Result<R, Error>> + Send + 'a,
     ) -> MaybeReady<'a, Result<R, Error>> {
-        if self.tiers.immediate() {
+        if self.tiers.immediate() && !may_wait {
             MaybeReady::Ready(poll_once(work).unwrap_or_else(|| Err(Error::not_immediate())))
         } else {
             MaybeReady::Boxed(Box::pin(work))

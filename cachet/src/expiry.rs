@@ -27,6 +27,8 @@ pub(crate) enum Freshness {
     /// Expired, but worth keeping.
     Stale(Option<Duration>),
     Expired(Option<Duration>),
+    /// It may be outdated, whatever its age.
+    Distrusted,
 }
 
 impl Expiry {

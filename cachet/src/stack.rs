@@ -1,7 +1,8 @@
 //! Several tiers as one: asking them in order, promoting what a later one had, and writing to all.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,12 +11,13 @@ use smallvec::SmallVec;
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::inflight::InFlight;
+use crate::inflight::flight::{FoundIn, LookupResult};
+use crate::inflight::{InFlight, Lease, Origin, Permit, Write};
 use crate::telemetry::{Operation, TierIdentity, defer_evictions};
 use crate::tier::InsertOutcome;
 use crate::tier::erased::{
-    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Origin, Read, Removal,
-    TierFacts, ready_or_await,
+    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Read, Removal, TierFacts,
+    ready_or_await,
 };
 
 mod many;
@@ -118,6 +120,11 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         }
     }
 
+    /// How many tiers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.rest.len() + 1
+    }
+
     /// Whether no tier ever has to be waited for.
     #[inline]
     pub(crate) fn immediate(&self) -> bool {
@@ -140,6 +147,10 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     #[inline]
     pub(crate) fn inserts_directly(&self) -> bool {
         self.inserts_directly && self.rest.is_empty()
+    }
+
+    fn tier(&self, number: usize) -> &dyn ErasedTier<K, V> {
+        if number == 0 { &*self.first } else { &*self.rest[number - 1] }
     }
 
     fn iter(&self) -> impl Iterator<Item = &dyn ErasedTier<K, V>> {
@@ -190,7 +201,8 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                 Poll::Ready(Ok(entry)) => {
                     let promote = || {
                         for tier in self.iter().take(above + 1) {
-                            let _ = tier.insert(key.to_owned(), entry.clone(), Origin::Direct, Call::of(None));
+                            let (key, entry) = (key.to_owned(), entry.clone());
+                            let _ = tier.insert(key, entry, Origin::Written(None), Permit::Free, Call::of(None));
                         }
                     };
                     defer_evictions(|| lease.commit(promote));
@@ -207,11 +219,12 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     pub(crate) async fn ask<'f, 'a: 'f, U>(
         &'a self,
         lookup: &mut Lookup<'a, U>,
+        lease: &'f Lease<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
-        ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a>) -> MaybeReady<'f, Read<U>>,
+        ask: impl Fn(&'a dyn ErasedTier<K, V>, Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<U>>,
     ) -> Option<Found<'a, U>> {
         for (depth, tier) in self.iter().enumerate().skip(lookup.next) {
-            let call = Call { operation, fallback: depth > lookup.from };
+            let call = Call { operation, fallback: depth > lookup.from, lease: Some(lease) };
             if let (Some(operation), true) = (operation, call.fallback) {
                 operation.mark_fallback();
             }
@@ -227,50 +240,73 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         None
     }
 
-    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported; the first error is returned,
-    /// for those whose failure it is.
+    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported; the first error is returned, for
+    /// those whose failure it is.
     pub(crate) async fn promote<'f, 'a: 'f>(
         &'a self,
-        key: &'f K,
         found: &Found<'a, V>,
         origin: Origin<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> InsertResult {
         let mut outcome = Ok(InsertOutcome::Rejected);
-        for tier in self.iter().take(found.depth) {
-            let step = tier.insert(key.to_owned(), found.entry.clone(), origin, Call::of(operation));
-            outcome = merge(outcome, step.resolve().await);
+        let (Origin::Promoted(lease) | Origin::Refreshed(lease)) = origin else { return outcome };
+        for number in 0..found.depth {
+            let (key, entry) = (lease.key.to_owned(), found.entry.clone());
+            outcome = merge(outcome, self.insert_into(number, key, entry, origin, operation).resolve().await);
         }
         outcome
     }
 
-    /// Removes expired entries that were kept for want of anything better.
+    /// Removes expired entries that were kept in case all else failed.
     pub(crate) async fn evict_stale<'f, 'a: 'f, U>(
         &'a self,
-        key: &'f K,
+        lease: &'f Lease<'f, K, V>,
         stale: &[Found<'a, U>],
         operation: Option<&'f Operation<'a>>,
     ) {
         for stale in stale {
-            if let Some(tier) = self.iter().nth(stale.depth) {
-                // Reported like any other call.
-                let _ = tier.remove(Removal::Expired(key, stale.entry.metadata()), Call::of(operation)).resolve().await;
-            }
+            let removal = Removal::Expired(lease, stale.entry.metadata());
+            // Reported like any other call.
+            let _ = self.tier(stale.depth).remove(removal, Permit::Free, Call::of(operation)).resolve().await;
         }
     }
 
-    /// Inserts into the first tier alone, if there is no other.
+    /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
     #[inline]
-    pub(crate) fn insert_first<'f>(
-        &'f self,
+    pub(crate) fn insert_first<'f>(&'f self, key: K::Owned, entry: CacheEntry<V>) -> MaybeReady<'f, InsertResult>
+    where
+        K::Owned: 'f,
+    {
+        self.first.insert(key, entry, Origin::Written(None), Permit::Free, Call::of(None))
+    }
+
+    /// Inserts into one tier, in its turn.
+    pub(crate) fn insert_into<'f, 'a: 'f>(
+        &'a self,
+        number: usize,
         key: K::Owned,
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
+        operation: Option<&'f Operation<'a>>,
     ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f,
     {
-        self.first.insert(key, entry, origin, Call::of(None))
+        let (tier, call) = (self.tier(number), Call::of(operation));
+        let immediate = tier.facts().immediate;
+        match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(permit)) => tier.insert(key, entry, origin, permit, call),
+            Poll::Ready(Err(error)) => {
+                self.not_written(number, origin, key);
+                MaybeReady::Ready(Err(error))
+            }
+            Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
+                let queued = Queued { stack: self, number, origin, key: Some(key) };
+                let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
+                let Some(key) = queued.take() else { return Ok(InsertOutcome::Rejected) };
+                tier.insert(key, entry, origin, permit, call).resolve().await
+            })),
+        }
     }
 
     /// Inserts into all tiers at once.
@@ -281,19 +317,18 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         origin: Origin<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> InsertResult {
-        let call = Call::of(operation);
         if self.rest.is_empty() {
-            return ready_or_await!(self.first.insert(key, entry, origin, call));
+            return ready_or_await!(self.insert_into(0, key, entry, origin, operation));
         }
         let mut steps = SmallVec::<[MaybeReady<'f, InsertResult>; USUAL]>::new();
-        for tier in &self.rest {
-            steps.push(tier.insert(key.clone(), entry.clone(), origin, call));
+        for number in 1..=self.rest.len() {
+            steps.push(self.insert_into(number, key.clone(), entry.clone(), origin, operation));
         }
         // The first tier takes the originals, and is done first if it is immediate.
-        steps.insert(0, self.first.insert(key, entry, origin, call));
+        steps.insert(0, self.insert_into(0, key, entry, origin, operation));
         let mut outcome = Ok(InsertOutcome::Rejected);
-        for written in join_all_steps(steps).await {
-            outcome = merge(outcome, written);
+        for inserted in join_all_steps(steps).await {
+            outcome = merge(outcome, inserted);
         }
         outcome
     }
@@ -301,16 +336,75 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Removes a key, or everything, from all tiers at once.
     pub(crate) async fn remove<'f, 'a: 'f>(
         &'a self,
-        removal: Removal<'f, K>,
+        removal: Removal<'f, K, V>,
+        write: Option<&'f Write<'f, K, V>>,
         operation: Option<&'f Operation<'a>>,
     ) -> Result<(), Error> {
-        let steps = self.iter().map(|tier| tier.remove(removal.clone(), Call::of(operation))).collect();
+        let origin = Origin::Written(write);
+        let steps = (0..=self.rest.len())
+            .map(|number| {
+                let (tier, removal, call) = (self.tier(number), removal.clone(), Call::of(operation));
+                let immediate = tier.facts().immediate;
+                match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Ok(permit)) => tier.remove(removal, permit, call),
+                    Poll::Ready(Err(error)) => {
+                        self.not_removed(number, origin, &removal);
+                        MaybeReady::Ready(Err(error))
+                    }
+                    Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
+                        let key = if let Removal::Key(key) = removal { Some(key.to_owned()) } else { None };
+                        let queued = Queued { stack: self, number, origin, key };
+                        let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
+                        drop(queued.take());
+                        tier.remove(removal, permit, call).resolve().await
+                    })),
+                }
+            })
+            .collect();
         join_all_steps(steps).await.into_iter().collect()
+    }
+
+    /// A write that has happened in some tier will not happen in this one, which may so hold an outdated entry.
+    fn not_written(&self, number: usize, origin: Origin<'_, K, V>, key: K::Owned) {
+        if let Origin::Written(Some(write)) = origin
+            && write.has_started()
+        {
+            write.owe(number, key);
+        }
+    }
+
+    fn not_removed(&self, number: usize, origin: Origin<'_, K, V>, removal: &Removal<'_, K, V>) {
+        if let Removal::Key(key) = removal {
+            self.not_written(number, origin, (*key).to_owned());
+        }
     }
 
     /// The first tier's count.
     pub(crate) async fn len<'f, 'a: 'f>(&'a self, operation: Option<&'f Operation<'a>>) -> Result<Option<u64>, Error> {
         self.first.len(Call::of(operation)).resolve().await
+    }
+}
+
+/// A write that waits for its turn in a tier. Dropped like this, it does not happen there.
+struct Queued<'f, K: Key + ?Sized, V: Value> {
+    stack: &'f TierStack<K, V>,
+    number: usize,
+    origin: Origin<'f, K, V>,
+    key: Option<K::Owned>,
+}
+
+impl<K: Key + ?Sized, V: Value> Queued<'_, K, V> {
+    /// The turn has come.
+    fn take(mut self) -> Option<K::Owned> {
+        self.key.take()
+    }
+}
+
+impl<K: Key + ?Sized, V: Value> Drop for Queued<'_, K, V> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.stack.not_written(self.number, self.origin, key);
+        }
     }
 }
 
@@ -322,7 +416,42 @@ fn merge(one: InsertResult, other: InsertResult) -> InsertResult {
     }
 }
 
+impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
+    /// What another operation's lookup means for this one.
+    pub(crate) fn followed<'a>(&'a self, lookup: &mut Lookup<'a, V>, result: &LookupResult<V>) -> Option<Found<'a, V>> {
+        let here = |found: &FoundIn<V>| {
+            let FoundIn { entry, depth, age, refresh_due } = found.clone();
+            let tier = &self.tier(depth).facts().identity.name;
+            Found { entry, tier, age, depth, refresh_due, masked_error: None }
+        };
+        lookup.next = self.count();
+        lookup.failure = lookup.failure.take().or_else(|| result.failure.clone());
+        lookup.stale.extend(result.stale.iter().map(here));
+        result.found.as_ref().map(here)
+    }
+}
+
+impl<V: Value> Lookup<'_, V> {
+    /// What this lookup means for others.
+    pub(crate) fn result(&self, found: Option<&Found<'_, V>>) -> LookupResult<V> {
+        let there = |found: &Found<'_, V>| {
+            let Found { entry, age, depth, refresh_due, .. } = found;
+            FoundIn { entry: entry.clone(), depth: *depth, age: *age, refresh_due: *refresh_due }
+        };
+        LookupResult {
+            found: found.map(there),
+            failure: self.failure.clone(),
+            stale: self.stale.iter().map(there).collect(),
+        }
+    }
+}
+
 impl<'a, U> Lookup<'a, U> {
+    /// Whether the first tier has been asked, and had nothing.
+    pub(crate) fn is_plain_miss(&self) -> bool {
+        self.next == 1 && self.failure.is_none()
+    }
+
     /// Takes in what a tier said; an entry ends the lookup.
     fn absorb(&mut self, read: Read<U>, tier: &'a Arc<str>, depth: usize) -> Option<Found<'a, U>> {
         match read {

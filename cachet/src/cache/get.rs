@@ -10,10 +10,12 @@ use super::{Cache, Finish, Inner, finish};
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::inflight::Lease;
+use crate::inflight::flight::{Joined, LookingUp};
+use crate::inflight::reentrance::Inside;
+use crate::inflight::{Lease, Origin};
 use crate::stack::{Answer, Found, Lookup};
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
-use crate::tier::erased::{GetResult, MaybeReady, OnMiss, Origin, poll_once, ready_or_await};
+use crate::tier::erased::{GetResult, MaybeReady, OnMiss, poll_once, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks an entry up: in the first tier, then in the next, until one has it. What a later tier had is promoted into the
@@ -46,14 +48,21 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     fn start_contains<'a>(&'a self, key: &'a K) -> MaybeReady<'a, GetResult<()>> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Contains, Some(key));
-        inner.run(async move {
-            let mut lookup = Lookup::from_the_first();
-            let answer =
-                match inner.tiers.ask(&mut lookup, operation.as_ref(), |tier, call| tier.contains(key, call)).await {
-                    // Nobody was served, so there is nothing to refresh.
-                    Some(found) => Ok(Some(Found { refresh_due: false, ..found })),
-                    None => inner.not_found(key, lookup, operation.as_ref()).await,
-                };
+        inner.run(false, async move {
+            let (mut lookup, lease) = (Lookup::from_the_first(), inner.in_flight.lease(key));
+            let ask = inner.tiers.ask(&mut lookup, &lease, operation.as_ref(), |tier, call| tier.contains(key, call));
+            let answer = match (ask.await, lookup.failure.take()) {
+                // No entry was served, so there is nothing to refresh.
+                (Some(found), _) => Ok(Some(Found { refresh_due: false, ..found })),
+                (None, Some(error)) => match lookup.stale.into_iter().next().filter(|_| lease.is_valid()) {
+                    Some(stale) => Ok(Some(stale.masking(error))),
+                    None => Err(error),
+                },
+                (None, None) => {
+                    inner.tiers.evict_stale(&lease, &lookup.stale, operation.as_ref()).await;
+                    Ok(None)
+                }
+            };
             finish(operation.as_mut(), answer)
         })
     }
@@ -70,7 +79,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     fn start_len(&self) -> MaybeReady<'_, Result<Option<u64>, Error>> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Len, None);
-        inner.run(async move {
+        inner.run(false, async move {
             let counted = inner.tiers.len(operation.as_ref()).await;
             finish(operation.as_mut(), counted.map(Counted))
         })
@@ -112,7 +121,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
         let Rest { cache, key, operation, lookup, .. } = rest;
         // Nobody listens, and the first tier has none: perhaps another one that answers at once has it.
-        if operation.is_none() && lookup.next == 1 && lookup.failure.is_none() {
+        if operation.is_none() && lookup.is_plain_miss() {
             if cache.tiers.is_end(1) {
                 return Next::Ready(Ok(None));
             }
@@ -174,45 +183,120 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> Answer<'a, V> {
         let lease = self.in_flight.lease(key);
-        match self.find(key, &mut lookup, &lease, operation).await {
+        match self.find(&mut lookup, &lease, operation).await {
             Some(found) => Ok(Some(found)),
-            None => self.not_found(key, lookup, operation).await,
+            None => self.not_found(&lease, lookup, operation).await,
         }
     }
 
-    /// Asks the other tiers, and promotes what one of them has.
+    /// Asks the other tiers, and promotes what one of them has. With stampede protection, concurrent misses of a key share one
+    /// lookup of the tiers that have to be waited for.
     pub(super) async fn find<'f, 'a: 'f>(
         &'a self,
-        key: &'f K,
         lookup: &mut Lookup<'a, V>,
         lease: &'f Lease<'f, K, V>,
         operation: Option<&'f Operation<'a>>,
     ) -> Option<Found<'a, V>> {
-        let found = self.tiers.ask(lookup, operation, |tier, call| tier.get(key, call)).await?;
-        // Whatever comes of the promotion is nobody's failure.
-        let _ = self.tiers.promote(key, &found, Origin::Promoted(lease), operation).await;
+        if !self.options.stampede_protection || self.tiers.immediate() || self.tiers.is_end(lookup.next) {
+            return self.find_alone(lookup, lease, operation).await;
+        }
+        let me = || operation.map(Operation::as_leader);
+        let mut joined = self.in_flight.join::<LookingUp>(lease, me());
+        loop {
+            let follow = match joined {
+                Joined::Reentrant => return self.find_alone(lookup, lease, operation).await,
+                Joined::Lead(lead) => {
+                    let ask = self.tiers.ask(lookup, lease, operation, |tier, call| tier.get(lease.key, call));
+                    let found = match lead.in_progress() {
+                        Some(in_progress) => Inside::new(in_progress, ask).await,
+                        None => ask.await,
+                    };
+                    // Followers do not wait for the promotion.
+                    lead.complete(|| lookup.result(found.as_ref()));
+                    return self.promote(found?, lease, operation).await;
+                }
+                // Written since: it may have read what is outdated by now, and nothing has to wait for it.
+                Joined::Follow(follow) if !follow.is_usable => {
+                    joined = self.in_flight.replace(lease, follow.flight, me());
+                    continue;
+                }
+                Joined::Follow(follow) => follow,
+            };
+            if let (Some(operation), Some(leader)) = (operation, &follow.leader) {
+                operation.follows(leader);
+            }
+            let result = follow.await;
+            if let Some(operation) = operation {
+                operation.mark_waited();
+            }
+            if let Some(result) = result {
+                return self.tiers.followed(lookup, &result);
+            }
+            if let Some(operation) = operation {
+                operation.clear_leader();
+            }
+            joined = self.in_flight.join(lease, me());
+        }
+    }
+
+    /// The same for this operation alone.
+    pub(super) async fn find_alone<'f, 'a: 'f>(
+        &'a self,
+        lookup: &mut Lookup<'a, V>,
+        lease: &'f Lease<'f, K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Option<Found<'a, V>> {
+        let found = self.tiers.ask(lookup, lease, operation, |tier, call| tier.get(lease.key, call)).await?;
+        self.promote(found, lease, operation).await
+    }
+
+    async fn promote<'f, 'a: 'f>(
+        &'a self,
+        found: Found<'a, V>,
+        lease: &'f Lease<'f, K, V>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Option<Found<'a, V>> {
+        // A failed promotion does not fail the read.
+        let _ = self.tiers.promote(&found, Origin::Promoted(lease), operation).await;
         if found.refresh_due {
-            self.refresh(key, found.depth, operation);
+            self.refresh(lease.key, found.depth, operation);
         }
         Some(found)
     }
 
     /// What a lookup comes to that has found nothing.
-    pub(super) async fn not_found<'f, 'a: 'f, U>(
+    pub(super) async fn not_found<'f, 'a: 'f>(
         &'a self,
-        key: &'f K,
-        lookup: Lookup<'a, U>,
+        lease: &'f Lease<'f, K, V>,
+        lookup: Lookup<'a, V>,
         operation: Option<&'f Operation<'a>>,
-    ) -> Answer<'a, U> {
+    ) -> Answer<'a, V> {
         let Lookup { failure, stale, .. } = lookup;
-        let Some(error) = failure else {
-            self.tiers.evict_stale(key, &stale, operation).await;
-            return Ok(None);
-        };
-        match stale.into_iter().next() {
-            Some(stale) => Ok(Some(stale.masking(error))),
-            None => Err(error),
+        match failure {
+            Some(error) => self.stale_or(lease, stale, error, operation).await.map(Some),
+            None => {
+                self.tiers.evict_stale(lease, &stale, operation).await;
+                Ok(None)
+            }
         }
+    }
+
+    /// Serves an expired entry in place of an error, unless the key has been written since the entry was found: then looks
+    /// again.
+    pub(super) async fn stale_or<'f, 'a: 'f>(
+        &'a self,
+        lease: &'f Lease<'f, K, V>,
+        stale: Vec<Found<'a, V>>,
+        error: Error,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Found<'a, V>, Error> {
+        let Some(stale) = stale.into_iter().next() else { return Err(error) };
+        if lease.is_valid() {
+            return Ok(stale.masking(error));
+        }
+        drop(stale);
+        let lease = self.in_flight.lease(lease.key);
+        self.find_alone(&mut Lookup::from_the_first(), &lease, operation).await.ok_or(error)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Cache, Finish, Inner};
 use crate::bounds::{IntoEntry, IntoKey, Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::inflight::Written;
+use crate::inflight::{Write as InFlightWrite, Written};
 use crate::stack::{Answer, Found, TierStack};
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::InsertOutcome;
@@ -165,7 +165,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 
     fn start_get_many<'a>(&'a self, keys: Vec<&'a K>) -> MaybeReady<'a, Result<Vec<GetResult<V>>, Error>> {
         let mut operation = self.observe_many(CacheOperation::GetMany, keys.len());
-        self.run(async move {
+        self.run(false, async move {
             let answers = self.look_up_many(&keys, operation.as_ref()).await;
             if let Some(operation) = &mut operation {
                 complete_reads(operation, &answers);
@@ -189,7 +189,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                     }
                     Ok(Some(found))
                 }
-                Err(lookup) => self.not_found(key, lookup, operation).await,
+                Err(lookup) => self.not_found(&self.in_flight.lease(key), lookup, operation).await,
             });
         }
         answers
@@ -233,12 +233,14 @@ impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InsertMany<K, V> {
     async fn run<'f>(
         self,
         tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
         operation: Option<&'f Operation<'a>>,
     ) -> Result<Each<InsertOutcome>, Error>
     where
         'a: 'f,
+        Self: 'f,
     {
-        Ok(Each(tiers.insert_many(self.0, operation).await))
+        Ok(Each(tiers.insert_many(self.0, write, operation).await))
     }
 }
 
@@ -256,11 +258,17 @@ impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InvalidateMany<'a, K> {
         Written::Keys(self.0.clone())
     }
 
-    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Each<()>, Error>
+    async fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Each<()>, Error>
     where
         'a: 'f,
+        Self: 'f,
     {
-        Ok(Each(tiers.invalidate_many(&self.0, operation).await))
+        Ok(Each(tiers.invalidate_many(&self.0, write, operation).await))
     }
 }
 

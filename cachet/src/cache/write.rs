@@ -9,11 +9,12 @@ use super::{Cache, Finish, Inner, finish};
 use crate::bounds::{IntoEntry, IntoKey, Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::inflight::Written;
+use crate::inflight::reentrance::Inside;
+use crate::inflight::{Origin, Permit, TierSet, Write as InFlightWrite, Written};
 use crate::stack::TierStack;
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::InsertOutcome;
-use crate::tier::erased::{BoxFuture, Call, InsertResult, MaybeReady, Origin, Removal, ready_or_await};
+use crate::tier::erased::{BoxFuture, Call, InsertResult, MaybeReady, Removal, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers, at once, in place of whatever was there.
@@ -70,7 +71,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     fn start_invalidate<'a>(&'a self, key: &'a K) -> MaybeReady<'a, Result<(), Error>> {
         let inner = &*self.0;
         if inner.tiers.is_single_sync() && inner.is_undisturbed() {
-            return inner.tiers.first().0.remove(Removal::Key(key), Call::of(None));
+            return inner.tiers.first().0.remove(Removal::Key(key), Permit::Free, Call::of(None));
         }
         inner.write(Invalidate(key))
     }
@@ -108,10 +109,12 @@ pub(super) trait Write<'a, K: Key + ?Sized, V: Value>: Send + Sized {
     fn run<'f>(
         self,
         tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
         operation: Option<&'f Operation<'a>>,
-    ) -> impl Future<Output = Result<Self::Done, Error>> + Send + use<'f, 'a, Self, K, V>
+    ) -> impl Future<Output = Result<Self::Done, Error>> + Send
     where
-        'a: 'f;
+        'a: 'f,
+        Self: 'f;
 }
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
@@ -130,12 +133,32 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         if let (Some(operation), Some(keys)) = (&mut operation, write.keys()) {
             operation.batch = Some(Batch { keys, hits: None });
         }
-        self.run(async move {
-            let guard = self.in_flight.write(write.written(), self.tiers.is_single_sync()).await;
-            let done = write.run(&self.tiers, operation.as_ref()).await;
-            drop(guard);
+        // Ordered by its first poll, which this is.
+        let begun = match self.begin_write(&write.written()) {
+            Ok(begun) => begun,
+            Err(error) => return MaybeReady::Ready(finish(operation.as_mut(), Err::<W::Done, _>(error))),
+        };
+        let may_wait = begun.as_ref().is_some_and(InFlightWrite::is_contended);
+        let in_progress = begun.as_ref().map(InFlightWrite::in_progress);
+        let work = async move {
+            let done = write.run(&self.tiers, begun.as_ref(), operation.as_ref()).await;
+            drop(begun);
             finish(operation.as_mut(), done)
-        })
+        };
+        match in_progress {
+            Some(in_progress) => self.run(may_wait, Inside::new(in_progress, work)),
+            None => self.run(may_wait, work),
+        }
+    }
+
+    /// Begins a write, unless it is the only step in the only tier, and overtakes nothing.
+    fn begin_write(&self, written: &Written<'_, K>) -> Result<Option<InFlightWrite<'_, K, V>>, Error> {
+        let is_single = self.tiers.is_single_sync();
+        if is_single && !self.in_flight.has_leases() && !matches!(written, Written::All) {
+            return Ok(None);
+        }
+        let tiers = if is_single { TierSet::default() } else { TierSet::first(self.tiers.count()) };
+        self.in_flight.begin_write(written, tiers).map(Some)
     }
 }
 
@@ -157,7 +180,7 @@ impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
         let cache = self.cache;
         let Some((key, entry)) = self.entry.take() else { return self.poll_rest(cx) };
         if cache.tiers.inserts_directly() && !entry.has_ttl() && cache.is_undisturbed() {
-            return match cache.tiers.insert_first(key, entry, Origin::Direct) {
+            return match cache.tiers.insert_first(key, entry) {
                 MaybeReady::Ready(inserted) => Poll::Ready(inserted),
                 MaybeReady::Boxed(waiting) => self.wait(waiting, cx),
             };
@@ -220,11 +243,17 @@ impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for InsertOne<K, V> {
         Written::Key(self.key.borrow())
     }
 
-    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> InsertResult
+    async fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> InsertResult
     where
         'a: 'f,
+        Self: 'f,
     {
-        tiers.insert(self.key, self.entry, Origin::Direct, operation).await
+        tiers.insert(self.key, self.entry, Origin::Written(write), operation).await
     }
 }
 
@@ -242,11 +271,17 @@ impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for Invalidate<'a, K> {
         Written::Key(self.0)
     }
 
-    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Removed, Error>
+    async fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Removed, Error>
     where
         'a: 'f,
+        Self: 'f,
     {
-        tiers.remove(Removal::Key(self.0), operation).await.map(|()| Removed(OperationOutcome::Invalidated))
+        tiers.remove(Removal::Key(self.0), write, operation).await.map(|()| Removed(OperationOutcome::Invalidated))
     }
 }
 
@@ -260,11 +295,17 @@ impl<'a, K: Key + ?Sized, V: Value> Write<'a, K, V> for Clear {
         Written::All
     }
 
-    async fn run<'f>(self, tiers: &'a TierStack<K, V>, operation: Option<&'f Operation<'a>>) -> Result<Removed, Error>
+    async fn run<'f>(
+        self,
+        tiers: &'a TierStack<K, V>,
+        write: Option<&'f InFlightWrite<'f, K, V>>,
+        operation: Option<&'f Operation<'a>>,
+    ) -> Result<Removed, Error>
     where
         'a: 'f,
+        Self: 'f,
     {
-        tiers.remove(Removal::All, operation).await.map(|()| Removed(OperationOutcome::Cleared))
+        tiers.remove(Removal::All, write, operation).await.map(|()| Removed(OperationOutcome::Cleared))
     }
 }
 

@@ -1,50 +1,98 @@
-//! Newer beats older: a value that was on its way when a newer write of the same key happened is not stored.
+//! Leases: newer beats older (S19, S46).
 //!
-//! A promotion, a refresh or a computed insert is *late*: what it stores was true when it began. It takes a [`Lease`]
-//! before it reads or computes anything, and stores only while the lease is current. Every insert, invalidate and clear
-//! makes the leases of its key void, from its beginning to its end, and comes after what is being stored at that moment:
-//! under a lock where the tier answers at once, by waiting for it where the tier has to be waited for.
+//! A promotion, a refresh or a loaded value is stored *late*: it was true when it was read, or when its loader began. Who
+//! reads or loads in order to store takes a [`Lease`] first, and stores only while the lease is valid. The term is that of
+//! Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013).
 //!
-//! Keys are told apart by their hash: two keys that collide make each other's leases void, which costs a store that
-//! could have been, and nothing else.
+//! A lease to *read* is void if a write of the key is running or begins; what a running write has not reached yet may be
+//! read. A lease to *load* is void only if a write begins after it: what a loader that begins later returns is newer than a
+//! write that is still running, so its store takes its turn behind that. A value that was loaded or refreshed voids the
+//! leases taken before its own when it is stored.
 
-use std::future::poll_fn;
-use std::hash::Hash;
-use std::mem;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use smallvec::SmallVec;
-
+use super::reentrance::{InProgress, Scope, is_inside};
+use super::turns::Write;
 use super::{InFlight, KeyState, ShardState};
 use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
 
+/// What is being stored under a lease in a tier that has to be waited for.
+pub(super) struct Store {
+    pub(super) lease: u64,
+    pub(super) tier: usize,
+    /// Whether a write has begun since: then the key is owed in this tier until the store has ended, and longer.
+    pub(super) overtaken: bool,
+}
+
+/// Which writes had begun at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    writes: u64,
+    clears: u64,
+}
+
+impl Stamp {
+    /// Whether all writes that had begun by `other` had begun by this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self.writes >= other.writes && self.clears >= other.clears
+    }
+}
+
 impl<K: Key + ?Sized, V> InFlight<K, V> {
-    /// Begins something that may store an older value: from here on, newer writes are noticed.
-    pub(crate) fn lease(&self, key: &K) -> Lease<'_, K, V> {
+    /// Begins a read whose result may be stored elsewhere.
+    pub(crate) fn lease<'u>(&'u self, key: &'u K) -> Lease<'u, K, V> {
+        self.lease_of(key, false)
+    }
+
+    /// Begins a load.
+    pub(crate) fn lease_to_load<'u>(&'u self, key: &'u K) -> Lease<'u, K, V> {
+        self.lease_of(key, true)
+    }
+
+    fn lease_of<'u>(&'u self, key: &'u K, to_load: bool) -> Lease<'u, K, V> {
         let hash = self.hash(key);
+        if is_inside(InProgress::Locked(self.place())) {
+            // Nothing can be found out without waiting for this very thread; so nothing is stored either.
+            let stamp = Stamp { writes: 0, clears: 0 };
+            return Lease { in_flight: self, key, hash, number: 0, stamp, is_void: true };
+        }
         self.leases.fetch_add(1, Ordering::SeqCst);
-        self.lease_for(self.lock_shard(hash).key_state(hash), hash)
+        self.take_lease(self.lock_shard(hash).key_state(hash), key, hash, to_load)
+    }
+
+    /// Which writes of a key have begun by now.
+    pub(super) fn stamp(&self, state: &KeyState<K::Owned, V>) -> Stamp {
+        Stamp { writes: state.begun, clears: self.clears.begun() }
     }
 
     /// Under the shard's lock; the lease has been counted.
-    pub(super) fn lease_for(&self, state: &mut KeyState<K::Owned, V>, hash: u64) -> Lease<'_, K, V> {
-        let clears = self.clears.load(Ordering::SeqCst);
-        let clearing = self.clearing.load(Ordering::SeqCst) > 0;
-        state.leases += 1;
-        // What a write that is under way has not reached yet may be read; so it must not be stored.
-        let version = (state.writers == 0 && !clearing).then_some(state.version);
-        Lease { in_flight: self, hash, version, clears, leads: false, into_output: false }
+    pub(super) fn take_lease<'u>(
+        &'u self,
+        state: &mut KeyState<K::Owned, V>,
+        key: &'u K,
+        hash: u64,
+        to_load: bool,
+    ) -> Lease<'u, K, V> {
+        let stamp = self.stamp(state);
+        state.users += 1;
+        let number = state.next_lease;
+        state.next_lease += 1;
+        let is_void = !to_load && (state.is_written() || self.clears.is_running());
+        Lease { in_flight: self, key, hash, number, stamp, is_void }
     }
 
-    /// Like [`lease`](Self::lease), for something that does not wait and is soon over. It leaves no trace, and is made void
-    /// by a write of any key of its shard.
+    /// Like [`lease`](Self::lease), for a read that does not wait and is soon over: a sequence lock over the shard. It leaves no
+    /// trace, and is made void by a write of any key of its shard.
+    ///
+    /// All loads and stores of the counters are sequentially consistent: a write counts itself before it touches a tier, so a
+    /// reader that saw the tier before the write sees the old count, and its commit, under the lock, the new one.
     pub(crate) fn optimistic(&self, key: &K) -> OptimisticLease<'_, K, V> {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let clears = self.clears.load(Ordering::SeqCst);
+        let clears = self.clears.begun();
         let ended = shard.ended.load(Ordering::SeqCst);
-        let is_quiet = shard.begun.load(Ordering::SeqCst) == ended && self.clearing.load(Ordering::SeqCst) == 0;
+        let is_quiet = shard.begun.load(Ordering::SeqCst) == ended && !self.clears.is_running();
         OptimisticLease { in_flight: self, hash, clears, writes: is_quiet.then_some(ended) }
     }
 
@@ -53,109 +101,158 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
     pub(crate) fn has_leases(&self) -> bool {
         self.leases.load(Ordering::SeqCst) != 0
     }
-
-    /// Begins a write, which comes last: waits until no older value is being stored.
-    ///
-    /// `atomic` says that the write is a single synchronous step: while no lease is out, it then cannot be told from one that
-    /// happened before any lease is taken, and leaves no trace.
-    pub(crate) async fn write(&self, written: Written<'_, K>, atomic: bool) -> WriteGuards<'_, K, V> {
-        let keys: SmallVec<[WriteGuard<'_, K, V>; 1]> = match written {
-            Written::All => {
-                let clear = self.begin_clear();
-                clear.stores_done().await;
-                return WriteGuards { _clear: Some(clear), _keys: SmallVec::new() };
-            }
-            _ if atomic && !self.has_leases() => SmallVec::new(),
-            Written::Key(key) => SmallVec::from_iter([self.begin_write(key)]),
-            // All begin before any is waited for: so two of these never wait for each other.
-            Written::Keys(keys) => keys.into_iter().map(|key| self.begin_write(key)).collect(),
-        };
-        for guard in &keys {
-            guard.stores_done().await;
-        }
-        WriteGuards { _clear: None, _keys: keys }
-    }
-
-    fn begin_write<Q: Hash + ?Sized>(&self, key: &Q) -> WriteGuard<'_, K, V> {
-        let hash = self.hash(key);
-        let mut shard = self.lock_shard(hash);
-        self.shard(hash).begun.fetch_add(1, Ordering::SeqCst);
-        let state = shard.key_state(hash);
-        state.writers += 1;
-        state.version += 1;
-        WriteGuard { in_flight: self, hash }
-    }
-
-    fn begin_clear(&self) -> ClearGuard<'_, K, V> {
-        self.clearing.fetch_add(1, Ordering::SeqCst);
-        self.clears.fetch_add(1, Ordering::SeqCst);
-        ClearGuard(self)
-    }
 }
 
-/// What is written.
-pub(crate) enum Written<'k, K: ?Sized> {
-    Key(&'k K),
-    Keys(Vec<&'k K>),
-    All,
-}
-
-/// A write is in flight until this is dropped.
-pub(crate) struct WriteGuards<'u, K: Key + ?Sized, V> {
-    _clear: Option<ClearGuard<'u, K, V>>,
-    _keys: SmallVec<[WriteGuard<'u, K, V>; 1]>,
-}
-
-/// The right to store a value that was read or computed after the lease was taken; and, for whoever computes a value that
-/// others wait for, the duty to bring it (see `flight`).
+/// The right to store a value that was read or loaded after the lease was taken.
 pub(crate) struct Lease<'u, K: Key + ?Sized, V> {
     pub(super) in_flight: &'u InFlight<K, V>,
-    pub(super) hash: u64,
-    version: Option<u64>,
-    clears: u64,
-    pub(super) leads: bool,
-    pub(super) into_output: bool,
+    pub(crate) key: &'u K,
+    pub(crate) hash: u64,
+    /// Zero if it was never taken.
+    number: u64,
+    pub(super) stamp: Stamp,
+    /// Void from the beginning.
+    is_void: bool,
+}
+
+/// What became of a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Committed<T> {
+    Stored(T),
+    /// The lease is void.
+    Superseded,
 }
 
 impl<K: Key + ?Sized, V> Lease<'_, K, V> {
-    /// Runs `store`, which must not wait, unless a newer write has begun; no newer write begins meanwhile.
-    pub(crate) fn commit<T>(&self, store: impl FnOnce() -> T) -> Option<T> {
-        let shard = self.in_flight.lock_shard(self.hash);
-        let stored = self.is_valid_in(&shard).then(store);
-        drop(shard);
-        stored
-    }
-
-    /// Which writes of the key had begun when the lease was taken; `None` if one was under way.
-    pub(super) fn stamp(&self) -> Option<(u64, u64)> {
-        self.version.map(|version| (version, self.clears))
-    }
-
     pub(crate) fn is_valid(&self) -> bool {
         self.is_valid_in(&self.in_flight.lock_shard(self.hash))
     }
 
-    /// Begins to store, unless a newer write has begun; those that begin now wait until the returned guard is dropped.
-    pub(crate) fn store(&self) -> Option<StoreGuard<'_, K, V>> {
-        let mut shard = self.in_flight.lock_shard(self.hash);
-        let current = self.is_valid_in(&shard);
-        let state = shard.keys.get_mut(&self.hash).filter(|_| current)?;
-        state.storing += 1;
-        Some(StoreGuard(self))
-    }
-
-    fn is_valid_in(&self, shard: &ShardState<K::Owned, V>) -> bool {
+    pub(super) fn is_valid_in(&self, shard: &ShardState<K::Owned, V>) -> bool {
         shard.keys.get(&self.hash).is_some_and(|state| self.is_valid_for(state))
     }
 
     pub(super) fn is_valid_for(&self, state: &KeyState<K::Owned, V>) -> bool {
-        self.version == Some(state.version) && self.in_flight.clears.load(Ordering::SeqCst) == self.clears
+        !self.is_void && self.stamp == self.in_flight.stamp(state) && self.number >= state.superseded
+    }
+
+    /// Runs `store`, which must not wait, unless the lease is void; no write begins meanwhile. A value that is `newest` voids
+    /// the leases taken before this one.
+    pub(crate) fn commit<T>(&self, newest: bool, store: impl FnOnce() -> T) -> Committed<T> {
+        if self.number == 0 {
+            return Committed::Superseded;
+        }
+        let mut shard = self.in_flight.lock_shard(self.hash);
+        if !self.is_valid_in(&shard) {
+            return Committed::Superseded;
+        }
+        self.mark(newest, &mut shard);
+        let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
+        let stored = store();
+        drop(shard);
+        Committed::Stored(stored)
+    }
+
+    /// Voids the leases taken before this one, for a value that is the newest.
+    pub(super) fn mark(&self, newest: bool, shard: &mut ShardState<K::Owned, V>) {
+        if let Some(state) = shard.keys.get_mut(&self.hash).filter(|_| newest) {
+            state.superseded = state.superseded.max(self.number);
+            // To an optimistic lease it is a write that is over at once.
+            let shard = self.in_flight.shard(self.hash);
+            shard.begun.fetch_add(1, Ordering::SeqCst);
+            shard.ended.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until no write that began before the lease is pending in a tier. Ready with `false` if the lease is void.
+    pub(crate) fn poll_turn(&self, tier: usize, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.number == 0 {
+            return Poll::Ready(false);
+        }
+        let mut shard = self.in_flight.lock_shard(self.hash);
+        let Some(state) = shard.keys.get_mut(&self.hash) else { return Poll::Ready(false) };
+        if !self.is_valid_for(state) {
+            return Poll::Ready(false);
+        }
+        if state.is_pending_in(tier) {
+            if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.waiting.push(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        drop(shard);
+        // A clear that begins from here on makes the lease void, so any that is running began before.
+        match self.in_flight.poll_clears(u64::MAX, tier, cx) {
+            Ok(Poll::Ready(())) => Poll::Ready(true),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(false),
+        }
+    }
+
+    /// Begins to store in a tier that has to be waited for, unless the lease is void. No write waits for the end of it: a
+    /// write that begins meanwhile leaves the key owed in this tier.
+    pub(crate) fn store(&self, tier: usize, newest: bool) -> Option<StoreGuard<'_, K, V>> {
+        if self.number == 0 {
+            return None;
+        }
+        let mut shard = self.in_flight.lock_shard(self.hash);
+        if !self.is_valid_in(&shard) {
+            return None;
+        }
+        self.mark(newest, &mut shard);
+        let state = shard.keys.get_mut(&self.hash)?;
+        state.stores.push(Store { lease: self.number, tier, overtaken: false });
+        Some(StoreGuard { lease: self, tier })
+    }
+
+    /// Begins to remove from a tier what was found expired there, unless the lease is void. Writes that begin meanwhile wait for
+    /// the end of it, as they do for each other.
+    pub(crate) fn begin_removal(&self, tier: usize) -> Option<Write<'_, K, V>> {
+        if self.number == 0 {
+            return None;
+        }
+        let mut shard = self.in_flight.lock_shard(self.hash);
+        let state = shard.keys.get_mut(&self.hash)?;
+        if !self.is_valid_for(state) || state.is_pending_in(tier) {
+            return None;
+        }
+        Some(self.in_flight.queue_removal(state, self.hash, tier))
     }
 }
 
 impl<K: Key + ?Sized, V> Drop for Lease<'_, K, V> {
     fn drop(&mut self) {
-        self.give_back();
+        if self.number != 0 {
+            self.in_flight.lock_shard(self.hash).leave(self.hash, |state| state.users -= 1);
+            self.in_flight.leases.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A store in a tier that has to be waited for.
+pub(crate) struct StoreGuard<'l, K: Key + ?Sized, V> {
+    lease: &'l Lease<'l, K, V>,
+    tier: usize,
+}
+
+impl<K: Key + ?Sized, V> StoreGuard<'_, K, V> {
+    /// Ends the store. Returns whether a write has overtaken it, so that the key is owed in this tier.
+    fn end(&self) -> bool {
+        let mut shard = self.lease.in_flight.lock_shard(self.lease.hash);
+        let Some(state) = shard.keys.get_mut(&self.lease.hash) else { return false };
+        let is_this = |store: &Store| store.lease == self.lease.number && store.tier == self.tier;
+        let Some(place) = state.stores.iter().position(is_this) else { return false };
+        state.stores.swap_remove(place).overtaken
+    }
+}
+
+impl<K: Key + ?Sized, V> Drop for StoreGuard<'_, K, V> {
+    fn drop(&mut self) {
+        if self.end() {
+            // A key whose clone panics while another panic unwinds would abort; without it only a write of the key can pay.
+            let key = (!std::thread::panicking()).then(|| self.lease.key.to_owned());
+            self.lease.in_flight.debts[self.tier].unblock(self.lease.hash, key);
+        }
     }
 }
 
@@ -170,192 +267,15 @@ pub(crate) struct OptimisticLease<'u, K: Key + ?Sized, V> {
 impl<K: Key + ?Sized, V> OptimisticLease<'_, K, V> {
     /// Runs `store`, which must not wait, unless a newer write may have begun; no newer write begins meanwhile.
     pub(crate) fn commit(self, store: impl FnOnce()) {
+        if is_inside(InProgress::Locked(self.in_flight.place())) {
+            return;
+        }
         let shard = self.in_flight.shard(self.hash);
-        let _shard = lock(&shard.state);
+        let _state = lock(&shard.state);
         let writes = shard.begun.load(Ordering::SeqCst);
-        if self.writes == Some(writes) && self.in_flight.clears.load(Ordering::SeqCst) == self.clears {
+        if self.writes == Some(writes) && self.in_flight.clears.begun() == self.clears {
+            let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
             store();
         }
-    }
-}
-
-/// An older value is being stored, in a tier that has to be waited for. While the lease is out, its state is there for those
-/// who wait for the end of this.
-pub(crate) struct StoreGuard<'t, K: Key + ?Sized, V>(&'t Lease<'t, K, V>);
-
-impl<K: Key + ?Sized, V> Drop for StoreGuard<'_, K, V> {
-    fn drop(&mut self) {
-        let Lease { in_flight, hash, .. } = self.0;
-        let mut shard = in_flight.lock_shard(*hash);
-        let Some(state) = shard.keys.get_mut(hash) else { return };
-        state.storing -= 1;
-        let woken = if state.storing == 0 { mem::take(&mut state.waiting) } else { Vec::new() };
-        drop(shard);
-        woken.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// A write of one key is under way.
-struct WriteGuard<'u, K: Key + ?Sized, V> {
-    in_flight: &'u InFlight<K, V>,
-    hash: u64,
-}
-
-impl<K: Key + ?Sized, V> WriteGuard<'_, K, V> {
-    /// Waits until no older value is being stored.
-    async fn stores_done(&self) {
-        poll_fn(|cx| {
-            let mut shard = self.in_flight.lock_shard(self.hash);
-            shard.keys.get_mut(&self.hash).map_or(Poll::Ready(()), |state| state.poll_stores_done(cx))
-        })
-        .await;
-    }
-}
-
-impl<Q, V> KeyState<Q, V> {
-    fn poll_stores_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.storing == 0 {
-            return Poll::Ready(());
-        }
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-}
-
-impl<K: Key + ?Sized, V> Drop for WriteGuard<'_, K, V> {
-    fn drop(&mut self) {
-        let mut shard = self.in_flight.lock_shard(self.hash);
-        self.in_flight.shard(self.hash).ended.fetch_add(1, Ordering::SeqCst);
-        shard.leave(self.hash, |state| {
-            state.writers -= 1;
-            state.version += 1;
-        });
-    }
-}
-
-/// A write of all keys is under way.
-struct ClearGuard<'u, K: Key + ?Sized, V>(&'u InFlight<K, V>);
-
-impl<K: Key + ?Sized, V> ClearGuard<'_, K, V> {
-    /// Waits until no older value is being stored: in a tier that has to be waited for, or under a shard's lock.
-    async fn stores_done(&self) {
-        for shard in &self.0.shards {
-            poll_fn(|cx| {
-                let mut shard = lock(&shard.state);
-                let unsettled = shard.keys.values_mut().find(|state| state.storing > 0);
-                unsettled.map_or(Poll::Ready(()), |state| state.poll_stores_done(cx))
-            })
-            .await;
-        }
-    }
-}
-
-impl<K: Key + ?Sized, V> Drop for ClearGuard<'_, K, V> {
-    fn drop(&mut self) {
-        self.0.clears.fetch_add(1, Ordering::SeqCst);
-        self.0.clearing.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::tier::erased::poll_once;
-
-    type Table = InFlight<str, u32>;
-
-    #[test]
-    fn a_lease_is_current_until_somebody_writes_its_key() {
-        let table = Table::new();
-        let (lease, other) = (table.lease("a"), table.lease("b"));
-        assert!(lease.is_valid());
-        drop(table.begin_write("a"));
-        assert_eq!(lease.commit(|| ()), None);
-        assert_eq!(other.commit(|| ()), Some(()));
-    }
-
-    #[test]
-    fn a_lease_taken_while_somebody_writes_is_void_and_stays_so() {
-        let table = Table::new();
-        let writing = table.begin_write("a");
-        let lease = table.lease("a");
-        assert!(!lease.is_valid());
-        drop(writing);
-        assert!(!lease.is_valid());
-        assert!(table.lease("a").is_valid());
-    }
-
-    #[test]
-    fn a_glance_is_void_once_a_write_has_begun_or_while_one_goes_on() {
-        let table = Table::new();
-        let stored = |optimistic: OptimisticLease<'_, str, u32>| {
-            let mut stored = false;
-            optimistic.commit(|| stored = true);
-            stored
-        };
-        assert!(stored(table.optimistic("a")));
-        let before = table.optimistic("a");
-        let writing = table.begin_write("a");
-        let during = table.optimistic("a");
-        drop(writing);
-        assert!(!stored(before) && !stored(during));
-        assert!(stored(table.optimistic("a")));
-        let before = table.optimistic("a");
-        let clearing = table.begin_clear();
-        let during = table.optimistic("a");
-        drop(clearing);
-        assert!(!stored(before) && !stored(during));
-        assert_eq!(table.keys(), 0);
-    }
-
-    #[test]
-    fn a_clear_makes_every_lease_void_from_its_beginning_to_its_end() {
-        let table = Table::new();
-        let before = table.lease("a");
-        let clearing = table.begin_clear();
-        let during = table.lease("a");
-        drop(clearing);
-        assert!(!before.is_valid());
-        assert!(!during.is_valid());
-        assert!(table.lease("a").is_valid());
-    }
-
-    #[test]
-    fn an_atomic_write_leaves_no_trace_unless_a_lease_is_out() {
-        let table = Table::new();
-        assert!(poll_once(table.write(Written::Key("a"), true)).is_some());
-        assert_eq!(table.keys(), 0);
-        let lease = table.lease("a");
-        drop(poll_once(table.write(Written::Key("a"), true)).unwrap());
-        assert!(!lease.is_valid());
-    }
-
-    #[test]
-    fn the_table_is_empty_when_nobody_writes_or_waits() {
-        let table = Table::new();
-        let lease = table.lease("a");
-        let writing = table.begin_write("a");
-        assert_eq!(table.keys(), 1);
-        drop(lease);
-        assert_eq!(table.keys(), 1);
-        drop(writing);
-        assert_eq!(table.keys(), 0);
-        assert_eq!(table.leases.load(Ordering::SeqCst), 0);
-    }
-
-    #[test]
-    fn a_write_waits_for_an_older_value_that_is_just_being_stored_and_for_no_other() {
-        let table = Table::new();
-        let lease = table.lease("a");
-        let storing = lease.store().unwrap();
-        assert!(poll_once(table.write(Written::Key("a"), false)).is_none());
-        assert!(poll_once(table.write(Written::All, false)).is_none());
-        assert!(poll_once(table.write(Written::Key("b"), false)).is_some());
-        drop(storing);
-        assert!(poll_once(table.write(Written::Key("a"), false)).is_some());
-        assert!(lease.store().is_none());
-        assert!(poll_once(table.write(Written::All, false)).is_some());
     }
 }

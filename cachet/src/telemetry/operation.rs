@@ -13,6 +13,7 @@ use super::event::{Batch, Name, Trail};
 use super::span::{Span, SpanLink};
 use super::{
     CacheOperation, CacheOperationEvent, CacheTelemetry, CacheTierEvent, OperationOutcome, RequestId, RequestIdExt,
+    TierIdentity, TierOperation, TierOutcome,
 };
 use crate::clock::Tick;
 use crate::error::Error;
@@ -118,6 +119,15 @@ impl<'a> Operation<'a> {
         Self::new(telemetry, kind, id, parent, key, span)
     }
 
+    /// An operation of the cache's own, that belongs to none of its caller's.
+    pub(crate) fn start_root(telemetry: &'a CacheTelemetry, kind: CacheOperation) -> Self {
+        let (id, span) = (RequestId::next(), OnceLock::new());
+        if telemetry.logs.spans_from_the_start() || telemetry.logs.spans_when_slow() {
+            let _ = span.set(telemetry.logs.operation_span(&telemetry.name, kind, id, None, None));
+        }
+        Self::new(telemetry, kind, id, None, None, span)
+    }
+
     /// Made where it is to be: it is too large to be moved about on the way of every hit.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see above")]
@@ -201,6 +211,11 @@ impl<'a> Operation<'a> {
     #[inline]
     pub(crate) fn wants_tiers(&self) -> bool {
         self.telemetry.wants_tiers()
+    }
+
+    /// A tier was not called, and this is the event of it: there is no span.
+    pub(crate) fn report_skipped(&self, tier: &'a TierIdentity, kind: TierOperation, fallback: bool) {
+        TierCall::without_span(self, tier, kind, fallback).finish(TierOutcome::Skipped, None, None);
     }
 
     /// Makes the operation's id the current one, and notices a panic, for code that is called at once and without a

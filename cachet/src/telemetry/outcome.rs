@@ -71,6 +71,8 @@ named! {
         Error = "error",
         /// The caller went away before the tier had answered.
         Cancelled = "cancelled",
+        /// The tier was not called: it may hold an outdated entry of the key.
+        Skipped = "skipped",
         /// The entry was stored, or at least one of several.
         Inserted = "inserted",
         /// The tier, or its insert policy, did not take the entry.
@@ -117,6 +119,8 @@ named! {
         InvalidateMany = "invalidate_many",
         /// A refresh in the background; see [`Tier::refresh_after`](crate::Tier::refresh_after).
         Refresh = "refresh",
+        /// Invalidate a key in a tier that may hold an outdated entry of it.
+        Repay = "repay",
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Tier<K: Key + ?Sized, V: Value> {
 }
 
 type Wrap<K, V> =
-    Box<dyn FnOnce(TierIdentity, TierConfig<K, V>, &Surroundings<'_, K>) -> Box<dyn ErasedTier<K, V>> + Send>;
+    Box<dyn FnOnce(TierIdentity, usize, TierConfig<K, V>, &Surroundings<'_, K, V>) -> Box<dyn ErasedTier<K, V>> + Send>;
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
@@ -48,13 +48,13 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
             config: TierConfig { name: None, expiry: Expiry::default(), timeout: None, policy: InsertPolicy::always() },
             cool_down: None,
             descriptor: T::descriptor(),
-            wrap: Box::new(|identity, config, surroundings| {
+            wrap: Box::new(|identity, number, config, surroundings| {
                 if T::IMMEDIATE {
                     let fields = T::record_fields;
-                    Box::new(CacheWrapper::<_, _, _, true>::new(tier, fields, identity, config, surroundings))
+                    Box::new(CacheWrapper::<_, _, _, true>::new(tier, fields, identity, number, config, surroundings))
                 } else {
                     let (tier, fields) = (BoxedTier::new(tier), BoxedTier::record_fields);
-                    Box::new(CacheWrapper::<_, _, _, false>::new(tier, fields, identity, config, surroundings))
+                    Box::new(CacheWrapper::<_, _, _, false>::new(tier, fields, identity, number, config, surroundings))
                 }
             }),
         }

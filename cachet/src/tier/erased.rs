@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
-use crate::inflight::Lease;
+use crate::inflight::{Lease, Origin, Permit};
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{FirstAnswer, Operation, TierIdentity};
 use crate::tier::InsertOutcome;
@@ -52,18 +52,27 @@ pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// For whom a tier is called.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'f, 'a> {
+/// For what a tier is called.
+pub(crate) struct Call<'f, 'a, K: Key + ?Sized, V> {
     /// The operation, if it is an observed one.
     pub(crate) operation: Option<&'f Operation<'a>>,
     /// Whether an earlier tier did not answer.
     pub(crate) fallback: bool,
+    /// What a read holds in order to know whether its key has been written since.
+    pub(crate) lease: Option<&'f Lease<'f, K, V>>,
 }
 
-impl<'f, 'a> Call<'f, 'a> {
+impl<K: Key + ?Sized, V> Clone for Call<'_, '_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Key + ?Sized, V> Copy for Call<'_, '_, K, V> {}
+
+impl<'f, 'a, K: Key + ?Sized, V> Call<'f, 'a, K, V> {
     pub(crate) fn of(operation: Option<&'f Operation<'a>>) -> Self {
-        Self { operation, fallback: false }
+        Self { operation, fallback: false, lease: None }
     }
 }
 
@@ -113,18 +122,18 @@ impl NotAHit {
 pub(crate) type OnMiss<'o, R> = &'o mut dyn FnMut(NotAHit) -> Poll<R>;
 
 /// What is removed from a tier.
-pub(crate) enum Removal<'k, K: ?Sized> {
-    Key(&'k K),
-    /// The entry of a key if it is still this one, which was found expired.
-    Expired(&'k K, CacheEntry<()>),
+pub(crate) enum Removal<'f, K: Key + ?Sized, V> {
+    Key(&'f K),
+    /// The entry of a key if it is still this one, which was found expired under the lease.
+    Expired(&'f Lease<'f, K, V>, CacheEntry<()>),
     All,
 }
 
-impl<K: ?Sized> Clone for Removal<'_, K> {
+impl<K: Key + ?Sized, V> Clone for Removal<'_, K, V> {
     fn clone(&self) -> Self {
         match self {
             Self::Key(key) => Self::Key(key),
-            Self::Expired(key, expired) => Self::Expired(key, expired.clone()),
+            Self::Expired(lease, expired) => Self::Expired(lease, expired.clone()),
             Self::All => Self::All,
         }
     }
@@ -141,33 +150,11 @@ pub(crate) struct TierFacts {
     pub(crate) untimed: bool,
 }
 
-/// How an insert came about.
-pub(crate) enum Origin<'t, K: Key + ?Sized, V> {
-    /// The user inserted it.
-    Direct,
-    /// A closure computed it; a newer write since then wins.
-    Computed(&'t Lease<'t, K, V>),
-    /// Another tier had it; a newer write since then wins.
-    Promoted(&'t Lease<'t, K, V>),
-    /// Another tier had it, newer than what this one has; a newer write since then wins.
-    Refreshed(&'t Lease<'t, K, V>),
-}
-
-impl<K: Key + ?Sized, V> Clone for Origin<'_, K, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K: Key + ?Sized, V> Copy for Origin<'_, K, V> {}
-
-impl<'t, K: Key + ?Sized, V> Origin<'t, K, V> {
-    pub(crate) fn lease(self) -> Option<&'t Lease<'t, K, V>> {
-        match self {
-            Self::Direct => None,
-            Self::Computed(lease) | Self::Promoted(lease) | Self::Refreshed(lease) => Some(lease),
-        }
-    }
+/// What orders the inserts of a batch.
+pub(crate) enum BatchPermit<'f, K: Key + ?Sized, V> {
+    Write(Permit<'f, K, V>),
+    /// Promotions have a lease for each entry.
+    Promotion(&'f [&'f Lease<'f, K, V>]),
 }
 
 /// A tier with everything that belongs to it. `'a` is the life of the cache, `'f` that of one operation.
@@ -187,33 +174,39 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     /// The same in the form in which `Cache::get_or_insert` returns it.
     fn hit_entry(&self, key: &K, on_miss: OnMiss<'_, EntryResult<V>>) -> Poll<EntryResult<V>>;
 
-    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<V>>;
+    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<V>>;
 
-    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<()>>;
+    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<()>>;
 
     fn insert<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
-        call: Call<'f, 'a>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f;
 
-    fn remove<'f, 'a: 'f>(&'a self, removal: Removal<'f, K>, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>>;
+    fn remove<'f, 'a: 'f>(
+        &'a self,
+        removal: Removal<'f, K, V>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
+    ) -> MaybeReady<'f, Result<(), Error>>;
 
-    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<Option<u64>, Error>>;
+    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Result<Option<u64>, Error>>;
 
     /// One answer for each key, in their order.
-    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> MaybeReady<'f, Vec<Read<V>>>;
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Vec<Read<V>>>;
 
-    /// One result for each entry, in their order. Promotions have a lease for each.
+    /// One result for each entry, in their order.
     fn insert_many<'f, 'a: 'f>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        leases: Option<&'f [&'f Lease<'f, K, V>]>,
-        call: Call<'f, 'a>,
+        permit: BatchPermit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, Vec<InsertResult>>
     where
         K::Owned: 'f;
@@ -222,6 +215,7 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn invalidate_many<'f, 'a: 'f>(
         &'a self,
         keys: &'f [&'f K],
-        call: Call<'f, 'a>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, Vec<Result<(), Error>>>;
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::{Error, TierError};
+use crate::error::Error;
 use crate::expiry::Expiry;
-use crate::inflight::Lease;
+use crate::inflight::debts::Debts;
+use crate::inflight::{InFlight, Origin, Permit};
 use crate::policy::InsertPolicy;
 use crate::runtime::Spawner;
 use crate::telemetry::record_keys::RecordKeys;
@@ -18,13 +19,14 @@ use crate::telemetry::{CacheTelemetry, TierCall, TierIdentity, TierOperation, Ti
 use crate::tier::CacheTier;
 use crate::tier::context::TierContext;
 use crate::tier::erased::{
-    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Origin, Read, Removal, TierFacts,
+    BatchPermit, Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Read, Removal, TierFacts,
     poll_once,
 };
 use crate::tier::layers::timeout::{Deadline, Timeout};
 
 mod call;
 mod many;
+mod pay;
 mod read;
 mod write;
 
@@ -39,10 +41,11 @@ pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
 }
 
 /// What the tiers of a cache have in common.
-pub(crate) struct Surroundings<'b, K: ?Sized> {
+pub(crate) struct Surroundings<'b, K: Key + ?Sized, V> {
     pub(crate) telemetry: &'b Arc<CacheTelemetry>,
     pub(crate) spawner: &'b Spawner,
     pub(crate) record_keys: &'b RecordKeys<K>,
+    pub(crate) in_flight: &'b Arc<InFlight<K, V>>,
 }
 
 /// Records the fields that a tier declares for its spans.
@@ -53,6 +56,11 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     tier: T,
     record_fields: RecordFields<T>,
     facts: TierFacts,
+    /// The number of the tier in its cache.
+    number: usize,
+    in_flight: Arc<InFlight<K, V>>,
+    /// Whether a write can fail and leave something outdated behind.
+    may_owe: bool,
     expiry: Expiry,
     timeout: Option<Timeout>,
     policy: InsertPolicy<K, V>,
@@ -66,10 +74,11 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         tier: T,
         record_fields: RecordFields<T>,
         identity: TierIdentity,
+        number: usize,
         config: TierConfig<K, V>,
-        surroundings: &Surroundings<'_, K>,
+        surroundings: &Surroundings<'_, K, V>,
     ) -> Self {
-        let Surroundings { telemetry, spawner, record_keys } = surroundings;
+        let Surroundings { telemetry, spawner, record_keys, in_flight } = surroundings;
         tier.attach(TierContext::new(telemetry, &identity, (*record_keys).clone()));
         let facts = TierFacts {
             identity,
@@ -77,10 +86,14 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             inserts_directly: IMMEDIATE && config.policy.is_always() && tier.drops_rejected(),
             untimed: config.expiry.ttl.is_none() && config.expiry.refresh_after.is_none(),
         };
+        let may_owe = !(IMMEDIATE && tier.drops_rejected());
         Self {
             tier,
             record_fields,
             facts,
+            number,
+            in_flight: Arc::clone(in_flight),
+            may_owe,
             expiry: config.expiry,
             timeout: config.timeout.map(|limit| Timeout::new(limit, (*spawner).clone())),
             policy: config.policy,
@@ -89,12 +102,16 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         }
     }
 
+    fn debts(&self) -> &Debts<K::Owned> {
+        self.in_flight.debts(self.number)
+    }
+
     fn name(&self) -> &Arc<str> {
         &self.facts.identity.name
     }
 
     /// Begins a call of the tier, which is reported if its operation is observed.
-    fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a>) -> ObservedCall<'f, 'a> {
+    fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a, K, V>) -> ObservedCall<'f, 'a> {
         ObservedCall {
             tier: &self.facts.identity,
             deadline: Deadline::start(IMMEDIATE, self.timeout.as_ref()),
@@ -104,20 +121,6 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
                 })
             }),
         }
-    }
-
-    /// A call that either works or fails.
-    async fn simple<'a, R>(
-        &'a self,
-        kind: TierOperation,
-        outcome: TierOutcome,
-        work: impl Future<Output = Result<R, TierError>> + Send,
-        call: Call<'_, 'a>,
-    ) -> Result<R, Error> {
-        let mut observed = self.begin(kind, call);
-        let result = observed.run(work).await;
-        observed.finish(if result.is_ok() { outcome } else { TierOutcome::Error }, None, result.as_ref().err());
-        result
     }
 
     fn not_immediate(&self) -> Error {
@@ -162,7 +165,7 @@ where
         self.hit_as(key, on_miss)
     }
 
-    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<V>> {
+    fn get<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<V>> {
         match self.get_directly(key, call) {
             Some(read) => MaybeReady::Ready(read),
             // Whatever a method does before its first await, it does as part of the call: so here, and below.
@@ -171,7 +174,7 @@ where
         }
     }
 
-    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a>) -> MaybeReady<'f, Read<()>> {
+    fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<()>> {
         let found = async move { self.tier.metadata(key).await };
         self.step(self.read(TierOperation::Contains, key, found, call), Read::Failed)
     }
@@ -182,60 +185,66 @@ where
         key: K::Owned,
         entry: CacheEntry<V>,
         origin: Origin<'f, K, V>,
-        call: Call<'f, 'a>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, InsertResult>
     where
         K::Owned: 'f,
     {
         if self.facts.inserts_directly && call.operation.is_none_or(|operation| !operation.wants_tiers()) {
-            MaybeReady::Ready(self.insert_directly(key, entry, origin, call))
+            MaybeReady::Ready(self.insert_directly(key, entry, origin, permit, call))
         } else {
-            self.insert_in_order(key, entry, origin, call)
+            self.step(self.insert_observed(key, entry, origin, permit, call), Err)
         }
     }
 
-    fn remove<'f, 'a: 'f>(&'a self, removal: Removal<'f, K>, call: Call<'f, 'a>) -> MaybeReady<'f, Result<(), Error>> {
-        let (kind, outcome) = match removal {
-            Removal::Key(_) | Removal::Expired(..) => (TierOperation::Invalidate, TierOutcome::Invalidated),
-            Removal::All => (TierOperation::Clear, TierOutcome::Cleared),
-        };
-        let work = async move {
-            match removal {
-                Removal::Key(key) => self.tier.invalidate(key).await,
-                Removal::Expired(key, expired) => self.tier.invalidate_expired(key, &expired).await,
-                Removal::All => self.tier.clear().await,
-            }
-        };
-        self.step(self.simple(kind, outcome, work, call), Err)
+    fn remove<'f, 'a: 'f>(
+        &'a self,
+        removal: Removal<'f, K, V>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
+    ) -> MaybeReady<'f, Result<(), Error>> {
+        match removal {
+            Removal::Key(key) => self.step(self.invalidate(key, permit, call), Err),
+            Removal::Expired(lease, expired) => self.step(self.remove_expired(lease, expired, call), Err),
+            Removal::All => self.step(self.clear(permit, call), Err),
+        }
     }
 
-    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a>) -> MaybeReady<'f, Result<Option<u64>, Error>> {
-        let work = async move { self.tier.len().await };
-        self.step(self.simple(TierOperation::Len, TierOutcome::Counted, work, call), Err)
+    fn len<'f, 'a: 'f>(&'a self, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Result<Option<u64>, Error>> {
+        let count = async move {
+            let mut observed = self.begin(TierOperation::Len, call);
+            let counted = observed.run(async { self.tier.len().await }).await;
+            let outcome = if counted.is_ok() { TierOutcome::Counted } else { TierOutcome::Error };
+            observed.finish(outcome, None, counted.as_ref().err());
+            counted
+        };
+        self.step(count, Err)
     }
 
-    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> MaybeReady<'f, Vec<Read<V>>> {
+    fn get_many<'f, 'a: 'f>(&'a self, keys: &'f [&'f K], call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Vec<Read<V>>> {
         self.step(self.read_many(keys, call), |error| keys.iter().map(|_| Read::Failed(error.clone())).collect())
     }
 
     fn insert_many<'f, 'a: 'f>(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        leases: Option<&'f [&'f Lease<'f, K, V>]>,
-        call: Call<'f, 'a>,
+        permit: BatchPermit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, Vec<InsertResult>>
     where
         K::Owned: 'f,
     {
         let number = entries.len();
-        self.step(self.write_many(entries, leases, call), |error| vec![Err(error); number])
+        self.step(self.write_many(entries, permit, call), |error| vec![Err(error); number])
     }
 
     fn invalidate_many<'f, 'a: 'f>(
         &'a self,
         keys: &'f [&'f K],
-        call: Call<'f, 'a>,
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, Vec<Result<(), Error>>> {
-        self.step(self.remove_many(keys, call), |error| vec![Err(error); keys.len()])
+        self.step(self.remove_many(keys, permit, call), |error| vec![Err(error); keys.len()])
     }
 }

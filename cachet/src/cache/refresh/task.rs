@@ -12,11 +12,11 @@ use super::table::{Permit, RefreshTable};
 use crate::bounds::{Key, Value};
 use crate::cache::{Finish, Inner, finish};
 use crate::error::Error;
+use crate::inflight::Origin;
 use crate::runtime::{RuntimeFuture, Spawner};
 use crate::stack::{Found, Lookup};
 use crate::telemetry::{Completion, Operation, OperationOutcome, PendingRefresh};
 use crate::tier::InsertOutcome;
-use crate::tier::erased::Origin;
 
 /// What it takes to refresh.
 pub(crate) struct RefreshScheduler<K: Key + ?Sized, V: Value> {
@@ -126,12 +126,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     ) -> Result<Refreshed<'a, V>, Error> {
         let lease = self.in_flight.lease(key);
         let mut lookup = Lookup::below(tier + 1);
-        let Some(found) = self.tiers.ask(&mut lookup, operation, |tier, call| tier.get(key, call)).await else {
+        let Some(found) = self.tiers.ask(&mut lookup, &lease, operation, |tier, call| tier.get(key, call)).await else {
             lookup.failure.map_or(Ok(()), Err)?;
-            self.tiers.evict_stale(key, &lookup.stale, operation).await;
+            self.tiers.evict_stale(&lease, &lookup.stale, operation).await;
             return Ok(Refreshed(None, OperationOutcome::Miss));
         };
-        let stored = self.tiers.promote(key, &found, Origin::Refreshed(&lease), operation).await;
+        let stored = self.tiers.promote(&found, Origin::Refreshed(&lease), operation).await;
         let outcome = match stored {
             _ if !lease.is_valid() => OperationOutcome::Superseded,
             Ok(InsertOutcome::Accepted) => OperationOutcome::Refreshed,

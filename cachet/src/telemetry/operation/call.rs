@@ -60,6 +60,18 @@ impl<'o, 'a> TierCall<'o, 'a> {
         Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, finished: false }
     }
 
+    /// For a call that is not made.
+    pub(super) fn without_span(
+        operation: &'o Operation<'a>,
+        tier: &'a TierIdentity,
+        kind: TierOperation,
+        fallback: bool,
+    ) -> Self {
+        let started = operation.now();
+        let span = Span::none();
+        Self { operation, tier, kind, fallback, batch: None, started, ended: started, span, finished: false }
+    }
+
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
     /// future is dropped; a panic is caught, to be [rethrown](Self::rethrow).
     pub(crate) fn attempt<T>(

@@ -135,7 +135,7 @@ impl Logs {
         let values = metadata.fields().value_set_all(values);
         Span(match operation {
             // In the background, so in nobody's trace.
-            CacheOperation::Refresh => tracing::Span::new_root(metadata, &values),
+            CacheOperation::Refresh | CacheOperation::Repay => tracing::Span::new_root(metadata, &values),
             _ => tracing::Span::new(metadata, &values),
         })
     }

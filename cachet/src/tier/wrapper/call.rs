@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::bounds::Key;
 use crate::clock::Tick;
 use crate::error::{Error, TierError};
+use crate::inflight::{Committed, Lease};
 use crate::telemetry::{TierCall, TierIdentity, TierOutcome, defer_evictions};
-use crate::tier::erased::{Origin, poll_once};
+use crate::tier::erased::poll_once;
 use crate::tier::layers::timeout::Deadline;
 
 /// A call of a tier, which may consist of several of its methods.
@@ -42,19 +43,20 @@ impl<'f> ObservedCall<'f, '_> {
         Err(Error::msg(format!("it returned {} results for {keys} keys", results.len())).in_tier(&self.tier.name))
     }
 
-    /// Awaits a write that is void (`None`) once a newer write of the same key has begun.
-    pub(super) async fn run_in_order<K: Key + ?Sized, V, R>(
+    /// Awaits a method of a tier that answers at once, under a lease: `None` if that is void.
+    pub(super) async fn run_under<K: Key + ?Sized, V, R>(
         &mut self,
-        origin: Origin<'f, K, V>,
-        immediate: bool,
+        lease: &Lease<'_, K, V>,
+        newest: bool,
         work: impl Future<Output = Result<R, TierError>> + Send,
     ) -> Option<Result<R, Error>> {
-        let Some(lease) = origin.lease().filter(|_| immediate) else {
-            return Some(self.run(work).await);
-        };
         // Nothing is reported while the lock is held.
-        let attempt = defer_evictions(|| lease.commit(|| poll_once(self.attempt(work))))?;
-        Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.resolve(attempt)))
+        match defer_evictions(|| lease.commit(newest, || poll_once(self.attempt(work)))) {
+            Committed::Stored(attempt) => {
+                Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.resolve(attempt)))
+            }
+            Committed::Superseded => None,
+        }
     }
 
     async fn attempt<R>(&mut self, work: impl Future<Output = R> + Send) -> thread::Result<Result<R, Error>> {

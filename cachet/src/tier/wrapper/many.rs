@@ -3,14 +3,15 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
+use super::write::Unsettled;
 use super::{CacheWrapper, ObservedCall};
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::expiry::Freshness;
-use crate::inflight::Lease;
+use crate::inflight::{Lease, Origin, Permit};
 use crate::telemetry::{Batch, TierOperation, TierOutcome};
-use crate::tier::erased::{Call, InsertResult, Origin, Read};
+use crate::tier::erased::{BatchPermit, Call, InsertResult, Read};
 use crate::tier::{CacheTier, InsertOutcome};
 
 /// An entry that is to be stored: its place in the batch, and its lease if it is promoted.
@@ -19,7 +20,7 @@ type Taken<'f, K, V> = (usize, Option<&'f Lease<'f, K, V>>, (<K as ToOwned>::Own
 impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool>
     CacheWrapper<K, V, T, IMMEDIATE>
 {
-    fn begin_many(&'a self, kind: TierOperation, keys: usize, call: Call<'f, 'a>) -> ObservedCall<'f, 'a> {
+    fn begin_many(&'a self, kind: TierOperation, keys: usize, call: Call<'f, 'a, K, V>) -> ObservedCall<'f, 'a> {
         let mut observed = self.begin(kind, call);
         if let Some(report) = &mut observed.report {
             report.batch = Some(Batch { keys, hits: None });
@@ -27,7 +28,27 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         observed
     }
 
-    pub(super) async fn read_many(&'a self, keys: &'f [&'f K], call: Call<'f, 'a>) -> Vec<Read<V>> {
+    /// Owed keys are skipped, all others asked for in one call. A call of several keys has no leases: what it finds expired is
+    /// removed by itself only where the tier can tell the entry from a newer one.
+    pub(super) async fn read_many(&'a self, keys: &'f [&'f K], call: Call<'f, 'a, K, V>) -> Vec<Read<V>> {
+        if self.debts().count() > 0 {
+            let owed: Vec<bool> = keys.iter().map(|key| self.debts().owes(self.in_flight.hash(*key))).collect();
+            if owed.iter().any(|owed| *owed) {
+                let trusted: Vec<&K> =
+                    keys.iter().zip(&owed).filter(|(_, owed)| !**owed).map(|(key, _)| *key).collect();
+                let mut reads = self.read_trusted(&trusted, call).await.into_iter();
+                let miss = |owed: bool| if owed { None } else { reads.next() };
+                return owed.into_iter().map(miss).map(|read| read.unwrap_or(Read::Miss)).collect();
+            }
+        }
+        self.read_trusted(keys, call).await
+    }
+
+    async fn read_trusted(&'a self, keys: &[&K], call: Call<'_, 'a, K, V>) -> Vec<Read<V>> {
+        if keys.is_empty() {
+            self.report_skipped(TierOperation::GetMany, call);
+            return Vec::new();
+        }
         let mut observed = self.begin_many(TierOperation::GetMany, keys.len(), call);
         let found = observed.run_many(keys.len(), self.tier.get_many(keys)).await;
         let now = observed.answered();
@@ -46,9 +67,10 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
                         Read::Hit { entry, age, refresh_due }
                     }
                     Freshness::Stale(age) => Read::Stale(entry, age),
+                    Freshness::Distrusted => Read::Miss,
                     Freshness::Expired(_) => {
-                        let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
-                        failure = failure.or(removed.err());
+                        drop(entry);
+                        failure = failure.or(self.remove_if_expired(key, &mut observed).await.err());
                         Read::Miss
                     }
                 },
@@ -72,21 +94,36 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
     pub(super) async fn write_many(
         &'a self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
-        leases: Option<&'f [&'f Lease<'f, K, V>]>,
-        call: Call<'f, 'a>,
+        permit: BatchPermit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
     ) -> Vec<InsertResult> {
         let mut observed = self.begin_many(TierOperation::InsertMany, entries.len(), call);
         let mut batch = Inserts::<K>::new(entries.len());
-        // A tier that has to be waited for keeps newer writes waiting for the end of older ones.
+        let (permit, leases) = match permit {
+            BatchPermit::Write(permit) => (permit, None),
+            BatchPermit::Promotion(leases) => (Permit::Free, Some(leases)),
+        };
+        if matches!(permit, Permit::Void) {
+            observed.finish(batch.outcome(), None, None);
+            return batch.into_results();
+        }
+        // Only of what is new: what is promoted is no newer than what may be there.
+        let mut unsettled = Vec::new();
+        if self.may_owe && permit.is_write() {
+            unsettled.extend(entries.iter().map(|(key, _)| {
+                let key: &K = key.borrow();
+                Unsettled::new(self.debts(), self.in_flight.hash(key), key.to_owned())
+            }));
+        }
+        // While something is being stored in a tier that has to be waited for, its key is owed there if a write begins.
         let mut storing = Vec::new();
         let mut taken = Vec::with_capacity(entries.len());
-        // Only of what is new: what is promoted is no newer than what may be there.
         let may_leave_older = leases.is_none() && !(self.policy.is_always() && self.tier.drops_rejected());
         let decides = if may_leave_older { last_of_each::<K, V>(&entries) } else { Vec::new() };
         for (place, (key, entry)) in entries.into_iter().enumerate() {
             let lease = leases.and_then(|leases| leases.get(place).copied());
             if let Some(lease) = lease.filter(|_| !IMMEDIATE) {
-                let Some(guard) = lease.store() else { continue };
+                let Some(guard) = lease.store(self.number, false) else { continue };
                 storing.push(guard);
             }
             // Whatever the policy's closure does, it does as part of this call.
@@ -96,8 +133,8 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
             }
             match accepted {
                 Ok(true) => {
-                    let origin = lease.map_or(Origin::Direct, Origin::Promoted);
-                    taken.push((place, lease, (key, self.stamped(entry, origin))));
+                    let origin = lease.map_or(Origin::Written(None), Origin::Promoted);
+                    taken.push((place, lease, (key, self.stamped(entry, &origin))));
                 }
                 Ok(false) => batch.results[place] = Some(Ok(InsertOutcome::Rejected)),
                 Err(error) => batch.results[place] = Some(Err(error)),
@@ -108,11 +145,25 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         } else {
             self.store_together(taken, &mut observed, &mut batch).await;
         }
+        observed.answered();
         drop(storing);
+        let dropped = self.drop_older_of(&batch, call, &mut observed).await;
+        if !permit.is_overtaken() {
+            let settled = batch.settled(dropped.as_ref().map(|(_, places, results)| (&places[..], &results[..])));
+            unsettled.into_iter().zip(settled).filter(|(_, settled)| *settled).for_each(|(debt, _)| debt.settle());
+        } else {
+            drop(unsettled);
+        }
+        // Nothing is reported during the turn.
+        drop(permit);
         observed.finish(batch.outcome(), None, batch.failure());
-        self.drop_older_of(&batch, call).await;
-        // What was not stored for a newer write's sake counts as rejected.
-        batch.results.into_iter().map(|result| result.unwrap_or(Ok(InsertOutcome::Rejected))).collect()
+        if let Some((report, _, results)) = dropped {
+            finish_removal(report, &results);
+        }
+        if batch.failure().is_none() {
+            self.pay_debts().await;
+        }
+        batch.into_results()
     }
 
     /// One after the other, each under the lock that keeps newer writes of its key away.
@@ -124,8 +175,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
     ) {
         for (place, lease, (key, entry)) in entries {
             let Some(lease) = lease else { continue };
-            let insert = self.tier.insert(key, entry);
-            batch.results[place] = observed.run_in_order(Origin::Promoted(lease), IMMEDIATE, insert).await;
+            batch.results[place] = observed.run_under(lease, false, self.tier.insert(key, entry)).await;
         }
     }
 
@@ -145,26 +195,58 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         }
     }
 
-    /// What the tier did not take must not leave older values behind.
-    async fn drop_older_of(&'a self, batch: &Inserts<K>, call: Call<'f, 'a>) {
+    /// What the tier did not take must not leave older values behind. Returns the call, to be reported, with the places of the
+    /// keys and what became of them.
+    async fn drop_older_of(
+        &'a self,
+        batch: &Inserts<K>,
+        call: Call<'f, 'a, K, V>,
+        insert: &mut ObservedCall<'f, 'a>,
+    ) -> Option<(ObservedCall<'f, 'a>, Vec<usize>, Vec<Result<(), Error>>)> {
         let is_left = |place: usize| !matches!(batch.results[place], Some(Ok(InsertOutcome::Accepted)));
-        let keys: Vec<&K> =
-            batch.kept.iter().filter(|(place, _)| is_left(*place)).map(|(_, key)| key.borrow()).collect();
-        if !keys.is_empty() {
-            // Reported like any other call; the inserts have failed already.
-            let _ = self.remove_many(&keys, call).await;
+        let left = || batch.kept.iter().filter(|(place, _)| is_left(*place));
+        let keys: Vec<&K> = left().map(|(_, key)| key.borrow()).collect();
+        if keys.is_empty() {
+            return None;
         }
+        let mut observed = self.begin_many(TierOperation::InvalidateMany, keys.len(), call);
+        // It is one call of the tier, with one deadline.
+        std::mem::swap(&mut observed.deadline, &mut insert.deadline);
+        let removed = observed.run_many(keys.len(), self.tier.invalidate_many(&keys)).await;
+        observed.answered();
+        let removed = removed.unwrap_or_else(|error| vec![Err(error); keys.len()]);
+        Some((observed, left().map(|(place, _)| *place).collect(), removed))
     }
 
-    pub(super) async fn remove_many(&'a self, keys: &[&K], call: Call<'_, 'a>) -> Vec<Result<(), Error>> {
+    pub(super) async fn remove_many(
+        &'a self,
+        keys: &'f [&'f K],
+        permit: Permit<'f, K, V>,
+        call: Call<'f, 'a, K, V>,
+    ) -> Vec<Result<(), Error>> {
+        if matches!(permit, Permit::Void) {
+            return vec![Ok(()); keys.len()];
+        }
         let mut observed = self.begin_many(TierOperation::InvalidateMany, keys.len(), call);
+        let mut unsettled = Vec::new();
+        if self.may_owe && permit.is_write() {
+            let debt = |key: &&K| Unsettled::new(self.debts(), self.in_flight.hash(*key), (*key).to_owned());
+            unsettled.extend(keys.iter().map(debt));
+        }
         let removed = observed.run_many(keys.len(), self.tier.invalidate_many(keys)).await;
+        observed.answered();
         let removed = removed.unwrap_or_else(|error| vec![Err(error); keys.len()]);
-        let failure = removed.iter().find_map(|removed| removed.as_ref().err());
-        let outcome = if failure.is_none() { TierOutcome::Invalidated } else { TierOutcome::Error };
-        observed.finish(outcome, None, failure);
+        unsettled.into_iter().zip(&removed).filter(|(_, removed)| removed.is_ok()).for_each(|(debt, _)| debt.settle());
+        drop(permit);
+        finish_removal(observed, &removed);
         removed
     }
+}
+
+fn finish_removal(report: ObservedCall<'_, '_>, removed: &[Result<(), Error>]) {
+    let failure = removed.iter().find_map(|removed| removed.as_ref().err());
+    let outcome = if failure.is_none() { TierOutcome::Invalidated } else { TierOutcome::Error };
+    report.finish(outcome, None, failure);
 }
 
 /// Which entries are the last of their keys: these decide what is left of older values.
@@ -186,6 +268,23 @@ struct Inserts<K: Key + ?Sized> {
 impl<K: Key + ?Sized> Inserts<K> {
     fn new(entries: usize) -> Self {
         Self { results: vec![None; entries], kept: Vec::new() }
+    }
+
+    /// By entry, whether the tier has what was written, or nothing.
+    fn settled(&self, dropped: Option<(&[usize], &[Result<(), Error>])>) -> Vec<bool> {
+        let mut settled: Vec<bool> = self.results.iter().map(|result| matches!(result, Some(Ok(_)))).collect();
+        for (place, _) in &self.kept {
+            settled[*place] &= matches!(self.results[*place], Some(Ok(InsertOutcome::Accepted)));
+        }
+        if let Some((places, results)) = dropped {
+            places.iter().zip(results).for_each(|(place, result)| settled[*place] = result.is_ok());
+        }
+        settled
+    }
+
+    /// What was not stored for a newer write's sake counts as rejected.
+    fn into_results(self) -> Vec<InsertResult> {
+        self.results.into_iter().map(|result| result.unwrap_or(Ok(InsertOutcome::Rejected))).collect()
     }
 
     fn failure(&self) -> Option<&Error> {

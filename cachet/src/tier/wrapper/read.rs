@@ -4,12 +4,13 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use super::CacheWrapper;
+use super::{CacheWrapper, ObservedCall};
 use crate::bounds::{Key, Value};
 use crate::clock::Tick;
 use crate::entry::{Age, CacheEntry};
 use crate::error::{Error, TierError};
 use crate::expiry::Freshness;
+use crate::inflight::Lease;
 use crate::telemetry::{Operation, TierOperation, TierOutcome};
 use crate::tier::CacheTier;
 use crate::tier::erased::{Call, EntryResult, GetResult, NotAHit, OnMiss, Read, poll_once};
@@ -37,7 +38,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     /// See [`ErasedTier::hit`](crate::tier::erased::ErasedTier::hit); for every form in which a hit is returned.
     #[inline]
     pub(super) fn hit_as<R: FromHit<V>>(&self, key: &K, on_miss: OnMiss<'_, R>) -> Poll<R> {
-        if !IMMEDIATE {
+        if !IMMEDIATE || (self.may_owe && self.debts().any()) {
             return on_miss(NotAHit::AskAgain);
         }
         match poll_once(self.tier.get(key)) {
@@ -60,7 +61,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     }
 
     /// A lookup that is not reported by itself, and that has no more to it than [`hit_as`](Self::hit_as).
-    pub(super) fn get_directly(&self, key: &K, call: Call<'_, '_>) -> Option<Read<V>> {
+    pub(super) fn get_directly(&self, key: &K, call: Call<'_, '_, K, V>) -> Option<Read<V>> {
         if call.operation.is_some_and(Operation::wants_tiers) {
             return None;
         }
@@ -84,23 +85,36 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         kind: TierOperation,
         key: &'f K,
         found: impl Future<Output = Result<Option<CacheEntry<U>>, TierError>> + Send,
-        call: Call<'f, 'a>,
+        call: Call<'f, 'a, K, V>,
     ) -> Read<U> {
+        if self.debts().count() > 0 && self.debts().owes(self.in_flight.hash(key)) {
+            self.report_skipped(kind, call);
+            return Read::Miss;
+        }
         let mut observed = self.begin(kind, call);
         let found = observed.run(found).await;
         let now = observed.answered();
-        match found {
+        let read = match found {
             Ok(Some(entry)) => match self.judge(key, &entry, now) {
                 Freshness::Fresh { age, refresh_due } => {
                     observed.finish(TierOutcome::Hit, age, None);
                     Read::Hit { entry, age, refresh_due }
+                }
+                Freshness::Distrusted => {
+                    observed.finish(TierOutcome::Miss, None, None);
+                    Read::Miss
                 }
                 Freshness::Stale(age) => {
                     observed.finish(TierOutcome::Expired, age, None);
                     Read::Stale(entry, age)
                 }
                 Freshness::Expired(age) => {
-                    let removed = observed.run(self.tier.invalidate_expired(key, &entry.metadata())).await;
+                    let expired = entry.metadata();
+                    drop(entry);
+                    let removed = match call.lease {
+                        Some(lease) => self.remove_in_turn(lease, &expired, &mut observed).await,
+                        None => Ok(()),
+                    };
                     observed.answered();
                     observed.finish(TierOutcome::Expired, age, removed.as_ref().err());
                     Read::Miss
@@ -114,6 +128,56 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
                 observed.finish(TierOutcome::Error, None, Some(&error));
                 Read::Failed(error)
             }
+        };
+        if !matches!(read, Read::Failed(_)) {
+            self.pay_debts().await;
+        }
+        read
+    }
+
+    /// The tier was not called: a debt, for example, keeps the call from being made.
+    pub(super) fn report_skipped<'a>(&'a self, kind: TierOperation, call: Call<'_, 'a, K, V>) {
+        if let Some(operation) = call.operation {
+            operation.report_skipped(&self.facts.identity, kind, call.fallback);
+        }
+    }
+
+    /// Removes an entry that was found expired some time ago: a second look, and the removal, in one turn.
+    pub(super) async fn remove_if_expired(&self, key: &K, observed: &mut ObservedCall<'_, '_>) -> Result<(), Error> {
+        let lease = self.in_flight.lease(key);
+        let removal = async {
+            match self.tier.metadata(key).await? {
+                Some(entry) if matches!(self.judge(key, &entry, None), Freshness::Expired(_)) => {
+                    self.tier.invalidate_expired(key, &entry).await
+                }
+                _ => Ok(()),
+            }
+        };
+        self.remove_under(&lease, removal, observed).await
+    }
+
+    /// Removes an entry that was found expired, unless its key has been written since: check and removal in one turn.
+    pub(super) async fn remove_in_turn(
+        &self,
+        lease: &Lease<'_, K, V>,
+        expired: &CacheEntry<()>,
+        observed: &mut ObservedCall<'_, '_>,
+    ) -> Result<(), Error> {
+        self.remove_under(lease, self.tier.invalidate_expired(lease.key, expired), observed).await
+    }
+
+    async fn remove_under(
+        &self,
+        lease: &Lease<'_, K, V>,
+        removal: impl Future<Output = Result<(), TierError>> + Send,
+        observed: &mut ObservedCall<'_, '_>,
+    ) -> Result<(), Error> {
+        if IMMEDIATE {
+            return observed.run_under(lease, false, removal).await.unwrap_or(Ok(()));
+        }
+        match lease.begin_removal(self.number) {
+            Some(_turn) => observed.run(removal).await,
+            None => Ok(()),
         }
     }
 
@@ -125,7 +189,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     pub(super) fn judge<U>(&self, key: &K, entry: &CacheEntry<U>, now: Option<Tick>) -> Freshness {
         // The clock is read only where the age is of use.
-        if now.is_none() && self.is_untimed(entry) {
+        if now.is_none() && self.is_untimed(entry) && self.debts().distrusted_until().is_none() {
             return Freshness::Fresh { age: None, refresh_due: false };
         }
         let age = entry.age(&self.telemetry.clock, now);
@@ -139,6 +203,13 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
                      `CacheEntry`, or restore it with `CacheEntry::restore` (reported once per tier)"
                 ),
             );
+        }
+        if let Some(until) = self.debts().distrusted_until() {
+            let since = now.unwrap_or_else(|| self.telemetry.clock.now()).since(until);
+            // It was stored before a write that failed, of a key that is not known any more.
+            if age.known().is_none_or(|age| age >= since) {
+                return Freshness::Distrusted;
+            }
         }
         self.expiry.judge(key, entry, age)
     }

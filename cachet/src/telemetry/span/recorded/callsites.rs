@@ -243,6 +243,7 @@ pub(super) fn operation_callsite(operation: CacheOperation, level: SpanLevel) ->
         InsertMany = "cache.insert_many",
         InvalidateMany = "cache.invalidate_many",
         Refresh = "cache.refresh",
+        Repay = "cache.repay",
     }
 }
 

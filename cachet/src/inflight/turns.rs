@@ -1,0 +1,477 @@
+//! Turns: the writes of one key are ordered by when they began, in each tier by itself (S43).
+//!
+//! A write enters the queues of all its keys in one step, so that two of them never wait crosswise. In a tier it runs once
+//! every earlier write of its keys is done there; a tier that hangs holds up nothing but its own queue. A clear is a write of
+//! all keys that waits for none: what runs before it in a tier leaves a debt there, and what is queued before it is void.
+//! Nothing that reads or loads is waited for: a store that is running when a write begins is overtaken, and leaves a debt.
+
+use std::borrow::Borrow;
+use std::mem;
+use std::task::{Context, Poll, Waker};
+
+use smallvec::SmallVec;
+
+use super::reentrance::{InProgress, is_inside};
+use super::{InFlight, KeyState, ShardState};
+use crate::bounds::Key;
+use crate::error::Error;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+
+/// A set of tiers, by their numbers. Tiers beyond the 64th share a place, and so wait a little more than they have to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TierSet(u64);
+
+impl TierSet {
+    /// The first so many.
+    pub(crate) fn first(tiers: usize) -> Self {
+        Self(if tiers >= 64 { u64::MAX } else { (1 << tiers) - 1 })
+    }
+
+    pub(crate) fn only(tier: usize) -> Self {
+        Self(1 << tier.min(63))
+    }
+
+    pub(super) fn contains(self, tier: usize) -> bool {
+        self.0 & Self::only(tier).0 != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn add(&mut self, tier: usize) {
+        self.0 |= Self::only(tier).0;
+    }
+
+    fn remove(&mut self, tier: usize) {
+        self.0 &= !Self::only(tier).0;
+    }
+}
+
+/// A write of a key, until it ends.
+pub(super) struct QueuedWrite {
+    id: u64,
+    /// It only removes what is expired: leases stay valid.
+    is_removal: bool,
+    /// The tiers in which it is not done.
+    pending: TierSet,
+    /// The tiers in which its turn has come.
+    started: TierSet,
+    /// Tiers in which a clear began before its turn had come: there it is void.
+    void: TierSet,
+    /// Tiers in which a clear began after that: there its keys are owed.
+    overtaken: TierSet,
+    /// Who waits for a turn, by tier.
+    waiting: SmallVec<[(usize, Waker); 1]>,
+}
+
+/// The clears that have not ended.
+pub(super) struct Clears {
+    /// Counts those that have begun.
+    begun: AtomicU64,
+    running: AtomicUsize,
+    queue: Mutex<Vec<QueuedWrite>>,
+}
+
+impl Clears {
+    pub(super) fn new() -> Self {
+        Self { begun: AtomicU64::new(0), running: AtomicUsize::new(0), queue: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// What is written.
+pub(crate) enum Written<'k, K: ?Sized> {
+    Key(&'k K),
+    Keys(Vec<&'k K>),
+    All,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Granted,
+    /// A clear that began later has made the write void in this tier.
+    Void,
+}
+
+impl<K: Key + ?Sized, V> InFlight<K, V> {
+    /// Begins a write of keys, which voids the leases of these keys. It takes turns in the tiers of this set.
+    ///
+    /// # Errors
+    ///
+    /// If this thread is inside a store under a lock of the table: the write would wait for itself.
+    pub(crate) fn begin_write(&self, written: &Written<'_, K>, tiers: TierSet) -> Result<Write<'_, K, V>, Error> {
+        if is_inside(InProgress::Locked(self.place())) {
+            return Err(Error::reentrant());
+        }
+        let mut hashes: SmallVec<[u64; 1]> = match written {
+            Written::Key(key) => SmallVec::from_iter([self.hash(*key)]),
+            Written::Keys(keys) => keys.iter().map(|key| self.hash(*key)).collect(),
+            Written::All => return Ok(self.begin_clear(tiers)),
+        };
+        // In the order of the shards, so that two batches never lock them crosswise; and each key once.
+        hashes.sort_unstable_by_key(|hash| (Self::shard_number(*hash), *hash));
+        hashes.dedup();
+        let mut shards = self.lock_shards(&hashes);
+        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
+        let mut overtaken = Vec::new();
+        let mut current = 0;
+        for (place, hash) in hashes.iter().enumerate() {
+            if place > 0 && Self::shard_number(*hash) != Self::shard_number(hashes[place - 1]) {
+                current += 1;
+            }
+            self.shard(*hash).begun.fetch_add(1, Ordering::SeqCst);
+            let state = shards[current].key_state(*hash);
+            state.begun += 1;
+            state.overtake_stores(*hash, &mut overtaken);
+            write.contended |= state.writes.iter().any(|earlier| !earlier.pending.is_empty());
+            state.writes.push(QueuedWrite::new(write.id, tiers));
+        }
+        // Before the locks are released: a read that begins now has to find the debt.
+        for (tier, hash) in overtaken {
+            self.debts[tier].block(hash);
+        }
+        drop(shards);
+        write.hashes = hashes;
+        write.contended |= self.clears.is_running() && !tiers.is_empty();
+        Ok(write)
+    }
+
+    /// Waits for the clears before a write, or lease, of this number.
+    ///
+    /// # Errors
+    ///
+    /// If this thread is inside of such a clear.
+    pub(super) fn poll_clears(&self, before: u64, tier: usize, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        if !self.clears.is_running() {
+            return Ok(Poll::Ready(()));
+        }
+        let mut clears = lock(&self.clears.queue);
+        let earlier = clears.iter_mut().find(|clear| clear.id < before && clear.pending.contains(tier));
+        let Some(clear) = earlier else { return Ok(Poll::Ready(())) };
+        if is_inside(InProgress::Write(self.place(), clear.id)) {
+            return Err(Error::reentrant());
+        }
+        if !clear.waiting.iter().any(|(of, waker)| *of == tier && waker.will_wake(cx.waker())) {
+            clear.waiting.push((tier, cx.waker().clone()));
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Queues the removal of an expired entry from a tier, whose turn has come.
+    pub(super) fn queue_removal(&self, state: &mut KeyState<K::Owned, V>, hash: u64, tier: usize) -> Write<'_, K, V> {
+        let tiers = TierSet::only(tier);
+        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
+        write.hashes.push(hash);
+        write.is_removal = true;
+        state.writes.push(QueuedWrite { is_removal: true, started: tiers, ..QueuedWrite::new(write.id, tiers) });
+        write
+    }
+
+    /// Queues an invalidation that pays a debt of a tier: a write of that tier alone, which voids no leases.
+    pub(crate) fn begin_payment(&self, hash: u64, tier: usize) -> Option<Write<'_, K, V>> {
+        if is_inside(InProgress::Locked(self.place())) {
+            return None;
+        }
+        let mut shard = self.lock_shard(hash);
+        let tiers = TierSet::only(tier);
+        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
+        write.hashes.push(hash);
+        write.is_removal = true;
+        shard.key_state(hash).writes.push(QueuedWrite { is_removal: true, ..QueuedWrite::new(write.id, tiers) });
+        Some(write)
+    }
+
+    fn lock_shards(&self, hashes: &[u64]) -> SmallVec<[MutexGuard<'_, ShardState<K::Owned, V>>; 1]> {
+        let mut locked = SmallVec::new();
+        let mut last = None;
+        for hash in hashes {
+            let number = Self::shard_number(*hash);
+            if last.replace(number) != Some(number) {
+                locked.push(lock(&self.shards[number].state));
+            }
+        }
+        locked
+    }
+
+    /// Begins a write of all keys.
+    fn begin_clear(&self, tiers: TierSet) -> Write<'_, K, V> {
+        self.clears.running.fetch_add(1, Ordering::SeqCst);
+        self.clears.begun.fetch_add(1, Ordering::SeqCst);
+        let id = {
+            let mut queue = lock(&self.clears.queue);
+            let id = self.writes.fetch_add(1, Ordering::SeqCst);
+            queue.push(QueuedWrite::new(id, tiers));
+            id
+        };
+        for shard in &self.shards {
+            let mut woken = Vec::new();
+            let mut shard = lock(&shard.state);
+            let mut overtaken = Vec::new();
+            for (hash, state) in &mut shard.keys {
+                state.overtake_stores(*hash, &mut overtaken);
+                for write in state.writes.iter_mut().filter(|write| write.id < id) {
+                    write.overtake(tiers, *hash, &mut overtaken, &mut woken);
+                }
+            }
+            for (tier, hash) in overtaken {
+                self.debts[tier].block(hash);
+            }
+            drop(shard);
+            woken.into_iter().for_each(Waker::wake);
+        }
+        let mut clear = Write::new(self, id, tiers);
+        clear.is_clear = true;
+        clear
+    }
+}
+
+impl<Q, V> KeyState<Q, V> {
+    /// Whether the key is being written.
+    pub(super) fn is_written(&self) -> bool {
+        self.writes.iter().any(|write| !write.is_removal)
+    }
+
+    /// Whether a write is not done in a tier.
+    pub(super) fn is_pending_in(&self, tier: usize) -> bool {
+        self.writes.iter().any(|write| write.pending.contains(tier))
+    }
+
+    /// A write begins: what is being stored may come too late.
+    fn overtake_stores(&mut self, hash: u64, overtaken: &mut Vec<(usize, u64)>) {
+        for store in self.stores.iter_mut().filter(|store| !store.overtaken) {
+            store.overtaken = true;
+            overtaken.push((store.tier, hash));
+        }
+    }
+
+    /// The wakers of what may go on now that a write is done in a tier, or has ended.
+    fn wake_after(&mut self, tier: Option<usize>, woken: &mut Vec<Waker>) {
+        woken.append(&mut self.waiting);
+        for write in &mut self.writes {
+            let (now, later) = mem::take(&mut write.waiting)
+                .into_iter()
+                .partition::<SmallVec<[(usize, Waker); 1]>, _>(|(of, _)| tier.is_none_or(|tier| tier == *of));
+            write.waiting = later;
+            woken.extend(now.into_iter().map(|(_, waker)| waker));
+            // Whatever is queued behind this one in the tier has to wait for it.
+            if tier.is_some_and(|tier| write.pending.contains(tier)) {
+                break;
+            }
+        }
+    }
+}
+
+impl QueuedWrite {
+    fn new(id: u64, tiers: TierSet) -> Self {
+        let none = TierSet::default();
+        Self {
+            id,
+            is_removal: false,
+            pending: tiers,
+            started: none,
+            void: none,
+            overtaken: none,
+            waiting: SmallVec::new(),
+        }
+    }
+
+    /// A clear of these tiers begins. Adds the tiers in which this write has started.
+    fn overtake(&mut self, tiers: TierSet, hash: u64, overtaken: &mut Vec<(usize, u64)>, woken: &mut Vec<Waker>) {
+        let pending = tiers.0 & self.pending.0;
+        let now = TierSet(pending & self.started.0 & !self.overtaken.0);
+        self.void.0 |= pending & !self.started.0;
+        self.overtaken.0 |= now.0;
+        overtaken.extend((0..64).filter(|tier| now.contains(*tier)).map(|tier| (tier, hash)));
+        woken.extend(mem::take(&mut self.waiting).into_iter().map(|(_, waker)| waker));
+    }
+
+    fn wait(&mut self, tier: usize, waker: &Waker) {
+        match self.waiting.iter_mut().find(|(of, _)| *of == tier) {
+            Some((_, waiting)) => waiting.clone_from(waker),
+            None => self.waiting.push((tier, waker.clone())),
+        }
+    }
+}
+
+/// A write that has begun, until it is dropped.
+pub(crate) struct Write<'u, K: Key + ?Sized, V> {
+    in_flight: &'u InFlight<K, V>,
+    id: u64,
+    tiers: TierSet,
+    hashes: SmallVec<[u64; 1]>,
+    is_clear: bool,
+    is_removal: bool,
+    /// Whether it may have to wait for an earlier one.
+    contended: bool,
+    /// Whether its turn has come in some tier: then it has happened, and is owed where it has not.
+    started: AtomicBool,
+}
+
+impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
+    fn new(in_flight: &'u InFlight<K, V>, id: u64, tiers: TierSet) -> Self {
+        let (hashes, started) = (SmallVec::new(), AtomicBool::new(false));
+        Self { in_flight, id, tiers, hashes, is_clear: false, is_removal: false, contended: false, started }
+    }
+
+    /// Whether it may have to wait for an earlier one.
+    pub(crate) fn is_contended(&self) -> bool {
+        self.contended
+    }
+
+    /// Whether its turn has come in some tier.
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::SeqCst)
+    }
+
+    /// A tier may hold an outdated entry of a key.
+    pub(crate) fn owe(&self, tier: usize, key: K::Owned) {
+        self.in_flight.debts[tier].owe(self.in_flight.hash(Borrow::<K>::borrow(&key)), key);
+    }
+
+    /// What is marked as being polled on this thread, for [`is_inside`].
+    pub(crate) fn in_progress(&self) -> InProgress {
+        InProgress::Write(self.in_flight.place(), self.id)
+    }
+
+    /// Waits for the turn in a tier.
+    ///
+    /// # Errors
+    ///
+    /// If the turn is held by a write that this thread is inside of: it would wait for itself.
+    pub(crate) fn poll_turn(&self, tier: usize, cx: &mut Context<'_>) -> Poll<Result<Turn, Error>> {
+        if !self.tiers.contains(tier) || self.is_clear {
+            self.started.store(true, Ordering::SeqCst);
+            return Poll::Ready(Ok(Turn::Granted));
+        }
+        for hash in &self.hashes {
+            let mut shard = self.in_flight.lock_shard(*hash);
+            let Some(state) = shard.keys.get_mut(hash) else { continue };
+            let Some(place) = state.writes.iter().position(|write| write.id == self.id) else { continue };
+            if state.writes[place].void.contains(tier) {
+                return Poll::Ready(Ok(Turn::Void));
+            }
+            if let Some(earlier) = state.writes[..place].iter().find(|earlier| earlier.pending.contains(tier)) {
+                if is_inside(InProgress::Write(self.in_flight.place(), earlier.id)) {
+                    return Poll::Ready(Err(Error::reentrant()));
+                }
+                state.writes[place].wait(tier, cx.waker());
+                return Poll::Pending;
+            }
+        }
+        if self.in_flight.poll_clears(self.id, tier, cx)?.is_pending() {
+            return Poll::Pending;
+        }
+        for hash in &self.hashes {
+            let mut shard = self.in_flight.lock_shard(*hash);
+            let state = shard.keys.get_mut(hash);
+            if let Some(write) = state.and_then(|state| state.writes.iter_mut().find(|write| write.id == self.id)) {
+                // A clear may have begun since this was looked at.
+                if write.void.contains(tier) {
+                    return Poll::Ready(Ok(Turn::Void));
+                }
+                write.started.add(tier);
+            }
+        }
+        self.started.store(true, Ordering::SeqCst);
+        Poll::Ready(Ok(Turn::Granted))
+    }
+
+    /// Whether a clear has begun since the turn in a tier has come: what was written there since may be outdated.
+    pub(crate) fn is_overtaken(&self, tier: usize) -> bool {
+        self.hashes.iter().any(|hash| {
+            let shard = self.in_flight.lock_shard(*hash);
+            let mut writes = shard.keys.get(hash).into_iter().flat_map(|state| &state.writes);
+            writes.any(|write| write.id == self.id && write.overtaken.contains(tier))
+        })
+    }
+
+    /// The write is done in a tier, or will not be done there.
+    pub(crate) fn end_turn(&self, tier: usize) {
+        if !self.tiers.contains(tier) {
+            return;
+        }
+        let mut woken = Vec::new();
+        if self.is_clear {
+            let mut clears = lock(&self.in_flight.clears.queue);
+            if let Some(clear) = clears.iter_mut().find(|clear| clear.id == self.id) {
+                clear.pending.remove(tier);
+                woken.extend(mem::take(&mut clear.waiting).into_iter().map(|(_, waker)| waker));
+            }
+        }
+        for hash in &self.hashes {
+            let mut shard = self.in_flight.lock_shard(*hash);
+            let Some(state) = shard.keys.get_mut(hash) else { continue };
+            let mut was_overtaken = false;
+            if let Some(write) = state.writes.iter_mut().find(|write| write.id == self.id) {
+                write.pending.remove(tier);
+                was_overtaken = write.overtaken.contains(tier);
+                write.overtaken.remove(tier);
+            }
+            state.wake_after(Some(tier), &mut woken);
+            drop(shard);
+            if was_overtaken {
+                self.in_flight.debts[tier].unblock(*hash, None);
+            }
+        }
+        // Not under a lock: a waker may do anything.
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<K: Key + ?Sized, V> Drop for Write<'_, K, V> {
+    fn drop(&mut self) {
+        let mut woken = Vec::new();
+        if self.is_clear {
+            let mut clears = lock(&self.in_flight.clears.queue);
+            if let Some(place) = clears.iter().position(|clear| clear.id == self.id) {
+                woken.extend(clears.swap_remove(place).waiting.into_iter().map(|(_, waker)| waker));
+            }
+            drop(clears);
+            self.in_flight.clears.running.fetch_sub(1, Ordering::SeqCst);
+        }
+        for hash in &self.hashes {
+            let mut shard = self.in_flight.lock_shard(*hash);
+            // Every turn that was granted has ended by then: its guard borrows this.
+            if !self.is_removal {
+                self.in_flight.shard(*hash).ended.fetch_add(1, Ordering::SeqCst);
+            }
+            shard.leave(*hash, |state| {
+                state.writes.retain(|write| write.id != self.id);
+                state.wake_after(None, &mut woken);
+            });
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A turn that has come, until it is dropped.
+pub(crate) struct TurnGuard<'w, 'u, K: Key + ?Sized, V> {
+    write: &'w Write<'u, K, V>,
+    tier: usize,
+}
+
+impl<'w, 'u, K: Key + ?Sized, V> TurnGuard<'w, 'u, K, V> {
+    pub(crate) fn new(write: &'w Write<'u, K, V>, tier: usize) -> Self {
+        Self { write, tier }
+    }
+
+    /// See [`Write::is_overtaken`].
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.write.is_overtaken(self.tier)
+    }
+}
+
+impl<K: Key + ?Sized, V> Drop for TurnGuard<'_, '_, K, V> {
+    fn drop(&mut self) {
+        self.write.end_turn(self.tier);
+    }
+}
