@@ -229,11 +229,13 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             if let Some(operation) = operation {
                 operation.mark_waited();
             }
-            if let Some(result) = result {
-                return self.tiers.followed(lookup, &result);
-            }
-            if let Some(operation) = operation {
+            let found = result.as_ref().and_then(|result| self.tiers.followed(lookup, result));
+            if let (Some(operation), None) = (operation, &found) {
+                // Whatever comes now is this operation's own work.
                 operation.clear_leader();
+            }
+            if result.is_some() {
+                return found;
             }
             joined = self.in_flight.join(lease, me());
         }

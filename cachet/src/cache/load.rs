@@ -194,11 +194,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             if let Some(operation) = operation {
                 operation.clear_leader();
             }
-            joined = match waited {
-                // Of all who have waited that long the first leads, and the others follow it.
-                Waited::TooLong => in_flight.replace(asked, flight, me()),
-                _ => in_flight.join(asked, me()),
-            };
+            // Of all who have waited for it, the first leads, and the others follow that one. The flight may still be there:
+            // when its limit has passed, or when its result is published but not stored.
+            joined = in_flight.replace(asked, flight, me());
         }
     }
 
