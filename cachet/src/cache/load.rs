@@ -217,14 +217,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         // The caller gets the value whatever becomes of it; failures are reported by the tiers.
         let storing = self.tiers.insert(lease.key.to_owned(), entry.clone(), Origin::Loaded(lease), operation);
         let mut storing = pin!(storing);
-        let is_stored = poll_fn(|cx| Poll::Ready(storing.as_mut().poll(cx).is_ready())).await;
-        if !is_stored {
-            // The tiers that answer at once have it. Followers do not wait for the others.
-            if let Some(lead) = lead {
+        let mut unpublished = lead;
+        let _ = poll_fn(|cx| {
+            let stored = storing.as_mut().poll(cx);
+            if let (Poll::Pending, Some(lead)) = (&stored, unpublished.take()) {
+                // The tiers that answer at once have it. Followers do not wait for the others.
                 lead.publish(|| LoadResult { result: Ok(Some(entry.clone())), found: None });
             }
-            let _ = storing.await;
-        }
+            stored
+        })
+        .await;
         Ok(Some(entry))
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct TierCall<'o, 'a> {
     started: Option<Tick>,
     ended: Option<Tick>,
     span: Span,
+    /// How it has ended, if that is to be reported later.
+    ending: Option<(TierOutcome, Option<Error>)>,
     finished: bool,
 }
 
@@ -57,7 +59,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             let at_once = is_first && (is_open || span.is_none() && operation.span().is_none());
             if at_once { Some(started) } else { operation.now() }
         });
-        Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, finished: false }
+        Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, ending: None, finished: false }
     }
 
     /// For a call that is not made.
@@ -69,7 +71,18 @@ impl<'o, 'a> TierCall<'o, 'a> {
     ) -> Self {
         let started = operation.now();
         let span = Span::none();
-        Self { operation, tier, kind, fallback, batch: None, started, ended: started, span, finished: false }
+        Self {
+            operation,
+            tier,
+            kind,
+            fallback,
+            batch: None,
+            started,
+            ended: started,
+            span,
+            ending: None,
+            finished: false,
+        }
     }
 
     /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
@@ -95,6 +108,12 @@ impl<'o, 'a> TierCall<'o, 'a> {
     pub(crate) fn answered(&mut self) -> Option<Tick> {
         self.ended = self.operation.now();
         self.ended
+    }
+
+    /// Notes how the call has ended, to be reported when this is dropped.
+    pub(crate) fn end(&mut self, outcome: TierOutcome, error: Option<&Error>) {
+        self.answered();
+        self.ending = Some((outcome, error.cloned()));
     }
 
     /// There was no call, so there is nothing to report.
@@ -139,7 +158,8 @@ impl<'o, 'a> TierCall<'o, 'a> {
 impl Drop for TierCall<'_, '_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.send(TierOutcome::Cancelled, None, None);
+            let (outcome, error) = self.ending.take().unwrap_or((TierOutcome::Cancelled, None));
+            self.send(outcome, None, error.as_ref());
         }
     }
 }

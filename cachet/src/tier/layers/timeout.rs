@@ -38,7 +38,12 @@ impl<'a> Deadline<'a> {
         Self { immediate, timeout, timer: None, has_passed: false }
     }
 
-    /// Awaits a method of the tier until the deadline of the call. Once that has passed, a further method is not begun.
+    /// Whether no further method of this call is to be begun.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.has_passed
+    }
+
+    /// Awaits a method of the tier until the deadline of the call.
     pub(crate) fn guard<'d, F>(&'d mut self, work: F) -> WithDeadline<'d, 'a, F> {
         WithDeadline { work, deadline: self }
     }
@@ -79,9 +84,6 @@ impl<R, F: Future<Output = R>> Future for WithDeadline<'_, '_, F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let (true, Some(timeout)) = (this.deadline.has_passed, this.deadline.timeout) {
-            return Poll::Ready(Err(Error::timeout(timeout.limit)));
-        }
         match this.work.poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending => this.deadline.poll(cx).map(Err),

@@ -89,6 +89,17 @@ impl<'f> ObservedCall<'f, '_> {
         self.report.as_mut().and_then(TierCall::answered)
     }
 
+    /// Notes how the call has ended. It is reported when this is dropped: by then, the turn has to be over.
+    pub(super) fn end<T>(&mut self, outcome: TierOutcome, result: &Result<T, Error>) {
+        self.end_with(if result.is_ok() { outcome } else { TierOutcome::Error }, result.as_ref().err());
+    }
+
+    pub(super) fn end_with(&mut self, outcome: TierOutcome, error: Option<&Error>) {
+        if let Some(report) = &mut self.report {
+            report.end(outcome, error);
+        }
+    }
+
     /// The tier was not called after all.
     pub(super) fn withdraw(self) {
         if let Some(report) = self.report {

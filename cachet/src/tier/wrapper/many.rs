@@ -97,6 +97,8 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         permit: BatchPermit<'f, K, V>,
         call: Call<'f, 'a, K, V>,
     ) -> Vec<InsertResult> {
+        // Dropped in the reverse order: what is owed is noted before the turn ends, and nothing is reported during it.
+        let mut older = None;
         let mut observed = self.begin_many(TierOperation::InsertMany, entries.len(), call);
         let mut batch = Inserts::<K>::new(entries.len());
         let (permit, leases) = match permit {
@@ -145,21 +147,18 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         } else {
             self.store_together(taken, &mut observed, &mut batch).await;
         }
-        observed.answered();
         drop(storing);
-        let dropped = self.drop_older_of(&batch, call, &mut observed).await;
-        if !permit.is_overtaken() {
-            let settled = batch.settled(dropped.as_ref().map(|(_, places, results)| (&places[..], &results[..])));
-            unsettled.into_iter().zip(settled).filter(|(_, settled)| *settled).for_each(|(debt, _)| debt.settle());
-        } else {
+        observed.end_with(batch.outcome(), batch.failure());
+        let dropped = self.drop_older_of(&batch, call, &mut observed, &mut older).await;
+        if permit.is_overtaken() {
             drop(unsettled);
+        } else {
+            let settled = batch.settled(&dropped);
+            unsettled.into_iter().zip(settled).filter(|(_, settled)| *settled).for_each(|(debt, _)| debt.settle());
         }
-        // Nothing is reported during the turn.
         drop(permit);
-        observed.finish(batch.outcome(), None, batch.failure());
-        if let Some((report, _, results)) = dropped {
-            finish_removal(report, &results);
-        }
+        drop(observed);
+        drop(older);
         if batch.failure().is_none() {
             self.pay_debts().await;
         }
@@ -195,27 +194,28 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         }
     }
 
-    /// What the tier did not take must not leave older values behind. Returns the call, to be reported, with the places of the
-    /// keys and what became of them.
+    /// What the tier did not take must not leave older values behind. Returns the places of the keys, and whether nothing is
+    /// left of them.
     async fn drop_older_of(
         &'a self,
         batch: &Inserts<K>,
         call: Call<'f, 'a, K, V>,
         insert: &mut ObservedCall<'f, 'a>,
-    ) -> Option<(ObservedCall<'f, 'a>, Vec<usize>, Vec<Result<(), Error>>)> {
+        older: &mut Option<ObservedCall<'f, 'a>>,
+    ) -> Vec<(usize, bool)> {
         let is_left = |place: usize| !matches!(batch.results[place], Some(Ok(InsertOutcome::Accepted)));
         let left = || batch.kept.iter().filter(|(place, _)| is_left(*place));
         let keys: Vec<&K> = left().map(|(_, key)| key.borrow()).collect();
-        if keys.is_empty() {
-            return None;
-        }
-        let mut observed = self.begin_many(TierOperation::InvalidateMany, keys.len(), call);
         // It is one call of the tier, with one deadline.
+        if keys.is_empty() || insert.deadline.has_passed() {
+            return left().map(|(place, _)| (*place, false)).collect();
+        }
+        let observed = older.insert(self.begin_many(TierOperation::InvalidateMany, keys.len(), call));
         std::mem::swap(&mut observed.deadline, &mut insert.deadline);
         let removed = observed.run_many(keys.len(), self.tier.invalidate_many(&keys)).await;
-        observed.answered();
         let removed = removed.unwrap_or_else(|error| vec![Err(error); keys.len()]);
-        Some((observed, left().map(|(place, _)| *place).collect(), removed))
+        end_removal(observed, &removed);
+        left().zip(&removed).map(|((place, _), removed)| (*place, removed.is_ok())).collect()
     }
 
     pub(super) async fn remove_many(
@@ -228,25 +228,23 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
             return vec![Ok(()); keys.len()];
         }
         let mut observed = self.begin_many(TierOperation::InvalidateMany, keys.len(), call);
+        let permit = permit;
         let mut unsettled = Vec::new();
         if self.may_owe && permit.is_write() {
             let debt = |key: &&K| Unsettled::new(self.debts(), self.in_flight.hash(*key), (*key).to_owned());
             unsettled.extend(keys.iter().map(debt));
         }
         let removed = observed.run_many(keys.len(), self.tier.invalidate_many(keys)).await;
-        observed.answered();
         let removed = removed.unwrap_or_else(|error| vec![Err(error); keys.len()]);
+        end_removal(&mut observed, &removed);
         unsettled.into_iter().zip(&removed).filter(|(_, removed)| removed.is_ok()).for_each(|(debt, _)| debt.settle());
-        drop(permit);
-        finish_removal(observed, &removed);
         removed
     }
 }
 
-fn finish_removal(report: ObservedCall<'_, '_>, removed: &[Result<(), Error>]) {
+fn end_removal(observed: &mut ObservedCall<'_, '_>, removed: &[Result<(), Error>]) {
     let failure = removed.iter().find_map(|removed| removed.as_ref().err());
-    let outcome = if failure.is_none() { TierOutcome::Invalidated } else { TierOutcome::Error };
-    report.finish(outcome, None, failure);
+    observed.end_with(if failure.is_none() { TierOutcome::Invalidated } else { TierOutcome::Error }, failure);
 }
 
 /// Which entries are the last of their keys: these decide what is left of older values.
@@ -271,14 +269,12 @@ impl<K: Key + ?Sized> Inserts<K> {
     }
 
     /// By entry, whether the tier has what was written, or nothing.
-    fn settled(&self, dropped: Option<(&[usize], &[Result<(), Error>])>) -> Vec<bool> {
+    fn settled(&self, dropped: &[(usize, bool)]) -> Vec<bool> {
         let mut settled: Vec<bool> = self.results.iter().map(|result| matches!(result, Some(Ok(_)))).collect();
         for (place, _) in &self.kept {
             settled[*place] &= matches!(self.results[*place], Some(Ok(InsertOutcome::Accepted)));
         }
-        if let Some((places, results)) = dropped {
-            places.iter().zip(results).for_each(|(place, result)| settled[*place] = result.is_ok());
-        }
+        dropped.iter().for_each(|(place, is_gone)| settled[*place] = *is_gone);
         settled
     }
 

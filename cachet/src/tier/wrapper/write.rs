@@ -85,14 +85,16 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         permit: Permit<'f, K, V>,
         call: Call<'f, 'a, K, V>,
     ) -> InsertResult {
+        // Dropped in the reverse order: what is owed is noted before the turn ends, and nothing is reported during it.
+        let mut older = None;
         let mut observed = self.begin(TierOperation::Insert, call);
+        let permit = permit;
         if matches!(permit, Permit::Void) {
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
         // Whatever the policy's closure does, it does as part of this call.
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
-        // Dropped before the turn ends.
         let unsettled = self.unsettled(&permit, key.borrow());
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
         let inserted = if accepted {
@@ -105,32 +107,29 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         } else {
             Some(Ok(InsertOutcome::Rejected))
         };
-        observed.answered();
         let Some(inserted) = inserted else {
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         };
-        let outcome = match inserted {
-            Ok(InsertOutcome::Accepted) => TierOutcome::Inserted,
-            Ok(_) => TierOutcome::Rejected,
-            Err(_) => TierOutcome::Error,
-        };
-        let mut dropped = None;
-        if let (TierOutcome::Rejected | TierOutcome::Error, Some(key)) = (outcome, kept) {
-            dropped = self.drop_older(key.borrow(), &origin, &permit, call, &mut observed).await;
+        let is_accepted = matches!(inserted, Ok(InsertOutcome::Accepted));
+        observed.end(if is_accepted { TierOutcome::Inserted } else { TierOutcome::Rejected }, &inserted);
+        // What is promoted is no newer than what the tier had: nothing, or something it could not read.
+        let mut is_clean = true;
+        if let Some(key) = kept.filter(|_| !is_accepted && !matches!(origin, Origin::Promoted(_))) {
+            is_clean = self.drop_older(key.borrow(), &permit, call, &mut observed, &mut older).await;
+            if !is_clean && unsettled.is_none() && self.may_owe {
+                self.debts().owe(self.in_flight.hash(Borrow::<K>::borrow(&key)), key);
+            }
         }
-        let is_clean = dropped.as_ref().is_none_or(|(_, result)| result.is_ok()) && !permit.is_overtaken();
-        if let Some(unsettled) = unsettled.filter(|_| is_clean) {
-            unsettled.settle();
+        is_clean &= !permit.is_overtaken();
+        match unsettled {
+            Some(unsettled) if is_clean => unsettled.settle(),
+            unsettled => drop(unsettled),
         }
-        // Nothing is reported during the turn.
         drop(permit);
-        observed.finish(outcome, None, inserted.as_ref().err());
-        if let Some((report, result)) = dropped {
-            let outcome = if result.is_ok() { TierOutcome::Invalidated } else { TierOutcome::Error };
-            report.finish(outcome, None, result.as_ref().err());
-        }
-        if inserted.is_ok() {
+        drop(observed);
+        drop(older);
+        if is_clean && inserted.is_ok() {
             self.pay_debts().await;
         }
         inserted
@@ -142,36 +141,33 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             .then(|| Unsettled::new(self.debts(), self.in_flight.hash(key), key.to_owned()))
     }
 
-    /// A tier that did not take an entry must not go on serving the one it had before. Returns the call, to be reported.
+    /// A tier that did not take an entry must not go on serving the one it had before. Returns whether it does not.
     async fn drop_older<'f, 'a: 'f>(
         &'a self,
         key: &K,
-        origin: &Origin<'f, K, V>,
         permit: &Permit<'f, K, V>,
         call: Call<'f, 'a, K, V>,
         insert: &mut ObservedCall<'f, 'a>,
-    ) -> Option<(ObservedCall<'f, 'a>, Result<(), Error>)> {
-        // What is promoted is no newer than what the tier had: nothing, or something it could not read.
-        if matches!(origin, Origin::Promoted(_)) {
-            return None;
-        }
-        let mut observed = self.begin(TierOperation::Invalidate, call);
+        older: &mut Option<ObservedCall<'f, 'a>>,
+    ) -> bool {
         // It is one call of the tier, with one deadline.
+        if insert.deadline.has_passed() {
+            return false;
+        }
+        let observed = older.insert(self.begin(TierOperation::Invalidate, call));
         std::mem::swap(&mut observed.deadline, &mut insert.deadline);
         let invalidate = async { self.tier.invalidate(key).await };
         let removed = match permit {
             Permit::Lease(lease, _) => observed.run_under(lease, false, invalidate).await,
             _ => Some(observed.run(invalidate).await),
         };
-        observed.answered();
-        match removed {
-            Some(removed) => Some((observed, removed)),
+        let Some(removed) = removed else {
             // A newer write has put something there meanwhile, and that has to stay.
-            None => {
-                observed.withdraw();
-                None
-            }
-        }
+            older.take().into_iter().for_each(ObservedCall::withdraw);
+            return true;
+        };
+        observed.end(TierOutcome::Invalidated, &removed);
+        removed.is_ok()
     }
 
     pub(super) async fn invalidate<'f, 'a: 'f>(
@@ -184,15 +180,15 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             return Ok(());
         }
         let mut observed = self.begin(TierOperation::Invalidate, call);
+        let permit = permit;
         let unsettled = self.unsettled(&permit, key);
         let removed = observed.run(async { self.tier.invalidate(key).await }).await;
-        observed.answered();
+        observed.end(TierOutcome::Invalidated, &removed);
         if let Some(unsettled) = unsettled.filter(|_| removed.is_ok()) {
             unsettled.settle();
         }
         drop(permit);
-        let outcome = if removed.is_ok() { TierOutcome::Invalidated } else { TierOutcome::Error };
-        observed.finish(outcome, None, removed.as_ref().err());
+        drop(observed);
         if removed.is_ok() {
             self.pay_debts().await;
         }
@@ -230,16 +226,13 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         }
 
         let mut observed = self.begin(TierOperation::Clear, call);
+        let _turn = permit;
         let mut uncleared = Uncleared(self.may_owe.then(|| self.debts()));
         let cleared = observed.run(async { self.tier.clear().await }).await;
-        observed.answered();
+        observed.end(TierOutcome::Cleared, &cleared);
         if cleared.is_ok() {
             uncleared.0 = None;
         }
-        drop(uncleared);
-        drop(permit);
-        let outcome = if cleared.is_ok() { TierOutcome::Cleared } else { TierOutcome::Error };
-        observed.finish(outcome, None, cleared.as_ref().err());
         cleared
     }
 
