@@ -165,6 +165,22 @@ impl<V> CacheEntry<V> {
         }
     }
 
+    /// Whether it may have been inserted by this time.
+    pub(crate) fn may_be_from_before(&self, until: Tick, clock: &Clock) -> bool {
+        match self.tick.get() {
+            Some(tick) => tick <= until.0,
+            // By the wall clock, which is not the one that `until` is of: as old as that, or older.
+            None => self.age(clock, None).known().is_none_or(|age| age > clock.now().since(until)),
+        }
+    }
+
+    /// Makes it an entry that was inserted after this time, if it was stamped no later.
+    pub(crate) fn stamp_after(&mut self, until: Tick) {
+        if self.tick.get().is_some_and(|tick| tick <= until.0) {
+            self.tick = OptionalNanos::some(until.0 + 1);
+        }
+    }
+
     /// When it was inserted into the tier it is in, by whichever clock knows.
     pub(crate) fn inserted(&self) -> Option<u64> {
         self.tick.get().or(self.wall.get())

@@ -151,8 +151,10 @@ fn served_expired(event: &CacheOperationEvent<'_>) -> bool {
 fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     use TierOutcome as O;
     let possible: &[O] = match event.operation() {
-        TierOperation::Get | TierOperation::Contains => &[O::Hit, O::Miss, O::Expired, O::Error, O::Cancelled],
-        TierOperation::GetMany => &[O::Hit, O::Miss, O::Error, O::Cancelled],
+        TierOperation::Get | TierOperation::Contains => {
+            &[O::Hit, O::Miss, O::Expired, O::Error, O::Cancelled, O::Skipped]
+        }
+        TierOperation::GetMany => &[O::Hit, O::Miss, O::Error, O::Cancelled, O::Skipped],
         TierOperation::Insert | TierOperation::InsertMany => {
             &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled]
         }
@@ -254,7 +256,7 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
     let own: &[O] = match event.operation() {
         C::Get | C::Contains | C::GetMany => &[O::Hit, O::Stale, O::Miss],
         C::Insert | C::InsertMany => &[O::Inserted, O::Rejected],
-        C::Invalidate | C::InvalidateMany => &[O::Invalidated],
+        C::Invalidate | C::InvalidateMany | C::Repay => &[O::Invalidated],
         C::Clear => &[O::Cleared],
         C::Len => &[O::Counted],
         C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],

@@ -6,7 +6,7 @@ pub mod step;
 pub mod trace;
 
 pub use self::runtime::ByHand;
-pub use self::step::{Stepped, finish_both, ready};
+pub use self::step::{Stepped, block_on, finish_both, ready};
 
 /// The results of several keys as one: all, or the first error.
 ///

@@ -143,6 +143,26 @@ pub fn ready<F: Future>(future: F) -> F::Output {
     Stepped::new(future).ready()
 }
 
+/// Runs a future to its end on this thread, which sleeps while another thread has to act: writes of a key take turns.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
 /// Is pending for a number of polls, each of which wakes the task at once.
 pub async fn pend(mut polls: u32) {
     std::future::poll_fn(|cx| {

@@ -8,7 +8,7 @@ use cachet::testing::Behaviour::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, RequestId, RequestIdExt, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws};
+use cachet_tests::{Stepped, block_on, laws};
 
 use crate::{Ages, Mock, Two, Watched};
 
@@ -213,11 +213,11 @@ fn two_threads_never_mix_their_operations() {
             scope.spawn(move || {
                 for round in 0..500_u32 {
                     let key = format!("{}", (round * 7 + thread) % 50);
-                    drop(Stepped::new(cache.insert(key.as_str(), round)).finish());
-                    drop(Stepped::new(cache.get(&key)).finish());
-                    drop(Stepped::new(cache.get_or_insert(&key, || async { round })).finish());
+                    drop(block_on(cache.insert(key.as_str(), round)));
+                    drop(block_on(cache.get(&key)));
+                    drop(block_on(cache.get_or_insert(&key, || async { round })));
                     if round % 3 == 0 {
-                        drop(Stepped::new(cache.invalidate(&key)).finish());
+                        drop(block_on(cache.invalidate(&key)));
                     }
                 }
             });

@@ -76,12 +76,12 @@ fn operations_and_outcomes_keep_their_names() {
     );
     assert_eq!(
         texts(&mut TierOutcome::ALL.iter().map(|name| name.as_str())),
-        "hit miss expired error cancelled inserted rejected superseded invalidated cleared counted evicted"
+        "hit miss expired error cancelled skipped inserted rejected superseded invalidated cleared counted evicted"
     );
     assert_eq!(
         texts(&mut CacheOperation::ALL.iter().map(|name| name.as_str())),
         "get contains insert invalidate clear len get_or_insert try_get_or_insert optionally_get_or_insert \
-         get_many insert_many invalidate_many refresh"
+         get_many insert_many invalidate_many refresh repay"
     );
     assert_eq!(
         texts(&mut OperationOutcome::ALL.iter().map(|name| name.as_str())),

@@ -205,9 +205,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             );
         }
         if let Some(until) = self.debts().distrusted_until() {
-            let since = now.unwrap_or_else(|| self.telemetry.clock.now()).since(until);
             // It was stored before a write that failed, of a key that is not known any more.
-            if age.known().is_none_or(|age| age >= since) {
+            if entry.may_be_from_before(until, &self.telemetry.clock) {
                 return Freshness::Distrusted;
             }
         }

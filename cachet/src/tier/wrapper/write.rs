@@ -244,6 +244,11 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         if !has_begun && (!IMMEDIATE || entry.is_stamped() || !self.facts.untimed) {
             entry.stamp(&self.telemetry.clock, !IMMEDIATE);
         }
+        if self.may_owe
+            && let Some(until) = self.debts().distrusted_until()
+        {
+            entry.stamp_after(until);
+        }
         entry
     }
 }
