@@ -140,10 +140,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Begins to watch a lookup in an immediate first tier.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "made where it is to be")]
-    fn probe(&self, kind: CacheOperation, key: &K) -> HitProbe<'_> {
+    fn probe<'a, 'k>(&'a self, kind: CacheOperation, key: Option<&'k Arc<str>>) -> HitProbe<'a, 'k> {
         let (first, identity) = self.tiers.first();
         let wanted = self.telemetry.hit_detail(kind, identity);
-        let key = self.options.record_keys.text(key);
         HitProbe::start(&self.telemetry, kind, identity, wanted, key, |recorder| first.record_fields(recorder))
     }
 

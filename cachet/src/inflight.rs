@@ -82,7 +82,7 @@ pub(crate) struct KeyState<Q, V> {
     /// A value was loaded, or refreshed, and stored under the lease of this number: those before it are void.
     superseded: u64,
     /// What is being stored, under a lease, in tiers that have to be waited for.
-    stores: SmallVec<[Store; 1]>,
+    stores: Vec<Store>,
     /// Loaders whose stores wait for writes in some tier.
     waiting: Vec<Waker>,
     lookup: Option<Flight<Q, LookupResult<V>>>,
@@ -97,7 +97,7 @@ impl<Q, V> Default for KeyState<Q, V> {
             writes: SmallVec::new(),
             next_lease: 1,
             superseded: 0,
-            stores: SmallVec::new(),
+            stores: Vec::new(),
             waiting: Vec::new(),
             lookup: None,
             load: None,

@@ -201,8 +201,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                 Poll::Ready(Ok(entry)) => {
                     let promote = || {
                         for tier in self.iter().take(above + 1) {
-                            let (key, entry) = (key.to_owned(), entry.clone());
-                            let _ = tier.insert(key, entry, Origin::Written(None), Permit::Free, Call::of(None));
+                            let _ = tier.insert_now(key.to_owned(), entry.clone());
                         }
                     };
                     defer_evictions(|| lease.commit(promote));
@@ -273,11 +272,8 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
 
     /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
     #[inline]
-    pub(crate) fn insert_first<'f>(&'f self, key: K::Owned, entry: CacheEntry<V>) -> MaybeReady<'f, InsertResult>
-    where
-        K::Owned: 'f,
-    {
-        self.first.insert(key, entry, Origin::Written(None), Permit::Free, Call::of(None))
+    pub(crate) fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
+        self.first.insert_now(key, entry)
     }
 
     /// Inserts into one tier, in its turn.

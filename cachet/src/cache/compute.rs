@@ -257,6 +257,8 @@ pin_project! {
         V: Value,
     {
         kind: CacheOperation,
+        // How many loads had been completed before the lookup: it may have missed the later ones.
+        completions: u64,
         // Until it is called.
         loader: Option<F>,
         // Before the flight: a loader's future is gone before a follower takes over.
@@ -282,7 +284,8 @@ where
     R: ComputeOutput<K, V>,
 {
     fn new(cache: &'a Inner<K, V>, kind: CacheOperation, key: &'a K, loader: F) -> Frame<'a, K, V, Self> {
-        let method = Self { kind, loader: Some(loader), loading: None, here: None, returns: PhantomData };
+        let method =
+            Self { kind, completions: 0, loader: Some(loader), loading: None, here: None, returns: PhantomData };
         Frame::new(cache, key, method)
     }
 }
@@ -302,6 +305,11 @@ where
     }
 
     #[inline]
+    fn begin(self: Pin<&mut Self>, cache: &'a Inner<K, V>) {
+        *self.project().completions = cache.in_flight.completions();
+    }
+
+    #[inline]
     fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, R>) -> Poll<R> {
         R::hit(&cache.tiers, key, on_miss)
     }
@@ -318,7 +326,8 @@ where
 
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
         let mut this = self.project();
-        let Rest { cache, key, operation, lookup, completions } = rest;
+        let Rest { cache, key, operation, lookup } = rest;
+        let completions = *this.completions;
         let Some(loader) = this.loader.take() else { return Next::Here };
         if operation.is_none()
             && lookup.is_plain_miss()
@@ -350,7 +359,7 @@ where
         });
         this.loading.set(None);
         let Some(Here { cache, lead, lease }) = this.here.take() else { return Poll::Pending };
-        Poll::Ready(cache.store_in_place(&lease, lead, loaded))
+        Poll::Ready(cache.store_in_place(lease, lead, loaded))
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
 
     fn kind(&self) -> CacheOperation;
 
+    /// Notes what has to be known from before the lookup.
+    #[inline]
+    fn begin(self: Pin<&mut Self>, _cache: &'a Inner<K, V>) {}
+
     /// Asks the first tier.
     fn ask(cache: &'a Inner<K, V>, key: &K, on_miss: OnMiss<'_, Self::Output>) -> Poll<Self::Output>;
 
@@ -53,8 +57,6 @@ pub(super) struct Rest<'o, 'a, K: Key + ?Sized, V: Value> {
     pub(super) key: &'a K,
     pub(super) operation: &'o mut Option<Operation<'a>>,
     pub(super) lookup: Lookup<'a, V>,
-    /// Which flights had ended before the lookup.
-    pub(super) completions: u64,
 }
 
 pin_project! {
@@ -90,19 +92,19 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
         mut self: Pin<&mut Self>,
         cache: &'a Inner<K, V>,
         key: &'a K,
-        completions: u64,
         cx: &mut Context<'_>,
     ) -> Poll<M::Output> {
         let kind = self.method.kind();
         if !cache.tiers.first_immediate() {
             let operation = &mut cache.observe(kind, Some(key));
-            return self.rest(Rest { cache, key, operation, lookup: Lookup::from_the_first(), completions }, cx);
+            return self.rest(Rest { cache, key, operation, lookup: Lookup::from_the_first() }, cx);
         }
-        let mut probe = cache.probe(kind, key);
+        let recorded = cache.options.record_keys.text(key);
+        let mut probe = cache.probe(kind, recorded.as_ref());
         let answer = M::ask(cache, key, &mut |not_a_hit| {
-            let operation =
-                &mut probe.grow_into_operation(&not_a_hit.as_answer(), || cache.options.record_keys.text(key));
-            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(not_a_hit), completions }, cx)
+            let text = || cache.options.record_keys.text(key);
+            let operation = &mut probe.grow_into_operation(&not_a_hit.as_answer(), text);
+            self.as_mut().rest(Rest { cache, key, operation, lookup: Lookup::after(not_a_hit) }, cx)
         });
         if let Poll::Ready(output) = &answer
             && let Some(entry) = M::entry(output)
@@ -110,6 +112,18 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
             probe.hit(entry);
         }
         answer
+    }
+
+    /// The first tier did not answer an unobserved lookup. What it needs is still in the state: the fewer a closure captures,
+    /// the cheaper is a hit, which never calls it.
+    #[inline(never)]
+    fn missed(mut self: Pin<&mut Self>, not_a_hit: NotAHit, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let State::First(cache, key) = self.state else { return Poll::Pending };
+        if !M::COMPUTES && matches!(not_a_hit, NotAHit::Miss) && cache.tiers.is_end(1) {
+            *self.as_mut().project().state = State::Done;
+            return Poll::Ready(M::output(Ok(None)));
+        }
+        self.rest(Rest { cache, key, operation: &mut None, lookup: Lookup::after(not_a_hit) }, cx)
     }
 
     #[cold]
@@ -146,17 +160,10 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Future for Frame<'a, K,
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
         let State::First(cache, key) = self.state else { return self.poll_rest(cx) };
-        // What lands from here on, the lookup may have missed.
-        let completions = if M::COMPUTES { cache.in_flight.completions() } else { 0 };
+        self.as_mut().project().method.begin(cache);
         if cache.observed() {
-            return self.poll_observed(cache, key, completions, cx);
+            return self.poll_observed(cache, key, cx);
         }
-        M::ask(cache, key, &mut |not_a_hit| match not_a_hit {
-            NotAHit::Miss if !M::COMPUTES && cache.tiers.is_end(1) => Poll::Ready(M::output(Ok(None))),
-            not_a_hit => {
-                let rest = Rest { cache, key, operation: &mut None, lookup: Lookup::after(not_a_hit), completions };
-                self.as_mut().rest(rest, cx)
-            }
-        })
+        M::ask(cache, key, &mut |not_a_hit| self.as_mut().missed(not_a_hit, cx))
     }
 }

@@ -119,7 +119,7 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
     }
 
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
-        let Rest { cache, key, operation, lookup, .. } = rest;
+        let Rest { cache, key, operation, lookup } = rest;
         // Nobody listens, and the first tier has none: perhaps another one that answers at once has it.
         if operation.is_none() && lookup.is_plain_miss() {
             if cache.tiers.is_end(1) {

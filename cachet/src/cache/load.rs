@@ -45,7 +45,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Stores what a loader returned, in the only tier, which answers at once.
     pub(super) fn store_in_place(
         &self,
-        lease: &Lease<'_, K, V>,
+        lease: Lease<'_, K, V>,
         lead: Option<Lead<'_, K, V, Loading>>,
         mut loaded: Loaded<V>,
     ) -> Loaded<V> {
@@ -59,14 +59,14 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             Some(lead) if self.tiers.inserts_directly() => {
                 let store = || {
                     if let Some((key, entry)) = entry {
-                        let _ = self.tiers.insert_first(key, entry);
+                        let _ = self.tiers.insert_now(key, entry);
                     }
                 };
                 defer_evictions(|| lead.store_and_complete(lease, store, &loaded));
             }
             lead => {
                 if let Some((key, entry)) = entry {
-                    let _ = self.tiers.insert_into(0, key, entry, Origin::Loaded(lease), None);
+                    let _ = self.tiers.insert_into(0, key, entry, Origin::Loaded(&lease), None);
                 }
                 if let Some(lead) = lead {
                     lead.complete_load(&loaded, None);

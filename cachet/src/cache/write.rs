@@ -180,10 +180,7 @@ impl<K: Key + ?Sized, V: Value> Future for Insert<'_, K, V> {
         let cache = self.cache;
         let Some((key, entry)) = self.entry.take() else { return self.poll_rest(cx) };
         if cache.tiers.inserts_directly() && !entry.has_ttl() && cache.is_undisturbed() {
-            return match cache.tiers.insert_first(key, entry) {
-                MaybeReady::Ready(inserted) => Poll::Ready(inserted),
-                MaybeReady::Boxed(waiting) => self.wait(waiting, cx),
-            };
+            return Poll::Ready(cache.tiers.insert_now(key, entry));
         }
         self.start(key, entry, cx)
     }

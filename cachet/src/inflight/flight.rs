@@ -316,21 +316,37 @@ impl<'u, K: Key + ?Sized, V, P: Phase<V>> Lead<'u, K, V, P> {
             with = Shared::Completed(Arc::new(result()));
             shard = in_flight.lock_shard(self.hash);
         }
-        if P::LOADS && has_value && self.id != 0 {
-            let number = in_flight.completions.fetch_add(1, Ordering::AcqRel) + 1;
-            shard.completions.record(number, self.hash);
-        }
-        self.leave(shard, with);
+        self.record(&mut shard, has_value);
+        self.leave(shard, None, with);
     }
 
-    fn leave(&mut self, mut shard: MutexGuard<'_, ShardState<K::Owned, V>>, with: Shared<P::Result>) {
+    /// A load has brought a value: operations that missed before look again.
+    fn record(&self, shard: &mut ShardState<K::Owned, V>, has_value: bool) {
+        if P::LOADS && has_value && self.id != 0 {
+            let number = self.in_flight.completions.fetch_add(1, Ordering::AcqRel) + 1;
+            shard.completions.record(number, self.hash);
+        }
+    }
+
+    fn leave(
+        &mut self,
+        mut shard: MutexGuard<'_, ShardState<K::Owned, V>>,
+        lease: Option<Lease<'_, K, V>>,
+        with: Shared<P::Result>,
+    ) {
         self.completed = true;
+        let leases = lease.map_or(0, Lease::returned);
         let flight = shard.leave(self.hash, |state| {
-            state.users -= 1;
+            state.users -= 1 + leases;
             P::flight(state).take_if(|flight| flight.id == self.id)
         });
         drop(shard);
-        end(flight.and_then(|flight| flight.shared), with);
+        if leases > 0 {
+            self.in_flight.leases.fetch_sub(leases, Ordering::SeqCst);
+        }
+        if let Some(shared) = flight.and_then(|flight| flight.shared) {
+            end(Some(shared), with);
+        }
     }
 }
 
@@ -346,21 +362,36 @@ impl<K: Key + ?Sized, V: Clone> Lead<'_, K, V, Loading> {
         self.complete_in(shard, has_value, || LoadResult { result: result.clone(), found });
     }
 
-    /// The same, and stores the value under the lease in the same step, in a tier that answers at once.
+    /// The same, and stores the value under the lease in the same step, in a tier that answers at once. Lease and lead are
+    /// given back together.
     pub(crate) fn store_and_complete(
         mut self,
-        lease: &Lease<'_, K, V>,
+        lease: Lease<'_, K, V>,
         store: impl FnOnce(),
         result: &Result<Option<CacheEntry<V>>, Error>,
     ) {
-        let mut shard = self.in_flight.lock_shard(self.hash);
-        if lease.is_valid_in(&shard) {
-            lease.mark(true, &mut shard);
-            let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
+        let in_flight = self.in_flight;
+        let mut shard = in_flight.lock_shard(self.hash);
+        let (mut is_valid, mut has_followers) = (false, false);
+        if let Some(state) = shard.keys.get_mut(&self.hash) {
+            is_valid = lease.is_valid_for(state);
+            if is_valid {
+                lease.mark(state);
+            }
+            has_followers = state.load.as_ref().is_some_and(|flight| flight.id == self.id && flight.shared.is_some());
+        }
+        if is_valid {
+            let _inside = Scope::enter(InProgress::Locked(in_flight.place()));
             store();
         }
-        let has_value = matches!(result, Ok(Some(_)));
-        self.complete_in(shard, has_value, || LoadResult { result: result.clone(), found: None });
+        let mut with = Shared::Abandoned;
+        if has_followers {
+            drop(shard);
+            with = Shared::Completed(Arc::new(LoadResult { result: result.clone(), found: None }));
+            shard = in_flight.lock_shard(self.hash);
+        }
+        self.record(&mut shard, matches!(result, Ok(Some(_))));
+        self.leave(shard, Some(lease), with);
     }
 }
 
@@ -368,7 +399,7 @@ impl<K: Key + ?Sized, V, P: Phase<V>> Drop for Lead<'_, K, V, P> {
     fn drop(&mut self) {
         if !self.completed {
             let in_flight = self.in_flight;
-            self.leave(in_flight.lock_shard(self.hash), Shared::Abandoned);
+            self.leave(in_flight.lock_shard(self.hash), None, Shared::Abandoned);
         }
     }
 }

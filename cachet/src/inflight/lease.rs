@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use super::reentrance::{InProgress, Scope, is_inside};
 use super::turns::Write;
-use super::{InFlight, KeyState, ShardState};
+use super::{InFlight, KeyState};
 use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
 
@@ -125,10 +125,7 @@ pub(crate) enum Committed<T> {
 
 impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     pub(crate) fn is_valid(&self) -> bool {
-        self.is_valid_in(&self.in_flight.lock_shard(self.hash))
-    }
-
-    pub(super) fn is_valid_in(&self, shard: &ShardState<K::Owned, V>) -> bool {
+        let shard = self.in_flight.lock_shard(self.hash);
         shard.keys.get(&self.hash).is_some_and(|state| self.is_valid_for(state))
     }
 
@@ -143,25 +140,30 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
             return Committed::Superseded;
         }
         let mut shard = self.in_flight.lock_shard(self.hash);
-        if !self.is_valid_in(&shard) {
+        let Some(state) = shard.keys.get_mut(&self.hash).filter(|state| self.is_valid_for(state)) else {
             return Committed::Superseded;
+        };
+        if newest {
+            self.mark(state);
         }
-        self.mark(newest, &mut shard);
         let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
         let stored = store();
         drop(shard);
         Committed::Stored(stored)
     }
 
-    /// Voids the leases taken before this one, for a value that is the newest.
-    pub(super) fn mark(&self, newest: bool, shard: &mut ShardState<K::Owned, V>) {
-        if let Some(state) = shard.keys.get_mut(&self.hash).filter(|_| newest) {
-            state.superseded = state.superseded.max(self.number);
-            // To an optimistic lease it is a write that is over at once.
-            let shard = self.in_flight.shard(self.hash);
-            shard.begun.fetch_add(1, Ordering::SeqCst);
-            shard.ended.fetch_add(1, Ordering::SeqCst);
-        }
+    /// Voids the leases taken before this one.
+    pub(super) fn mark(&self, state: &mut KeyState<K::Owned, V>) {
+        state.superseded = state.superseded.max(self.number);
+        // To an optimistic lease it is a write that is over at once.
+        let shard = self.in_flight.shard(self.hash);
+        shard.begun.fetch_add(1, Ordering::SeqCst);
+        shard.ended.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Gives the lease up to a caller that gives it back; returns how many that are.
+    pub(super) fn returned(mut self) -> usize {
+        usize::from(std::mem::take(&mut self.number) != 0)
     }
 
     /// Waits until no write that began before the lease is pending in a tier. Ready with `false` if the lease is void.
@@ -196,11 +198,10 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
             return None;
         }
         let mut shard = self.in_flight.lock_shard(self.hash);
-        if !self.is_valid_in(&shard) {
-            return None;
+        let state = shard.keys.get_mut(&self.hash).filter(|state| self.is_valid_for(state))?;
+        if newest {
+            self.mark(state);
         }
-        self.mark(newest, &mut shard);
-        let state = shard.keys.get_mut(&self.hash)?;
         state.stores.push(Store { lease: self.number, tier, overtaken: false });
         Some(StoreGuard { lease: self, tier })
     }

@@ -1,6 +1,6 @@
 //! Which loads and writes are being polled on this thread: one that would have to wait for itself gets an error instead.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,28 +23,45 @@ pub(crate) enum InProgress {
 }
 
 thread_local! {
-    /// Outermost first.
-    static IN_PROGRESS: RefCell<Vec<InProgress>> = const { RefCell::new(Vec::new()) };
+    /// The innermost. Nearly always there is no other, and then nothing else is touched.
+    static INNERMOST: Cell<Option<InProgress>> = const { Cell::new(None) };
+    /// All others.
+    static OUTER: RefCell<Vec<InProgress>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether this thread is inside of it. A thread that is ending has no more thread-locals, and is inside of nothing.
+#[inline]
 pub(crate) fn is_inside(what: InProgress) -> bool {
-    IN_PROGRESS.try_with(|stack| stack.borrow().contains(&what)).unwrap_or(false)
+    match INNERMOST.try_with(Cell::get) {
+        Ok(None) | Err(_) => false,
+        Ok(Some(innermost)) => {
+            innermost == what || OUTER.try_with(|outer| outer.borrow().contains(&what)).unwrap_or(false)
+        }
+    }
 }
 
 /// This thread is inside of something until this is dropped.
-pub(crate) struct Scope(bool);
+pub(crate) struct Scope {
+    outer: Option<InProgress>,
+}
 
 impl Scope {
+    #[inline]
     pub(crate) fn enter(what: InProgress) -> Self {
-        Self(IN_PROGRESS.try_with(|stack| stack.borrow_mut().push(what)).is_ok())
+        let outer = INNERMOST.try_with(|innermost| innermost.replace(Some(what))).unwrap_or(None);
+        if let Some(outer) = outer {
+            let _ = OUTER.try_with(|stack| stack.borrow_mut().push(outer));
+        }
+        Self { outer }
     }
 }
 
 impl Drop for Scope {
+    #[inline]
     fn drop(&mut self) {
-        if self.0 {
-            let _ = IN_PROGRESS.try_with(|stack| stack.borrow_mut().pop());
+        let _ = INNERMOST.try_with(|innermost| innermost.set(self.outer));
+        if self.outer.is_some() {
+            let _ = OUTER.try_with(|stack| stack.borrow_mut().pop());
         }
     }
 }

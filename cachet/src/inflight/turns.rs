@@ -17,18 +17,18 @@ use crate::bounds::Key;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
-/// A set of tiers, by their numbers. Tiers beyond the 64th share a place, and so wait a little more than they have to.
+/// A set of tiers, by their numbers. Tiers beyond the 32nd share a place, and so wait a little more than they have to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TierSet(u64);
+pub(crate) struct TierSet(u32);
 
 impl TierSet {
     /// The first so many.
     pub(crate) fn first(tiers: usize) -> Self {
-        Self(if tiers >= 64 { u64::MAX } else { (1 << tiers) - 1 })
+        Self(if tiers >= 32 { u32::MAX } else { (1 << tiers) - 1 })
     }
 
     pub(crate) fn only(tier: usize) -> Self {
-        Self(1 << tier.min(63))
+        Self(1 << tier.min(31))
     }
 
     pub(super) fn contains(self, tier: usize) -> bool {
@@ -62,7 +62,7 @@ pub(super) struct QueuedWrite {
     /// Tiers in which a clear began after that: there its keys are owed.
     overtaken: TierSet,
     /// Who waits for a turn, by tier.
-    waiting: SmallVec<[(usize, Waker); 1]>,
+    waiting: Vec<(usize, Waker)>,
 }
 
 /// The clears that have not ended.
@@ -259,7 +259,7 @@ impl<Q, V> KeyState<Q, V> {
         for write in &mut self.writes {
             let (now, later) = mem::take(&mut write.waiting)
                 .into_iter()
-                .partition::<SmallVec<[(usize, Waker); 1]>, _>(|(of, _)| tier.is_none_or(|tier| tier == *of));
+                .partition::<Vec<(usize, Waker)>, _>(|(of, _)| tier.is_none_or(|tier| tier == *of));
             write.waiting = later;
             woken.extend(now.into_iter().map(|(_, waker)| waker));
             // Whatever is queued behind this one in the tier has to wait for it.
@@ -273,15 +273,7 @@ impl<Q, V> KeyState<Q, V> {
 impl QueuedWrite {
     fn new(id: u64, tiers: TierSet) -> Self {
         let none = TierSet::default();
-        Self {
-            id,
-            is_removal: false,
-            pending: tiers,
-            started: none,
-            void: none,
-            overtaken: none,
-            waiting: SmallVec::new(),
-        }
+        Self { id, is_removal: false, pending: tiers, started: none, void: none, overtaken: none, waiting: Vec::new() }
     }
 
     /// A clear of these tiers begins. Adds the tiers in which this write has started.
@@ -290,7 +282,7 @@ impl QueuedWrite {
         let now = TierSet(pending & self.started.0 & !self.overtaken.0);
         self.void.0 |= pending & !self.started.0;
         self.overtaken.0 |= now.0;
-        overtaken.extend((0..64).filter(|tier| now.contains(*tier)).map(|tier| (tier, hash)));
+        overtaken.extend((0..32).filter(|tier| now.contains(*tier)).map(|tier| (tier, hash)));
         woken.extend(mem::take(&mut self.waiting).into_iter().map(|(_, waker)| waker));
     }
 

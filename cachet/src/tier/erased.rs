@@ -178,6 +178,9 @@ pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
 
     fn contains<'f, 'a: 'f>(&'a self, key: &'f K, call: Call<'f, 'a, K, V>) -> MaybeReady<'f, Read<()>>;
 
+    /// An unobserved insert that overtakes nothing, into a tier that [inserts directly](TierFacts::inserts_directly).
+    fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult;
+
     fn insert<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,

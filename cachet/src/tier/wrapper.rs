@@ -61,6 +61,8 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     in_flight: Arc<InFlight<K, V>>,
     /// Whether a write can fail and leave something outdated behind.
     may_owe: bool,
+    /// Whether there is nothing to judge about an entry without a time to live of its own.
+    hits_are_plain: bool,
     expiry: Expiry,
     timeout: Option<Timeout>,
     policy: InsertPolicy<K, V>,
@@ -87,6 +89,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             untimed: config.expiry.ttl.is_none() && config.expiry.refresh_after.is_none(),
         };
         let may_owe = !(IMMEDIATE && tier.drops_rejected());
+        let hits_are_plain = facts.untimed && !may_owe;
         Self {
             tier,
             record_fields,
@@ -94,6 +97,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             number,
             in_flight: Arc::clone(in_flight),
             may_owe,
+            hits_are_plain,
             expiry: config.expiry,
             timeout: config.timeout.map(|limit| Timeout::new(limit, (*spawner).clone())),
             policy: config.policy,
@@ -180,6 +184,10 @@ where
     }
 
     #[inline]
+    fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
+        self.store(key, self.stamped(entry, &Origin::Written(None)))
+    }
+
     fn insert<'f, 'a: 'f>(
         &'a self,
         key: K::Owned,

@@ -23,7 +23,7 @@ use crate::telemetry::{
 /// entry, it [grows](Self::grow_into_operation) into an [`Operation`].
 ///
 /// Dropped before, it reports a panic: nothing else can end it early.
-pub(crate) struct HitProbe<'a> {
+pub(crate) struct HitProbe<'a, 'k> {
     telemetry: &'a CacheTelemetry,
     kind: CacheOperation,
     tier: &'a TierIdentity,
@@ -33,7 +33,7 @@ pub(crate) struct HitProbe<'a> {
     id: Option<RequestId>,
     parent: Option<RequestId>,
     started: Option<Tick>,
-    key: Option<Arc<str>>,
+    key: Option<&'k Arc<str>>,
     spans: Option<Spans>,
     #[allow(dead_code, reason = "restores the id")]
     scope: Option<Scope>,
@@ -80,7 +80,7 @@ impl Spans {
             // A field that the tier declares: what there is of the lookup by now tells of it.
             let spans = Some(Self { operation: operation.same(), tier: None, instead: None });
             let (id, is_over, started, scope) = (Some(id), false, None, None);
-            drop(HitProbe { telemetry, kind, tier, is_over, id, parent, started, key: key.cloned(), spans, scope });
+            drop(HitProbe { telemetry, kind, tier, is_over, id, parent, started, key, spans, scope });
             resume_unwind(payload)
         });
         let instead = tier.is_none().then(|| operation.same().enter());
@@ -88,7 +88,7 @@ impl Spans {
     }
 }
 
-impl<'a> HitProbe<'a> {
+impl<'a, 'k> HitProbe<'a, 'k> {
     /// Made where it is to be, and not moved: on the way of a hit, a copy costs more than what is in it.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see above")]
@@ -97,7 +97,7 @@ impl<'a> HitProbe<'a> {
         kind: CacheOperation,
         tier: &'a TierIdentity,
         wanted: HitDetail,
-        key: Option<Arc<str>>,
+        key: Option<&'k Arc<str>>,
         record_fields: impl FnOnce(&mut FieldRecorder<'_>),
     ) -> Self {
         let (mut id, mut parent, mut started, mut spans, mut scope) = (None, None, None, None, None);
@@ -105,7 +105,7 @@ impl<'a> HitProbe<'a> {
             let new = RequestId::next();
             (id, parent) = (Some(new), RequestId::current());
             if wanted == HitDetail::Spans {
-                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), key.as_ref(), record_fields));
+                spans = Some(Spans::open(telemetry, kind, tier, (new, parent), key, record_fields));
             }
             scope = Some(new.enter());
             if wanted != HitDetail::Count {
@@ -155,7 +155,7 @@ impl<'a> HitProbe<'a> {
                 duration,
                 age,
                 error: None,
-                key: self.key.as_ref().map(Name::Borrowed),
+                key: self.key.map(Name::Borrowed),
             });
             telemetry.report_tier(&of_tier, tier.descriptor, span.as_ref().unwrap_or(&NO_SPAN), self.span());
             if telemetry.wants_trail() {
@@ -176,7 +176,7 @@ impl<'a> HitProbe<'a> {
             duration,
             load_duration: None,
             error: None,
-            key: self.key.as_ref().map(Name::Borrowed),
+            key: self.key.map(Name::Borrowed),
             trail: Trail::Borrowed(trail),
         });
         telemetry.report_operation(&event, self.span());
@@ -195,7 +195,7 @@ impl<'a> HitProbe<'a> {
             return None;
         }
         self.scope = None;
-        let key = if self.key.is_some() { self.key.take() } else { key() };
+        let key = self.key.cloned().or_else(key);
         let operation = self.take_operation(key);
         match answer {
             FirstAnswer::Miss => self.report(&operation, TierOutcome::Miss, None),
@@ -227,11 +227,11 @@ impl<'a> HitProbe<'a> {
     }
 }
 
-impl Drop for HitProbe<'_> {
+impl Drop for HitProbe<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         #[cold]
-        fn unwound(brief: &mut HitProbe<'_>) {
+        fn unwound(brief: &mut HitProbe<'_, '_>) {
             let operation = brief.take_operation(None);
             operation.panicked.store(true, Ordering::Relaxed);
             let error = Error::panic(&"the panic goes on to the caller").in_tier(&brief.tier.name);

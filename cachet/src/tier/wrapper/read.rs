@@ -38,22 +38,25 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     /// See [`ErasedTier::hit`](crate::tier::erased::ErasedTier::hit); for every form in which a hit is returned.
     #[inline]
     pub(super) fn hit_as<R: FromHit<V>>(&self, key: &K, on_miss: OnMiss<'_, R>) -> Poll<R> {
-        if !IMMEDIATE || (self.may_owe && self.debts().any()) {
+        if !IMMEDIATE {
             return on_miss(NotAHit::AskAgain);
         }
         match poll_once(self.tier.get(key)) {
-            Some(Ok(Some(entry))) if self.is_untimed(&entry) => Poll::Ready(R::from_hit(entry)),
+            Some(Ok(Some(entry))) if self.hits_are_plain && !entry.has_ttl() => Poll::Ready(R::from_hit(entry)),
             Some(Ok(None)) => on_miss(NotAHit::Miss),
-            Some(Ok(Some(entry))) => self.timed_hit(key, entry, on_miss),
+            Some(Ok(Some(entry))) => self.judged_hit(key, entry, on_miss),
             Some(Err(error)) => on_miss(NotAHit::Failed(Error::from(error).in_tier(self.name()))),
             None => on_miss(NotAHit::Failed(self.not_immediate())),
         }
     }
 
-    /// A hit whose age matters. Kept apart, so that it does not weigh on the hits for which it does not.
+    /// A hit whose age matters, or which may be owed. Kept apart, so that it does not weigh on plain hits.
     #[cold]
     #[inline(never)]
-    fn timed_hit<R: FromHit<V>>(&self, key: &K, entry: CacheEntry<V>, on_miss: OnMiss<'_, R>) -> Poll<R> {
+    fn judged_hit<R: FromHit<V>>(&self, key: &K, entry: CacheEntry<V>, on_miss: OnMiss<'_, R>) -> Poll<R> {
+        if self.debts().any() {
+            return on_miss(NotAHit::AskAgain);
+        }
         match self.judge(key, &entry, None) {
             Freshness::Fresh { refresh_due: false, .. } => Poll::Ready(R::from_hit(entry)),
             _ => on_miss(NotAHit::AskAgain),

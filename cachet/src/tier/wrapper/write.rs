@@ -44,6 +44,15 @@ impl<Q> Drop for Unsettled<'_, Q> {
 }
 
 impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> CacheWrapper<K, V, T, IMMEDIATE> {
+    #[inline]
+    pub(super) fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
+        match poll_once(self.tier.insert(key, entry)) {
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(error)) => Err(Error::from(error).in_tier(self.name())),
+            None => Err(self.not_immediate()),
+        }
+    }
+
     /// An insert that is no more than the tier's own, and is not reported by itself.
     #[inline]
     pub(super) fn insert_directly(
@@ -56,10 +65,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     ) -> InsertResult {
         let _scope = call.operation.map(Operation::enter);
         let entry = self.stamped(entry, &origin);
-        let insert = || match poll_once(self.tier.insert(key, entry)) {
-            Some(inserted) => inserted.map_err(|error| Error::from(error).in_tier(self.name())),
-            None => Err(self.not_immediate()),
-        };
+        let insert = || self.store(key, entry);
         match permit {
             Permit::Free => insert(),
             // Evictions are reported when the turn has ended.
