@@ -97,7 +97,7 @@ impl Error {
 
     /// The closure of a compute method returned an error.
     pub(crate) fn load(error: impl Into<TierError>) -> Self {
-        let TierError { source, error_type } = error.into();
+        let Failure { source, error_type } = *error.into().0;
         let error = Self::of(Kind::Load, Some(source));
         if let Some(error_type) = error_type { error.with_type(error_type) } else { error }
     }
@@ -268,7 +268,8 @@ impl StdError for Error {
 }
 
 impl From<TierError> for Error {
-    fn from(TierError { source, error_type }: TierError) -> Self {
+    fn from(TierError(failure): TierError) -> Self {
+        let Failure { source, error_type } = *failure;
         let error = match source.downcast::<Self>() {
             // A tier that is built on another cache passes that cache's error on; wrapping it would hide its kind.
             Ok(same) => *same,
@@ -296,7 +297,10 @@ impl From<TierError> for Error {
 /// }
 /// assert_eq!(parse(b"no number").unwrap_err().to_string(), "invalid digit found in string");
 /// ```
-pub struct TierError {
+pub struct TierError(Box<Failure>);
+
+/// Behind one pointer: the result of a lookup is no larger for the error that it hardly ever is.
+struct Failure {
     source: Source,
     error_type: Option<&'static str>,
 }
@@ -304,7 +308,7 @@ pub struct TierError {
 impl TierError {
     /// An error that says no more than this message.
     pub fn msg(message: impl Into<String>) -> Self {
-        Self { source: message.into().into(), error_type: None }
+        Self(Box::new(Failure { source: message.into().into(), error_type: None }))
     }
 
     /// Gives the error a class of its own for telemetry, reported as `error.type`; keep the number of classes low.
@@ -318,22 +322,23 @@ impl TierError {
     /// # assert!(connect().is_err());
     /// ```
     #[must_use]
-    pub fn with_type(self, error_type: &'static str) -> Self {
-        Self { error_type: Some(error_type), ..self }
+    pub fn with_type(mut self, error_type: &'static str) -> Self {
+        self.0.error_type = Some(error_type);
+        self
     }
 }
 
 impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for TierError {
     fn from(error: E) -> Self {
-        Self { source: error.into(), error_type: None }
+        Self(Box::new(Failure { source: error.into(), error_type: None }))
     }
 }
 
 impl fmt::Display for TierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
+        write!(f, "{}", self.0.source)?;
         if f.alternate() {
-            let causes = std::iter::successors(self.source.source(), |cause| (*cause).source());
+            let causes = std::iter::successors(self.0.source.source(), |cause| (*cause).source());
             causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))?;
         }
         Ok(())
@@ -342,6 +347,6 @@ impl fmt::Display for TierError {
 
 impl fmt::Debug for TierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
+        self.0.source.fmt(f)
     }
 }

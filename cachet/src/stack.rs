@@ -186,7 +186,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
 
     /// An unobserved lookup in the tiers after the first, with promotion, if nothing has to be awaited, judged or undone.
     /// Pending if there is more to it: then nothing was changed.
-    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<Option<CacheEntry<V>>> {
+    pub(crate) fn hit_below(&self, key: &K, in_flight: &InFlight<K, V>) -> Poll<GetResult<V>> {
         if !(self.inserts_directly && self.untimed) {
             return Poll::Pending;
         }
@@ -205,13 +205,13 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                         }
                     };
                     defer_evictions(|| lease.commit(promote));
-                    return Poll::Ready(Some(entry));
+                    return Poll::Ready(Ok(Some(entry)));
                 }
                 Poll::Pending if is_miss => {}
                 _ => return Poll::Pending,
             }
         }
-        Poll::Ready(None)
+        Poll::Ready(Ok(None))
     }
 
     /// Asks the tiers that have not been asked yet, one after the other, until one answers.
@@ -293,11 +293,11 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(permit)) => tier.insert(key, entry, origin, permit, call),
             Poll::Ready(Err(error)) => {
-                self.not_written(number, origin, key);
+                origin.give_up(number, key);
                 MaybeReady::Ready(Err(error))
             }
             Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
-                let queued = Queued { stack: self, number, origin, key: Some(key) };
+                let queued = Queued { number, origin, key: Some(key) };
                 let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
                 let Some(key) = queued.take() else { return Ok(InsertOutcome::Rejected) };
                 tier.insert(key, entry, origin, permit, call).resolve().await
@@ -344,12 +344,14 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
                 match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(Ok(permit)) => tier.remove(removal, permit, call),
                     Poll::Ready(Err(error)) => {
-                        self.not_removed(number, origin, &removal);
+                        if let Removal::Key(key) = removal {
+                            origin.give_up(number, key.to_owned());
+                        }
                         MaybeReady::Ready(Err(error))
                     }
                     Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
                         let key = if let Removal::Key(key) = removal { Some(key.to_owned()) } else { None };
-                        let queued = Queued { stack: self, number, origin, key };
+                        let queued = Queued { number, origin, key };
                         let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
                         drop(queued.take());
                         tier.remove(removal, permit, call).resolve().await
@@ -360,21 +362,6 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         join_all_steps(steps).await.into_iter().collect()
     }
 
-    /// A write that has happened in some tier will not happen in this one, which may so hold an outdated entry.
-    fn not_written(&self, number: usize, origin: Origin<'_, K, V>, key: K::Owned) {
-        if let Origin::Written(Some(write)) = origin
-            && write.has_started()
-        {
-            write.owe(number, key);
-        }
-    }
-
-    fn not_removed(&self, number: usize, origin: Origin<'_, K, V>, removal: &Removal<'_, K, V>) {
-        if let Removal::Key(key) = removal {
-            self.not_written(number, origin, (*key).to_owned());
-        }
-    }
-
     /// The first tier's count.
     pub(crate) async fn len<'f, 'a: 'f>(&'a self, operation: Option<&'f Operation<'a>>) -> Result<Option<u64>, Error> {
         self.first.len(Call::of(operation)).resolve().await
@@ -383,7 +370,6 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
 
 /// A write that waits for its turn in a tier. Dropped like this, it does not happen there.
 struct Queued<'f, K: Key + ?Sized, V: Value> {
-    stack: &'f TierStack<K, V>,
     number: usize,
     origin: Origin<'f, K, V>,
     key: Option<K::Owned>,
@@ -399,7 +385,7 @@ impl<K: Key + ?Sized, V: Value> Queued<'_, K, V> {
 impl<K: Key + ?Sized, V: Value> Drop for Queued<'_, K, V> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.stack.not_written(self.number, self.origin, key);
+            self.origin.give_up(self.number, key);
         }
     }
 }

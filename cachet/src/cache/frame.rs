@@ -34,6 +34,11 @@ pub(super) trait Method<'a, K: Key + ?Sized, V: Value>: Sized {
 
     fn output(looked: GetResult<V>) -> Self::Output;
 
+    /// Asks the tiers below, after an unobserved miss of the first; pending if there is more to it than to ask.
+    fn ask_below(_cache: &'a Inner<K, V>, _key: &K) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+
     /// Whatever the first tier did not answer.
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V>;
 
@@ -116,12 +121,15 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Frame<'a, K, V, M> {
 
     /// The first tier did not answer an unobserved lookup. What it needs is still in the state: the fewer a closure captures,
     /// the cheaper is a hit, which never calls it.
+    #[cold]
     #[inline(never)]
-    fn missed(mut self: Pin<&mut Self>, not_a_hit: NotAHit, cx: &mut Context<'_>) -> Poll<M::Output> {
+    fn missed(self: Pin<&mut Self>, not_a_hit: NotAHit, cx: &mut Context<'_>) -> Poll<M::Output> {
         let State::First(cache, key) = self.state else { return Poll::Pending };
-        if !M::COMPUTES && matches!(not_a_hit, NotAHit::Miss) && cache.tiers.is_end(1) {
-            *self.as_mut().project().state = State::Done;
-            return Poll::Ready(M::output(Ok(None)));
+        if let NotAHit::Miss = not_a_hit {
+            let below = M::ask_below(cache, key);
+            if below.is_ready() {
+                return below;
+            }
         }
         self.rest(Rest { cache, key, operation: &mut None, lookup: Lookup::after(not_a_hit) }, cx)
     }
@@ -164,6 +172,11 @@ impl<'a, K: Key + ?Sized, V: Value, M: Method<'a, K, V>> Future for Frame<'a, K,
         if cache.observed() {
             return self.poll_observed(cache, key, cx);
         }
-        M::ask(cache, key, &mut |not_a_hit| self.as_mut().missed(not_a_hit, cx))
+        M::ask(cache, key, &mut |not_a_hit| match (not_a_hit, &self.state) {
+            (NotAHit::Miss, State::First(cache, _)) if !M::COMPUTES && cache.tiers.is_end(1) => {
+                Poll::Ready(M::output(Ok(None)))
+            }
+            (not_a_hit, _) => self.as_mut().missed(not_a_hit, cx),
+        })
     }
 }

@@ -118,17 +118,12 @@ impl<'a, K: Key + ?Sized, V: Value> Method<'a, K, V> for GetMethod {
         looked
     }
 
+    fn ask_below(cache: &'a Inner<K, V>, key: &K) -> Poll<GetResult<V>> {
+        cache.tiers.hit_below(key, &cache.in_flight)
+    }
+
     fn rest(self: Pin<&mut Self>, rest: Rest<'_, 'a, K, V>) -> Next<'a, V> {
         let Rest { cache, key, operation, lookup } = rest;
-        // Nobody listens, and the first tier has none: perhaps another one that answers at once has it.
-        if operation.is_none() && lookup.is_plain_miss() {
-            if cache.tiers.is_end(1) {
-                return Next::Ready(Ok(None));
-            }
-            if let Poll::Ready(entry) = cache.tiers.hit_below(key, &cache.in_flight) {
-                return Next::Ready(Ok(entry));
-            }
-        }
         match cache.search_rest(key, operation, lookup) {
             MaybeReady::Ready(answer) => Next::Ready(answer),
             MaybeReady::Boxed(future) => Next::Boxed(future),
@@ -274,13 +269,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> Answer<'a, V> {
         let Lookup { failure, stale, .. } = lookup;
-        match failure {
-            Some(error) => self.stale_or(lease, stale, error, operation).await.map(Some),
-            None => {
-                self.tiers.evict_stale(lease, &stale, operation).await;
-                Ok(None)
-            }
+        if let Some(error) = failure {
+            return self.stale_or(lease, stale, error, operation).await.map(Some);
         }
+        self.tiers.evict_stale(lease, &stale, operation).await;
+        Ok(None)
     }
 
     /// Serves an expired entry in place of an error, unless the key has been written since the entry was found: then looks

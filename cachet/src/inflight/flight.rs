@@ -110,10 +110,38 @@ pub(crate) struct Flight<Q, R> {
 }
 
 enum Shared<R> {
-    /// The wakers of the followers, by their numbers.
-    Waiting(Vec<Option<Waker>>),
+    Waiting(Followers),
     Completed(Arc<R>),
     Abandoned,
+}
+
+/// The wakers of the followers, each in its place, and the places of those who have left.
+#[derive(Default)]
+struct Followers {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl Followers {
+    fn add(&mut self, waker: &Waker) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.wakers.push(None);
+            self.wakers.len() - 1
+        });
+        self.wakers[place] = Some(waker.clone());
+        place
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Waker> {
+        self.free.push(place);
+        self.wakers[place].take()
+    }
+}
+
+impl<R> Shared<R> {
+    fn new() -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self::Waiting(Followers::default())))
+    }
 }
 
 /// The latest completions of loads in a shard: their number, and the hash of their key.
@@ -198,9 +226,9 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
             Some(flight) if flight.key.borrow() != key => Joined::Lead(self.lead(hash, 0, state)),
             Some(_) if is_inside(P::in_progress(self.place(), hash)) => Joined::Reentrant,
             Some(flight) => {
-                let shared = flight.shared.get_or_insert_with(|| Arc::new(Mutex::new(Shared::Waiting(Vec::new()))));
+                let shared = flight.shared.get_or_insert_with(Shared::new);
                 Joined::Follow(Follow {
-                    number: None,
+                    place: None,
                     shared: Arc::clone(shared),
                     flight: flight.id,
                     leader: flight.leader.clone(),
@@ -243,12 +271,18 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
     }
 }
 
-/// Ends a flight for its followers.
+/// Ends a flight for its followers, unless it has ended: what is published stays.
 fn end<R>(shared: Option<Arc<Mutex<Shared<R>>>>, with: Shared<R>) {
-    let ended = shared.map(|shared| mem::replace(&mut *lock(&shared), with));
-    if let Some(Shared::Waiting(wakers)) = ended {
+    let Some(shared) = shared else { return };
+    let mut state = lock(&shared);
+    if !matches!(*state, Shared::Waiting(_)) {
+        return;
+    }
+    let ended = mem::replace(&mut *state, with);
+    drop(state);
+    if let Shared::Waiting(waiting) = ended {
         // Not under a lock: a waker may do anything.
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        waiting.wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
@@ -408,7 +442,7 @@ impl<K: Key + ?Sized, V, P: Phase<V>> Drop for Lead<'_, K, V, P> {
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Follow<R> {
     /// Its place among the followers, once it waits.
-    number: Option<usize>,
+    place: Option<usize>,
     shared: Arc<Mutex<Shared<R>>>,
     /// The number of the flight.
     pub(crate) flight: u64,
@@ -425,17 +459,11 @@ impl<R> Future for Follow<R> {
         match &mut *lock(&shared) {
             Shared::Completed(result) => Poll::Ready(Some(Arc::clone(result))),
             Shared::Abandoned => Poll::Ready(None),
-            Shared::Waiting(wakers) => {
-                match self.number {
-                    Some(number) => match &mut wakers[number] {
-                        Some(waker) => waker.clone_from(cx.waker()),
-                        waker @ None => *waker = Some(cx.waker().clone()),
-                    },
-                    None => {
-                        self.number = Some(wakers.len());
-                        wakers.push(Some(cx.waker().clone()));
-                    }
-                }
+            Shared::Waiting(waiting) => {
+                match self.place {
+                    Some(place) => waiting.wakers[place].as_mut().map(|waker| waker.clone_from(cx.waker())),
+                    None => Some(self.place = Some(waiting.add(cx.waker()))),
+                };
                 Poll::Pending
             }
         }
@@ -444,13 +472,9 @@ impl<R> Future for Follow<R> {
 
 impl<R> Drop for Follow<R> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
+        let Some(place) = self.place else { return };
         let waker = match &mut *lock(&self.shared) {
-            Shared::Waiting(wakers) => {
-                let waker = wakers[number].take();
-                while wakers.pop_if(|last| last.is_none()).is_some() {}
-                waker
-            }
+            Shared::Waiting(waiting) => waiting.remove(place),
             Shared::Completed(_) | Shared::Abandoned => None,
         };
         drop(waker);

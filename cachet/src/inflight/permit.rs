@@ -79,6 +79,18 @@ impl<'f, K: Key + ?Sized, V> Origin<'f, K, V> {
     }
 }
 
+impl<K: Key + ?Sized, V> Origin<'_, K, V> {
+    /// The insert does not come to its turn in a tier. A write that has happened in another one may so leave an outdated entry
+    /// here.
+    pub(crate) fn give_up(self, tier: usize, key: K::Owned) {
+        if let Self::Written(Some(write)) = self
+            && write.has_started()
+        {
+            write.owe(tier, key);
+        }
+    }
+}
+
 impl<K: Key + ?Sized, V> Permit<'_, K, V> {
     /// Whether the user wrote it, rather than that it is stored for the sake of later reads.
     pub(crate) fn is_write(&self) -> bool {

@@ -39,6 +39,10 @@ impl TierSet {
         self.0 == 0
     }
 
+    fn iter(self) -> impl Iterator<Item = usize> {
+        (0..32).filter(move |tier| self.contains(*tier))
+    }
+
     fn add(&mut self, tier: usize) {
         self.0 |= Self::only(tier).0;
     }
@@ -86,6 +90,8 @@ impl Clears {
         self.running.load(Ordering::SeqCst) > 0
     }
 }
+
+type Locked<'u, Q, V> = MutexGuard<'u, ShardState<Q, V>>;
 
 /// What is written.
 pub(crate) enum Written<'k, K: ?Sized> {
@@ -190,7 +196,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         Some(write)
     }
 
-    fn lock_shards(&self, hashes: &[u64]) -> SmallVec<[MutexGuard<'_, ShardState<K::Owned, V>>; 1]> {
+    fn lock_shards(&self, hashes: &[u64]) -> SmallVec<[Locked<'_, K::Owned, V>; 1]> {
         let mut locked = SmallVec::new();
         let mut last = None;
         for hash in hashes {
@@ -218,9 +224,9 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
             let mut overtaken = Vec::new();
             for (hash, state) in &mut shard.keys {
                 state.overtake_stores(*hash, &mut overtaken);
-                for write in state.writes.iter_mut().filter(|write| write.id < id) {
-                    write.overtake(tiers, *hash, &mut overtaken, &mut woken);
-                }
+                let earlier = state.writes.iter_mut().filter(|write| write.id < id && !write.is_removal);
+                earlier.for_each(|write| write.overtake(tiers, *hash, &mut overtaken));
+                state.wake_after(None, &mut woken);
             }
             for (tier, hash) in overtaken {
                 self.debts[tier].block(hash);
@@ -276,14 +282,14 @@ impl QueuedWrite {
         Self { id, is_removal: false, pending: tiers, started: none, void: none, overtaken: none, waiting: Vec::new() }
     }
 
-    /// A clear of these tiers begins. Adds the tiers in which this write has started.
-    fn overtake(&mut self, tiers: TierSet, hash: u64, overtaken: &mut Vec<(usize, u64)>, woken: &mut Vec<Waker>) {
+    /// A clear of these tiers begins. Adds the tiers in which this write has started; in the others nothing waits for it.
+    fn overtake(&mut self, tiers: TierSet, hash: u64, overtaken: &mut Vec<(usize, u64)>) {
         let pending = tiers.0 & self.pending.0;
-        let now = TierSet(pending & self.started.0 & !self.overtaken.0);
-        self.void.0 |= pending & !self.started.0;
+        let (now, void) = (TierSet(pending & self.started.0 & !self.overtaken.0), pending & !self.started.0);
+        self.void.0 |= void;
+        self.pending.0 &= !void;
         self.overtaken.0 |= now.0;
-        overtaken.extend((0..32).filter(|tier| now.contains(*tier)).map(|tier| (tier, hash)));
-        woken.extend(mem::take(&mut self.waiting).into_iter().map(|(_, waker)| waker));
+        overtaken.extend(now.iter().map(|tier| (tier, hash)));
     }
 
     fn wait(&mut self, tier: usize, waker: &Waker) {
@@ -366,8 +372,10 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
             let mut shard = self.in_flight.lock_shard(*hash);
             let state = shard.keys.get_mut(hash);
             if let Some(write) = state.and_then(|state| state.writes.iter_mut().find(|write| write.id == self.id)) {
-                // A clear may have begun since this was looked at.
+                // A clear may have begun since this was looked at, when some of the keys had started and others had not.
                 if write.void.contains(tier) {
+                    drop(shard);
+                    self.end_turn(tier);
                     return Poll::Ready(Ok(Turn::Void));
                 }
                 write.started.add(tier);

@@ -94,7 +94,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
     ) -> Vec<Vec<Result<T, Error>>> {
         let (call, origin) = (&call, Origin::Written(write));
         let calls = self.iter().enumerate().map(|(number, tier)| async move {
-            let queued = QueuedMany { stack: self, number, origin, keys: Some(keys) };
+            let queued = QueuedMany { number, origin, keys: Some(keys) };
             match poll_fn(|cx| origin.poll_permit(number, tier.facts().immediate, cx)).await {
                 Ok(permit) => {
                     queued.take();
@@ -151,7 +151,6 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
 
 /// A batch that waits for its turn in a tier. Dropped like this, it does not happen there.
 struct QueuedMany<'s, 'f, K: Key + ?Sized, V: Value> {
-    stack: &'s TierStack<K, V>,
     number: usize,
     origin: Origin<'f, K, V>,
     keys: Option<&'s (dyn Fn() -> Vec<K::Owned> + Send + Sync)>,
@@ -167,7 +166,7 @@ impl<K: Key + ?Sized, V: Value> QueuedMany<'_, '_, K, V> {
 impl<K: Key + ?Sized, V: Value> Drop for QueuedMany<'_, '_, K, V> {
     fn drop(&mut self) {
         for key in self.keys.take().into_iter().flat_map(|keys| keys()) {
-            self.stack.not_written(self.number, self.origin, key);
+            self.origin.give_up(self.number, key);
         }
     }
 }

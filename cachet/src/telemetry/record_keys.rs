@@ -53,8 +53,15 @@ impl<K: ?Sized> RecordKeys<K> {
 
     #[inline]
     pub(crate) fn text(&self, key: &K) -> Option<Arc<str>> {
-        self.0.as_ref().map(|text| text(key).into())
+        let text = self.0.as_deref()?;
+        Some(shared(text, key))
     }
+}
+
+/// Kept apart, since keys are hardly ever recorded.
+#[cold]
+fn shared<K: ?Sized>(text: &Text<K>, key: &K) -> Arc<str> {
+    text(key).into()
 }
 
 impl<K: ?Sized> Default for RecordKeys<K> {

@@ -140,10 +140,10 @@ impl<'a, 'k> HitProbe<'a, 'k> {
         // Looked at only if the time is known anyway.
         let age = now.and_then(|now| entry.age(&telemetry.clock, Some(now)).known());
         // Events that own nothing have nothing to drop.
-        let span = if telemetry.wants_tiers() { self.exit_tier() } else { None };
         let of_tier;
         let mut trail: &[CacheTierEvent<'_>] = &[];
         if telemetry.wants_tiers() {
+            let span = self.exit_tier();
             of_tier = ManuallyDrop::new(CacheTierEvent {
                 cache: Name::Borrowed(&telemetry.name),
                 tier: Name::Borrowed(&tier.name),

@@ -21,7 +21,7 @@ pub(super) struct ObservedCall<'f, 'a> {
     pub(super) report: Option<TierCall<'f, 'a>>,
 }
 
-impl<'f> ObservedCall<'f, '_> {
+impl ObservedCall<'_, '_> {
     /// Awaits a method of the tier; its errors get the tier's name.
     pub(super) async fn run<R>(&mut self, work: impl Future<Output = Result<R, TierError>> + Send) -> Result<R, Error> {
         let attempt = self.attempt(work).await;
@@ -44,7 +44,7 @@ impl<'f> ObservedCall<'f, '_> {
     }
 
     /// Awaits a method of a tier that answers at once, under a lease: `None` if that is void.
-    pub(super) async fn run_under<K: Key + ?Sized, V, R>(
+    pub(super) fn run_under<K: Key + ?Sized, V, R>(
         &mut self,
         lease: &Lease<'_, K, V>,
         newest: bool,

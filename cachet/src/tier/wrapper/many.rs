@@ -174,7 +174,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
     ) {
         for (place, lease, (key, entry)) in entries {
             let Some(lease) = lease else { continue };
-            batch.results[place] = observed.run_under(lease, false, self.tier.insert(key, entry)).await;
+            batch.results[place] = observed.run_under(lease, false, self.tier.insert(key, entry));
         }
     }
 
@@ -274,7 +274,9 @@ impl<K: Key + ?Sized> Inserts<K> {
         for (place, _) in &self.kept {
             settled[*place] &= matches!(self.results[*place], Some(Ok(InsertOutcome::Accepted)));
         }
-        dropped.iter().for_each(|(place, is_gone)| settled[*place] = *is_gone);
+        for (place, is_gone) in dropped {
+            settled[*place] = *is_gone;
+        }
         settled
     }
 

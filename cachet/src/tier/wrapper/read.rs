@@ -176,7 +176,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         observed: &mut ObservedCall<'_, '_>,
     ) -> Result<(), Error> {
         if IMMEDIATE {
-            return observed.run_under(lease, false, removal).await.unwrap_or(Ok(()));
+            return observed.run_under(lease, false, removal).unwrap_or(Ok(()));
         }
         match lease.begin_removal(self.number) {
             Some(_turn) => observed.run(removal).await,

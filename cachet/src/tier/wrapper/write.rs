@@ -99,15 +99,21 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
+<<<<<<< HEAD
         // Whatever the policy's closure does, it does as part of this call.
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
+=======
+        // Dropped before the turn ends.
+>>>>>>> f1c317d (inflight: free what a clear voids, and keep what is published)
         let unsettled = self.unsettled(&permit, key.borrow());
+        // Whatever the policy's closure does, it does as part of this call.
+        let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
         let inserted = if accepted {
             let entry = self.stamped(entry, &origin);
             let insert = async { self.tier.insert(key, entry).await };
             match permit {
-                Permit::Lease(lease, newest) => observed.run_under(lease, newest, insert).await,
+                Permit::Lease(lease, newest) => observed.run_under(lease, newest, insert),
                 _ => Some(observed.run(insert).await),
             }
         } else {
@@ -164,7 +170,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         std::mem::swap(&mut observed.deadline, &mut insert.deadline);
         let invalidate = async { self.tier.invalidate(key).await };
         let removed = match permit {
-            Permit::Lease(lease, _) => observed.run_under(lease, false, invalidate).await,
+            Permit::Lease(lease, _) => observed.run_under(lease, false, invalidate),
             _ => Some(observed.run(invalidate).await),
         };
         let Some(removed) = removed else {
