@@ -81,10 +81,12 @@ pub(crate) struct KeyState<Q, V> {
     next_lease: u64,
     /// A value was loaded, or refreshed, and stored under the lease of this number: those before it are void.
     superseded: u64,
+    /// Leases to read from before this number are void too: they were taken before that value was stored.
+    outdated: u64,
     /// What is being stored, under a lease, in tiers that have to be waited for.
     stores: Vec<Store>,
-    /// Loaders whose stores wait for writes in some tier.
-    waiting: Vec<Waker>,
+    /// Loaders whose stores wait for writes in some tier, by the numbers of their leases.
+    waiting: Vec<(u64, Waker)>,
     lookup: Option<Flight<Q, LookupResult<V>>>,
     load: Option<Flight<Q, LoadResult<V>>>,
 }
@@ -97,6 +99,7 @@ impl<Q, V> Default for KeyState<Q, V> {
             writes: SmallVec::new(),
             next_lease: 1,
             superseded: 0,
+            outdated: 0,
             stores: Vec::new(),
             waiting: Vec::new(),
             lookup: None,

@@ -235,6 +235,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 struct Patience<'o> {
     limit: Option<&'o (Duration, Spawner)>,
     timer: Option<RuntimeFuture>,
+    /// The flight that it has waited for from the beginning: only that one can be said to take too long when the limit passes
+    /// for the first time. Without this, all who wait would replace each other's flights.
+    first: Option<u64>,
     /// How often the limit has passed: after the second time, the operation fails.
     passed: u8,
 }
@@ -252,29 +255,35 @@ enum Waited<V> {
 
 impl<'o> Patience<'o> {
     fn new(limit: Option<&'o (Duration, Spawner)>) -> Self {
-        Self { limit, timer: None, passed: 0 }
+        Self { limit, timer: None, first: None, passed: 0 }
     }
 
     /// Waits for a leader; the time of earlier waits counts too.
-    async fn wait_for<V>(&mut self, follow: Follow<LoadResult<V>>) -> Waited<V> {
+    async fn wait_for<V>(&mut self, mut follow: Follow<LoadResult<V>>) -> Waited<V> {
         let Some((limit, spawner)) = self.limit else {
             return follow.await.map_or(Waited::Abandoned, Waited::Completed);
         };
-        let timer = match self.timer.take() {
-            Some(timer) => timer,
-            None => match spawner.sleep(*limit) {
-                Ok(timer) => timer,
-                Err(error) => return Waited::Failed(error),
-            },
-        };
-        match select(follow, timer).await {
-            Either::Left((completed, timer)) => {
-                self.timer = Some(timer);
-                completed.map_or(Waited::Abandoned, Waited::Completed)
-            }
-            Either::Right(((), _)) => {
-                self.passed += 1;
-                if self.passed == 1 { Waited::TooLong } else { Waited::Failed(Error::timeout(*limit * 2)) }
+        let is_first = *self.first.get_or_insert(follow.flight) == follow.flight;
+        loop {
+            let timer = match self.timer.take() {
+                Some(timer) => timer,
+                None => match spawner.sleep(*limit) {
+                    Ok(timer) => timer,
+                    Err(error) => return Waited::Failed(error),
+                },
+            };
+            follow = match select(follow, timer).await {
+                Either::Left((completed, timer)) => {
+                    self.timer = Some(timer);
+                    return completed.map_or(Waited::Abandoned, Waited::Completed);
+                }
+                Either::Right(((), follow)) => follow,
+            };
+            self.passed += 1;
+            match self.passed {
+                1 if is_first => return Waited::TooLong,
+                1 => {}
+                _ => return Waited::Failed(Error::timeout(*limit * 2)),
             }
         }
     }

@@ -223,7 +223,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
     ) -> Joined<'_, K, V, P> {
         match P::flight(state) {
             // Another key's, though it has the same hash: this operation loads alone.
-            Some(flight) if flight.key.borrow() != key => Joined::Lead(self.lead(hash, 0, state)),
+            Some(flight) if flight.key.borrow() != key => Joined::Lead(self.lead(hash, 0, None, state)),
             Some(_) if is_inside(P::in_progress(self.place(), hash)) => Joined::Reentrant,
             Some(flight) => {
                 let shared = flight.shared.get_or_insert_with(Shared::new);
@@ -237,23 +237,30 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
             }
             flight @ None => {
                 let id = next_id();
-                *flight = Some(Flight { id, key: key.to_owned(), leader: me, stamp: asked, shared: None });
-                Joined::Lead(self.lead(hash, id, state))
+                let shared = (!P::LOADS).then(Shared::new);
+                *flight = Some(Flight { id, key: key.to_owned(), leader: me, stamp: asked, shared: shared.clone() });
+                Joined::Lead(self.lead(hash, id, shared, state))
             }
         }
     }
 
-    fn lead<P: Phase<V>>(&self, hash: u64, id: u64, state: &mut KeyState<K::Owned, V>) -> Lead<'_, K, V, P> {
+    fn lead<P: Phase<V>>(
+        &self,
+        hash: u64,
+        id: u64,
+        shared: Option<Arc<Mutex<Shared<P::Result>>>>,
+        state: &mut KeyState<K::Owned, V>,
+    ) -> Lead<'_, K, V, P> {
         state.users += 1;
         let now = self.stamp(state);
         if let Some(flight) = P::flight(state).as_mut().filter(|flight| flight.id == id) {
             flight.stamp = now;
         }
-        Lead { in_flight: self, hash, id, completed: false, phase: std::marker::PhantomData }
+        Lead { in_flight: self, hash, id, shared, completed: false }
     }
 
-    /// Leads in place of a flight that takes too long, unless another one has begun since. The followers of the replaced
-    /// flight join the new one.
+    /// Leads in place of a flight that takes too long, or is of no use, unless another one has begun since. The followers of a
+    /// load that is replaced join the new one; those of a lookup get its result, which they can use.
     pub(crate) fn replace<P: Phase<V>>(
         &self,
         lease: &Lease<'_, K, V>,
@@ -266,7 +273,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         let shared = P::flight(state).take_if(|flight| flight.id == replaced).and_then(|flight| flight.shared);
         let joined = self.join_in(state, lease.key, hash, lease.stamp, me);
         drop(shard);
-        end(shared, Shared::Abandoned);
+        end(shared.filter(|_| P::LOADS), Shared::Abandoned);
         joined
     }
 }
@@ -292,8 +299,9 @@ pub(crate) struct Lead<'u, K: Key + ?Sized, V, P: Phase<V>> {
     hash: u64,
     /// Zero if there is no flight: another key of the same hash has one.
     id: u64,
+    /// The followers of a lookup, which stay with it if it is replaced. A loader's are in the table.
+    shared: Option<Arc<Mutex<Shared<P::Result>>>>,
     completed: bool,
-    phase: std::marker::PhantomData<fn() -> P>,
 }
 
 impl<'u, K: Key + ?Sized, V, P: Phase<V>> Lead<'u, K, V, P> {
@@ -333,7 +341,12 @@ impl<'u, K: Key + ?Sized, V, P: Phase<V>> Lead<'u, K, V, P> {
 
     fn has_followers(&self, shard: &mut ShardState<K::Owned, V>) -> bool {
         let flight = shard.keys.get_mut(&self.hash).and_then(|state| P::flight(state).as_ref());
-        flight.is_some_and(|flight| flight.id == self.id && flight.shared.is_some())
+        let flight = flight.filter(|flight| flight.id == self.id);
+        match &self.shared {
+            // Apart from this lead and the flight, if it is still there.
+            Some(shared) => Arc::strong_count(shared) > 1 + usize::from(flight.is_some()),
+            None => flight.is_some_and(|flight| flight.shared.is_some()),
+        }
     }
 
     fn complete_in(
@@ -378,9 +391,7 @@ impl<'u, K: Key + ?Sized, V, P: Phase<V>> Lead<'u, K, V, P> {
         if leases > 0 {
             self.in_flight.leases.fetch_sub(leases, Ordering::SeqCst);
         }
-        if let Some(shared) = flight.and_then(|flight| flight.shared) {
-            end(Some(shared), with);
-        }
+        end(self.shared.take().or_else(|| flight?.shared), with);
     }
 }
 

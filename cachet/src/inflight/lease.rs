@@ -6,13 +6,13 @@
 //!
 //! A lease to *read* is void if a write of the key is running or begins; what a running write has not reached yet may be
 //! read. A lease to *load* is void only if a write begins after it: what a loader that begins later returns is newer than a
-//! write that is still running, so its store takes its turn behind that. A value that was loaded or refreshed voids the
-//! leases taken before its own when it is stored.
+//! write that is still running, so its store takes its turn behind that. A value that was loaded or refreshed voids, when it is
+//! stored, the leases taken before its own, and those to read that were taken before it was stored: what they read may be older.
 
 use std::task::{Context, Poll};
 
 use super::reentrance::{InProgress, Scope, is_inside};
-use super::turns::Write;
+use super::turns::{Waiter, Write};
 use super::{InFlight, KeyState};
 use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
@@ -55,7 +55,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         if is_inside(InProgress::Locked(self.place())) {
             // Nothing can be found out without waiting for this very thread; so nothing is stored either.
             let stamp = Stamp { writes: 0, clears: 0 };
-            return Lease { in_flight: self, key, hash, number: 0, stamp, is_void: true };
+            return Lease { in_flight: self, key, hash, number: 0, stamp, to_load, is_void: true };
         }
         self.leases.fetch_add(1, Ordering::SeqCst);
         self.take_lease(self.lock_shard(hash).key_state(hash), key, hash, to_load)
@@ -79,7 +79,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         let number = state.next_lease;
         state.next_lease += 1;
         let is_void = !to_load && (state.is_written() || self.clears.is_running());
-        Lease { in_flight: self, key, hash, number, stamp, is_void }
+        Lease { in_flight: self, key, hash, number, stamp, to_load, is_void }
     }
 
     /// Like [`lease`](Self::lease), for a read that does not wait and is soon over: a sequence lock over the shard. It leaves no
@@ -111,6 +111,7 @@ pub(crate) struct Lease<'u, K: Key + ?Sized, V> {
     /// Zero if it was never taken.
     number: u64,
     pub(super) stamp: Stamp,
+    to_load: bool,
     /// Void from the beginning.
     is_void: bool,
 }
@@ -130,7 +131,9 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     }
 
     pub(super) fn is_valid_for(&self, state: &KeyState<K::Owned, V>) -> bool {
-        !self.is_void && self.stamp == self.in_flight.stamp(state) && self.number >= state.superseded
+        let is_newest = self.number >= state.superseded
+            && (self.to_load || self.number == state.superseded || self.number >= state.outdated);
+        !self.is_void && is_newest && self.stamp == self.in_flight.stamp(state)
     }
 
     /// Runs `store`, which must not wait, unless the lease is void; no write begins meanwhile. A value that is `newest` voids
@@ -155,6 +158,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     /// Voids the leases taken before this one.
     pub(super) fn mark(&self, state: &mut KeyState<K::Owned, V>) {
         state.superseded = state.superseded.max(self.number);
+        state.outdated = state.next_lease;
         // To an optimistic lease it is a write that is over at once.
         let shard = self.in_flight.shard(self.hash);
         shard.begun.fetch_add(1, Ordering::SeqCst);
@@ -177,14 +181,15 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
             return Poll::Ready(false);
         }
         if state.is_pending_in(tier) {
-            if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.waiting.push(cx.waker().clone());
+            match state.waiting.iter_mut().find(|(lease, _)| *lease == self.number) {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => state.waiting.push((self.number, cx.waker().clone())),
             }
             return Poll::Pending;
         }
         drop(shard);
         // A clear that begins from here on makes the lease void, so any that is running began before.
-        match self.in_flight.poll_clears(u64::MAX, tier, cx) {
+        match self.in_flight.poll_clears(u64::MAX, tier, self.waiter(), cx) {
             Ok(Poll::Ready(())) => Poll::Ready(true),
             Ok(Poll::Pending) => Poll::Pending,
             Err(_) => Poll::Ready(false),
@@ -221,10 +226,24 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
     }
 }
 
+impl<K: Key + ?Sized, V> Lease<'_, K, V> {
+    fn waiter(&self) -> Waiter {
+        Waiter::Lease(self.hash, self.number)
+    }
+}
+
 impl<K: Key + ?Sized, V> Drop for Lease<'_, K, V> {
     fn drop(&mut self) {
         if self.number != 0 {
-            self.in_flight.lock_shard(self.hash).leave(self.hash, |state| state.users -= 1);
+            self.in_flight.forget(self.waiter());
+            let mut shard = self.in_flight.lock_shard(self.hash);
+            let left = shard.leave(self.hash, |state| {
+                state.users -= 1;
+                let place = state.waiting.iter().position(|(lease, _)| *lease == self.number);
+                place.map(|place| state.waiting.swap_remove(place))
+            });
+            drop(shard);
+            drop(left);
             self.in_flight.leases.fetch_sub(1, Ordering::SeqCst);
         }
     }

@@ -74,7 +74,24 @@ pub(super) struct Clears {
     /// Counts those that have begun.
     begun: AtomicU64,
     running: AtomicUsize,
-    queue: Mutex<Vec<QueuedWrite>>,
+    queue: Mutex<Vec<Clear>>,
+}
+
+struct Clear {
+    id: u64,
+    /// The tiers in which it is not done.
+    pending: TierSet,
+    /// Who waits for it, by tier; who no longer waits is [forgotten](InFlight::forget).
+    waiting: Vec<(usize, Waiter, Waker)>,
+}
+
+/// Who waits for a clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// A write, by its number.
+    Write(u64),
+    /// A lease, by the hash of its key and its number.
+    Lease(u64, u64),
 }
 
 impl Clears {
@@ -156,7 +173,13 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
     /// # Errors
     ///
     /// If this thread is inside of such a clear.
-    pub(super) fn poll_clears(&self, before: u64, tier: usize, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+    pub(super) fn poll_clears(
+        &self,
+        before: u64,
+        tier: usize,
+        waiter: Waiter,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, Error> {
         if !self.clears.is_running() {
             return Ok(Poll::Ready(()));
         }
@@ -166,10 +189,19 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         if is_inside(InProgress::Write(self.place(), clear.id)) {
             return Err(Error::reentrant());
         }
-        if !clear.waiting.iter().any(|(of, waker)| *of == tier && waker.will_wake(cx.waker())) {
-            clear.waiting.push((tier, cx.waker().clone()));
+        match clear.waiting.iter_mut().find(|(of, who, _)| (*of, *who) == (tier, waiter)) {
+            Some((.., waker)) => waker.clone_from(cx.waker()),
+            None => clear.waiting.push((tier, waiter, cx.waker().clone())),
         }
         Ok(Poll::Pending)
+    }
+
+    /// It waits for no clear any more.
+    pub(super) fn forget(&self, waiter: Waiter) {
+        if self.clears.is_running() {
+            let mut clears = lock(&self.clears.queue);
+            clears.iter_mut().for_each(|clear| clear.waiting.retain(|(_, who, _)| *who != waiter));
+        }
     }
 
     /// Queues the removal of an expired entry from a tier, whose turn has come.
@@ -215,7 +247,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         let id = {
             let mut queue = lock(&self.clears.queue);
             let id = self.writes.fetch_add(1, Ordering::SeqCst);
-            queue.push(QueuedWrite::new(id, tiers));
+            queue.push(Clear { id, pending: tiers, waiting: Vec::new() });
             id
         };
         for shard in &self.shards {
@@ -261,7 +293,7 @@ impl<Q, V> KeyState<Q, V> {
 
     /// The wakers of what may go on now that a write is done in a tier, or has ended.
     fn wake_after(&mut self, tier: Option<usize>, woken: &mut Vec<Waker>) {
-        woken.append(&mut self.waiting);
+        woken.extend(self.waiting.drain(..).map(|(_, waker)| waker));
         for write in &mut self.writes {
             let (now, later) = mem::take(&mut write.waiting)
                 .into_iter()
@@ -365,7 +397,7 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
                 return Poll::Pending;
             }
         }
-        if self.in_flight.poll_clears(self.id, tier, cx)?.is_pending() {
+        if self.in_flight.poll_clears(self.id, tier, Waiter::Write(self.id), cx)?.is_pending() {
             return Poll::Pending;
         }
         for hash in &self.hashes {
@@ -404,7 +436,7 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
             let mut clears = lock(&self.in_flight.clears.queue);
             if let Some(clear) = clears.iter_mut().find(|clear| clear.id == self.id) {
                 clear.pending.remove(tier);
-                woken.extend(mem::take(&mut clear.waiting).into_iter().map(|(_, waker)| waker));
+                woken.extend(mem::take(&mut clear.waiting).into_iter().map(|(.., waker)| waker));
             }
         }
         for hash in &self.hashes {
@@ -433,10 +465,12 @@ impl<K: Key + ?Sized, V> Drop for Write<'_, K, V> {
         if self.is_clear {
             let mut clears = lock(&self.in_flight.clears.queue);
             if let Some(place) = clears.iter().position(|clear| clear.id == self.id) {
-                woken.extend(clears.swap_remove(place).waiting.into_iter().map(|(_, waker)| waker));
+                woken.extend(clears.swap_remove(place).waiting.into_iter().map(|(.., waker)| waker));
             }
             drop(clears);
             self.in_flight.clears.running.fetch_sub(1, Ordering::SeqCst);
+        } else {
+            self.in_flight.forget(Waiter::Write(self.id));
         }
         for hash in &self.hashes {
             let mut shard = self.in_flight.lock_shard(*hash);

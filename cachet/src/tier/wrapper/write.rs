@@ -99,12 +99,6 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
-<<<<<<< HEAD
-        // Whatever the policy's closure does, it does as part of this call.
-        let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
-=======
-        // Dropped before the turn ends.
->>>>>>> f1c317d (inflight: free what a clear voids, and keep what is published)
         let unsettled = self.unsettled(&permit, key.borrow());
         // Whatever the policy's closure does, it does as part of this call.
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
