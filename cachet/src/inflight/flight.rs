@@ -471,10 +471,10 @@ impl<R> Future for Follow<R> {
             Shared::Completed(result) => Poll::Ready(Some(Arc::clone(result))),
             Shared::Abandoned => Poll::Ready(None),
             Shared::Waiting(waiting) => {
-                match self.place {
-                    Some(place) => waiting.wakers[place].as_mut().map(|waker| waker.clone_from(cx.waker())),
-                    None => Some(self.place = Some(waiting.add(cx.waker()))),
-                };
+                let place = *self.place.get_or_insert_with(|| waiting.add(cx.waker()));
+                if let Some(waker) = &mut waiting.wakers[place] {
+                    waker.clone_from(cx.waker());
+                }
                 Poll::Pending
             }
         }

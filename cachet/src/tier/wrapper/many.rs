@@ -143,7 +143,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
             }
         }
         if IMMEDIATE && leases.is_some() {
-            self.store_in_order(taken, &mut observed, &mut batch).await;
+            self.store_in_order(taken, &mut observed, &mut batch);
         } else {
             self.store_together(taken, &mut observed, &mut batch).await;
         }
@@ -166,7 +166,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
     }
 
     /// One after the other, each under the lock that keeps newer writes of its key away.
-    async fn store_in_order(
+    fn store_in_order(
         &'a self,
         entries: Vec<Taken<'f, K, V>>,
         observed: &mut ObservedCall<'f, 'a>,
