@@ -6,7 +6,7 @@ use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
 use crate::telemetry::handler::{CacheEventHandler, EventMask};
 use crate::telemetry::request_id::RequestId;
 
-/// Forwards one operation in `n`, with all its tier events.
+/// Forwards one in a given number of operations, with all its tier events.
 ///
 /// The request id selects the operations, so the events of an operation are forwarded either all or not at all. Evictions outside of
 /// operations are sampled individually.
