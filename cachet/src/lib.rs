@@ -164,7 +164,7 @@
 //! Alternatively, implement [`CacheEventHandler`]: one method receives every call of a tier, the other every completed operation.
 //! The event of an operation contains the events of its tiers, so a summary per operation needs no state.
 //!
-//! # What it costs
+//! # Performance
 //!
 //! A hit in a memory tier allocates nothing, also with handlers (unless [keys are recorded](RecordKeys)). With no handlers and no
 //! logs, a hit is one lookup in [`quick_cache`](https://docs.rs/quick_cache) and one virtual call; the clock is read only if the
