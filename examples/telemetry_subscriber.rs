@@ -90,7 +90,9 @@ async fn main() -> Result<(), Error> {
         println!("1. As a tree\n\nIn a request: a miss in l1, a hit in shelf, and the promotion into l1\n");
         ages.get("ada").instrument(info_span!("request", path = "/ages/ada")).await?;
 
-        println!("\nNo tier has the value: the loader runs, in the span `cache.load`, and every tier stores its value\n");
+        println!(
+            "\nNo tier has the value: the loader runs, in the span `cache.load`, and every tier stores its value\n"
+        );
         ages.get_or_insert("bob", ask_bob).await?;
 
         println!("\nThe shelf fails. The caller still gets the value, so these are warnings, not errors\n");

@@ -259,7 +259,7 @@ impl TierStats {
     }
 
     /// Returns the hit ratio, between 0 and 1; `None` before the first lookup.
-    #[allow(clippy::cast_precision_loss, reason = "a ratio of counts is not wanted to the last digit")]
+    #[allow(clippy::cast_precision_loss, reason = "a ratio does not need full precision")]
     pub fn hit_ratio(&self) -> Option<f64> {
         let lookups = self.hits() + self.misses();
         (lookups > 0).then(|| self.hits() as f64 / lookups as f64)

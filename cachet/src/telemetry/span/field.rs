@@ -7,7 +7,7 @@ use super::FieldRecorder;
 /// `name = value`
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be recorded as it is",
+    message = "`{Self}` cannot be recorded directly",
     label = "not a number, a boolean or a text",
     note = "write `%` in front of it to record it by `Display`, or `?` to record it by `Debug`"
 )]
