@@ -37,7 +37,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await;
     ///
     /// let keys = ["ada", "eve", "bob"];
     /// for (key, age) in keys.into_iter().zip(ages.get_many(keys).await) {
@@ -70,12 +70,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     /// Stores several entries in all tiers, with one call of each tier, and replaces existing ones.
     ///
-    /// Returns one outcome per entry, in the same order: accepted if at least one tier accepted the entry. If a key occurs twice, the
-    /// last entry wins. See also [`insert`](Self::insert).
+    /// Returns one result per entry, in the same order: the result that [`insert`](Self::insert) would return. If a key occurs twice,
+    /// the last entry wins.
     ///
     /// # Errors
     ///
-    /// If a tier failed for an entry, returns its error, which names the tier. All tiers have been tried.
+    /// If a tier failed for an entry, the result of the entry is the error of that tier, which names it. All tiers have been tried.
     ///
     /// # Examples
     ///
@@ -86,8 +86,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, InsertOutcome, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// let outcomes = ages.insert_many([("ada", 36), ("bob", 41)]).await?;
-    /// assert_eq!(outcomes, [InsertOutcome::Accepted; 2]);
+    /// for outcome in ages.insert_many([("ada", 36), ("bob", 41)]).await {
+    ///     assert_eq!(outcome?, InsertOutcome::Accepted);
+    /// }
     /// # Ok(()) }
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
@@ -119,9 +120,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 
     /// Removes the entries of several keys from all tiers, with one call of each tier. A missing entry is not an error.
     ///
+    /// Returns one result per key, in the same order.
+    ///
     /// # Errors
     ///
-    /// If a tier failed, returns its error, which names the tier. All tiers have been tried.
+    /// If a tier failed for a key, the result of the key is the error of that tier, which names it. All tiers have been tried.
     ///
     /// # Examples
     ///
@@ -132,8 +135,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
-    /// ages.invalidate_many(["ada", "bob"]).await?;
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await;
+    /// for result in ages.invalidate_many(["ada", "bob"]).await {
+    ///     result?;
+    /// }
     /// assert!(!ages.contains("ada").await?);
     /// # Ok(()) }
     /// # #[cfg(not(feature = "memory"))]
