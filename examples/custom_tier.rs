@@ -1,7 +1,7 @@
-//! The smallest tier of your own, line by line, and what telemetry shows of it from then on.
+//! The smallest custom tier, explained line by line, and its telemetry.
 //!
-//! A tier only stores. Expiry, the order in which tiers are asked, promotion, statistics and tracing are the cache's
-//! business, so a tier is four short methods, and nothing in them is about telemetry.
+//! A tier implements lookups and storage in four short methods, without code for telemetry. The cache implements expiry, the order
+//! of tiers, promotion, statistics and tracing.
 //!
 //! ```text
 //! cargo run -p cachet-examples --example custom_tier
@@ -16,38 +16,38 @@ use cachet::{
     InsertOutcome, Tier, TierError, cache_tier,
 };
 
-/// Stands for whatever you want to store in: a directory, Redis, a database.
+/// A placeholder for a real storage: a directory, Redis, a database.
 ///
-/// The map holds whole entries rather than values: an entry knows when it was inserted and how long it may live, and
-/// the cache judges it by that when it comes back.
+/// The map stores whole entries rather than values: an entry contains its time of insertion and its time to live, which the cache
+/// checks when it reads the entry.
 struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
 
 impl Shelf {
     fn entries(&self) -> MutexGuard<'_, HashMap<String, CacheEntry<u32>>> {
-        // A lock is poisoned when its holder panicked. None of the methods below can leave the map half-changed.
+        // A panic poisons the lock, but none of the methods below can leave the map in an inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// The attribute is what makes the tier visible; without it, `Tier::new` does not accept the type. The name is the one
-// under which spans, events and statistics report the tier, unless the cache gives it another.
+// The attribute adds the telemetry; `Tier::new` accepts only annotated types. Spans, events and statistics report the tier under
+// this name, unless `Tier::name` sets another one.
 #[cache_tier(name = "shelf")]
-// `str` is the key as it is looked up. What is stored is its owned form, `String`: see `insert`.
+// `str` is the borrowed form of the key. `insert` receives its owned form, `String`.
 impl CacheTier<str, u32> for Shelf {
-    // The key is borrowed, so that a lookup allocates nothing. That there is no entry is `Ok(None)`; an error means that
-    // the tier could not find out. The cache reports the error, and asks the next tier.
+    // The key is borrowed, so a lookup does not allocate. A missing entry is `Ok(None)`. An error means that the lookup failed: the
+    // cache reports it and asks the next tier.
     async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(self.entries().get(key).cloned())
     }
 
-    // `Accepted` says that the entry was stored. A tier that does not want an entry, because it is too big, say, answers
+    // `Accepted` means that the entry was stored. A tier that does not accept an entry, for example because it is too large, returns
     // `Rejected`, which is not an error.
     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.entries().insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    // Removing what is not there is fine.
+    // A missing entry is not an error.
     async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.entries().remove(key);
         Ok(())
@@ -58,19 +58,19 @@ impl CacheTier<str, u32> for Shelf {
         Ok(())
     }
 
-    // `peek`, `len` and a few more have defaults, which are worth overriding where the tier can do better.
+    // `metadata`, `len`, `get_many` and others have defaults. Override them if the storage has a faster way.
 }
 
-/// Prints every operation and, below it, the tiers that took part in it.
+/// Prints every operation and its tier calls.
 struct Printer;
 
 impl CacheEventHandler for Printer {
-    // A handler says what it wants to be told, and the cache finds out no more than that.
+    // The cache collects only the data that its handlers request.
     fn interest(&self) -> EventMask {
         EventMask::OPERATIONS | EventMask::TRAIL
     }
 
-    // Printing inline is all right for an example. A handler of a real program must not block.
+    // Printing inline is acceptable in an example. A handler in production must not block.
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
         println!("  {}: {}", event.operation(), event.outcome());
         for call in event.tiers() {
@@ -85,7 +85,7 @@ fn describe(call: &CacheTierEvent<'_>) -> String {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // One entry is there already, as it would be in a storage that outlives the process.
+    // The shelf already has one entry, like a storage that outlives the process.
     let shelf = Shelf(Mutex::new(HashMap::from([("ada".to_owned(), CacheEntry::new(36))])));
     let stats = Stats::new();
     let ages = Cache::<str, u32>::builder("ages")
@@ -95,13 +95,13 @@ async fn main() -> Result<(), Error> {
         .event_handler(stats.clone())
         .build();
 
-    println!("get \"ada\", which only the shelf has: it is promoted into l1 on the way");
+    println!("get \"ada\", which only the shelf has: it is promoted into l1");
     ages.get("ada").await?;
 
-    println!("\nget \"ada\" again: the shelf is not asked any more");
+    println!("\nget \"ada\" again: l1 has it now");
     ages.get("ada").await?;
 
-    println!("\nget \"bob\", whom nobody knows: every tier is asked");
+    println!("\nget \"bob\", which no tier has: every tier is asked");
     ages.get("bob").await?;
 
     println!("\nget or insert \"bob\": computed, and stored in every tier");
@@ -110,6 +110,6 @@ async fn main() -> Result<(), Error> {
     println!("\ninvalidate \"ada\": removed from every tier");
     ages.invalidate("ada").await?;
 
-    print!("\nWhat `Stats` counted meanwhile:\n\n{stats}");
+    print!("\nThe counters of `Stats`:\n\n{stats}");
     Ok(())
 }

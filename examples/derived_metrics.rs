@@ -1,7 +1,7 @@
-//! A team's whole cache metrics in one annotated struct, served by `prometheus-client`.
+//! All cache metrics of a service in one annotated struct, exported by `prometheus-client`.
 //!
-//! `#[derive(CacheEventHandler)]` makes a handler of the struct: each field says what it counts or records. It costs the
-//! instruments that it names, and a reading of the clock only because something is recorded.
+//! `#[derive(CacheEventHandler)]` turns the struct into a handler: an attribute on each field selects the events that it counts or
+//! records. The clock is read only because one field records durations.
 //!
 //! ```text
 //! cargo run -p cachet-examples --example derived_metrics
@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// A counter of the metrics library as a field of a handler: these three lines are all it takes.
+/// Adapts a counter of the metrics library to a field of a handler.
 #[derive(Clone, Default)]
 struct Count(Counter);
 
@@ -26,7 +26,7 @@ impl EventCounter for Count {
     }
 }
 
-/// The same for a histogram. Prometheus wants seconds.
+/// The same for a histogram. Prometheus expects seconds.
 #[derive(Clone)]
 struct Seconds(Histogram);
 
@@ -43,7 +43,7 @@ impl Default for Seconds {
     }
 }
 
-/// What this team wants to know of its caches.
+/// The cache metrics of the service.
 #[derive(Default, CacheEventHandler)]
 struct CacheMetrics {
     #[cache_event(count(operation, outcome = "hit"))]
@@ -59,13 +59,13 @@ struct CacheMetrics {
 }
 
 impl CacheMetrics {
-    /// Clones of an instrument share its numbers, so the registry and the handler see the same numbers.
+    /// Clones of a metric share its values, so the registry reads what the handler records.
     fn register(&self, registry: &mut Registry) {
         let caches = registry.sub_registry_with_prefix("pages");
         caches.register("hits", "Lookups that found an entry", self.hits.0.clone());
-        caches.register("misses", "Lookups that found none", self.misses.0.clone());
+        caches.register("misses", "Lookups that found no entry", self.misses.0.clone());
         caches.register("failures", "Operations that failed", self.failures.0.clone());
-        caches.register("evictions", "Entries that made room for others", self.evictions.0.clone());
+        caches.register("evictions", "Entries evicted to make room", self.evictions.0.clone());
         caches.register_with_unit("lookup", "Duration of a lookup", Unit::Seconds, self.lookup.0.clone());
     }
 }
@@ -81,14 +81,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .event_handler(Arc::clone(&metrics))
         .build();
 
-    // A hundred pages in a cache for fifty, the first ten of them asked for again and again.
+    // A hundred pages in a cache for fifty; the first ten are requested repeatedly.
     for round in 0..20 {
         for page in (0..10).chain(round * 5..round * 5 + 5) {
             pages.get_or_insert(&page, || async move { format!("<h1>Page {page}</h1>") }).await?;
         }
     }
 
-    // What a `/metrics` endpoint would answer.
+    // The response of a `/metrics` endpoint.
     let mut text = String::new();
     encode(&mut text, &registry)?;
     print!("{text}");

@@ -1,8 +1,7 @@
-//! A memory tier over a directory on disk, in front of a computation on real files.
+//! A memory tier above a disk tier, in front of a computation on real files.
 //!
-//! For every file of a directory it computes how many lines, words and different words there are, several times over,
-//! and shows where each answer came from: from memory, from disk, or from the computation. The second run finds the
-//! answers of the first on disk; `--fresh` starts over.
+//! For every file of a directory it requests the number of lines, words and distinct words several times, and shows the source of
+//! each answer: memory, disk or the loader. The second run finds the results of the first on disk; `--fresh` starts over.
 //!
 //! ```text
 //! cargo run --release -p cachet-examples --example quickstart [-- [--fresh] [DIRECTORY]]
@@ -10,10 +9,10 @@
 //!
 //! | file | what it shows |
 //! |---|---|
-//! | `quickstart.rs` | building a cache and asking it |
-//! | `quickstart/disk.rs` | a tier for real use |
-//! | `quickstart/narrator.rs` | a handler of events |
-//! | `quickstart/files.rs` | the computation; nothing about caches |
+//! | `quickstart.rs` | building and using a cache |
+//! | `quickstart/disk.rs` | a tier for production use |
+//! | `quickstart/narrator.rs` | an event handler |
+//! | `quickstart/files.rs` | the computation, without caching |
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -57,15 +56,15 @@ async fn run(options: &Options) {
         println!("left out: {note}");
     }
     if files.is_empty() {
-        println!("Nothing to sum up. Name a directory with some files in it.");
+        println!("There are no files to summarize in this directory.");
         return;
     }
 
-    // Where the answers of earlier runs are.
+    // The results of earlier runs are stored here.
     let disk = std::env::temp_dir().join("cachet-quickstart");
     println!("disk tier in {}", disk.display());
 
-    // In memory there is room for a quarter of the answers: enough for those that are asked for often.
+    // Memory holds a quarter of the results: enough for the frequently requested ones.
     let capacity = (files.len() / 4).max(1);
     println!("memory tier `l1` for {capacity} entries");
 
@@ -75,7 +74,7 @@ async fn run(options: &Options) {
     let summaries = Cache::<str, Summary>::builder("summaries")
         .tier(Tier::memory(capacity).name("l1"))
         .tier(Tier::new(Disk::new(disk)).ttl(30 * DAY))
-        // Keys stay out of telemetry unless asked for. Here, the paths are what makes the lines readable.
+        // By default telemetry does not contain keys. Here, the paths make the lines readable.
         .record_keys(RecordKeys::with(move |key: &str| {
             let path = Path::new(files::path_of(key));
             path.strip_prefix(&root).unwrap_or(path).display().to_string()
@@ -87,23 +86,23 @@ async fn run(options: &Options) {
     if options.fresh {
         match summaries.clear().await {
             Ok(()) => println!("both tiers emptied"),
-            // No reason to stop: whatever the disk does, every answer can be computed.
+            // Not fatal: without the disk, every result can be computed.
             Err(error) => println!("the disk tier could not be emptied: {error:#}"),
         }
     }
-    // The story begins below.
+    // Discards the lines of the setup.
     narrator.take();
 
     println!("\n1. Every file once");
     let unreadable = ask(&summaries, &files, &narrator).await;
-    // There is no point in asking for them again.
+    // These would fail again.
     files.retain(|file| !unreadable.contains(&file.path));
 
     println!("\n2. The same again: l1 has some of them, the disk has the others");
     ask(&summaries, &files, &narrator).await;
 
     println!("\n3. A few favourites nine times out of ten, the others in turn: l1 keeps the favourites");
-    // The last ones, which l1 had no reason to keep so far.
+    // The last files, which l1 has not kept so far.
     let favourites = &files[files.len() - files.len().div_ceil(10)..];
     let skewed = (0..4 * files.len()).map(|step| match step % 10 {
         9 => &files[step % files.len()],
@@ -111,14 +110,14 @@ async fn run(options: &Options) {
     });
     ask(&summaries, skewed, &narrator).await;
 
-    println!("\n4. The favourites only: the disk is not needed any more");
+    println!("\n4. The favourites only: l1 has them all");
     ask(&summaries, favourites, &narrator).await;
 
-    println!("\nWhat came of it, by tier:\n\n{stats}");
+    println!("\nStatistics by tier:\n\n{stats}");
     closing(&stats);
 }
 
-/// Asks for the summaries of some files, and tells what the cache did for it. Returns the files that cannot be read.
+/// Requests the summaries of some files and prints the steps of the cache. Returns the files that cannot be read.
 async fn ask<'a>(
     summaries: &Cache<str, Summary>,
     files: impl IntoIterator<Item = &'a SourceFile>,
@@ -128,7 +127,7 @@ async fn ask<'a>(
     let mut unreadable = Vec::new();
     let (mut answers, mut lines, mut words) = (0, 0, 0);
     for file in files {
-        // The heart of it. Whether the answer comes from memory, from disk or from the closure, it looks the same.
+        // The main call. The result is the same whether it comes from memory, from disk or from the loader.
         match summaries.try_get_or_insert(&file.key, || Summary::of(file.path.clone())).await {
             Ok(summary) => {
                 answers += 1;
@@ -136,7 +135,7 @@ async fn ask<'a>(
                 words += summary.words;
             }
             Err(error) => {
-                // A tier that fails is passed over, so this is what the closure returned.
+                // A failing tier is skipped, so this is the error of the loader.
                 println!("   left out: {}: {error:#}", file.path.display());
                 unreadable.push(file.path.clone());
             }
@@ -154,7 +153,7 @@ async fn ask<'a>(
     unreadable
 }
 
-/// What the numbers mean.
+/// Prints a summary of the statistics.
 fn closing(stats: &Stats) {
     let median = |name: &str, times: &Histogram| times.quantile(0.5).map(|time| format!("{name} {time:.0?}"));
     let mut answers = Vec::new();
@@ -166,16 +165,16 @@ fn closing(stats: &Stats) {
     }
     answers.extend(median("computing", stats.loads()));
     println!("Typical times: {}.", answers.join(", "));
-    println!("{evictions} entries had to make room in l1.");
+    println!("l1 evicted {evictions} entries.");
     if failures > 0 {
-        println!("Tiers failed {failures} times, and no answer was lost by it.");
+        println!("Tiers failed {failures} times; every answer was still returned.");
     } else if stats.operations(CacheOperation::TryGetOrInsert, OperationOutcome::Computed) > 0 {
-        println!("Run it again: the answers are on disk now, and nothing has to be computed.");
+        println!("Run it again: the results are on disk now.");
     } else {
-        println!("Nothing had to be computed: an earlier run left the answers on disk. `--fresh` starts over.");
+        println!("Nothing was computed: the disk has the results of an earlier run. `--fresh` starts over.");
     }
     if cfg!(debug_assertions) {
-        println!("This build is not optimised; `cargo run --release …` shows what the cache costs.");
+        println!("This build is not optimised; use `cargo run --release …` for realistic times.");
     }
 }
 
@@ -203,7 +202,7 @@ impl Options {
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         };
         let unusable = |problem: String| format!("`{}` cannot be searched: {problem}", directory.display());
-        // In full, since the keys on disk should not depend on where the example is started from.
+        // An absolute path, so that the keys on disk do not depend on the working directory.
         let full = directory.canonicalize().map_err(|error| unusable(error.to_string()))?;
         if full.is_dir() {
             Ok(Self { directory: full, fresh })

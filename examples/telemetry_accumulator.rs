@@ -1,13 +1,12 @@
-//! One summary line per operation, made in two ways that have to agree.
+//! One summary line per operation, built in two ways that must agree.
 //!
-//! 1. `FromCompletion` reads it off the completion event, which carries the operation's tier events in order.
-//! 2. `Accumulator` is told the tier events one by one as they happen, collects them by request id, and writes the line
-//!    when the completion event arrives.
+//! 1. `FromCompletion` reads the completion event, which contains the tier events of the operation in order.
+//! 2. `Accumulator` receives each tier event as it happens, collects the events by request id, and builds the line when the completion
+//!    event arrives.
 //!
-//! **Use the first.** It is a few lines, holds no state, and cannot leak. The second is for consumers that cannot keep
-//! the trail together, such as a pipeline that ships every event by itself and joins them elsewhere: it costs a
-//! shared map and a copy of every event, and whoever may lose completion events (a queue that overflows, a sampler)
-//! needs a bound on top, since what was collected for such an operation would stay for ever.
+//! **Use the first.** It is short, has no state and cannot leak. The second is for a pipeline that ships every event separately and
+//! joins the events elsewhere. It costs a shared map and a copy of every event. If completion events can be lost, by a full queue or
+//! a sampler, the map also needs a size limit, since the events of such an operation are never removed.
 //!
 //! ```text
 //! cargo run -p cachet-examples --example telemetry_accumulator
@@ -29,7 +28,7 @@ use dashmap::DashMap;
 /// Finished lines, by the id of their operation.
 type Lines = Mutex<BTreeMap<RequestId, String>>;
 
-/// The first way: everything is in the completion event.
+/// The first way: reads the completion event.
 #[derive(Default)]
 struct FromCompletion {
     lines: Lines,
@@ -37,7 +36,7 @@ struct FromCompletion {
 
 impl CacheEventHandler for FromCompletion {
     fn interest(&self) -> EventMask {
-        // The trail is what fills `event.tiers()`. The events of tiers themselves are not asked for.
+        // `TRAIL` fills `event.tiers()`. Single tier events are not requested.
         EventMask::OPERATIONS | EventMask::TRAIL | EventMask::TIMING
     }
 
@@ -46,36 +45,36 @@ impl CacheEventHandler for FromCompletion {
     }
 }
 
-/// The second way: tier events are collected until the completion event of their operation arrives.
+/// The second way: collects tier events until the completion event of their operation arrives.
 #[derive(Default)]
 struct Accumulator {
-    /// Several threads work on different operations at once, so the map has to take concurrent writes.
+    /// Several threads run operations at the same time, so the map must support concurrent writes.
     unfinished: DashMap<RequestId, Vec<CacheTierEvent<'static>>>,
     lines: Lines,
 }
 
 impl CacheEventHandler for Accumulator {
     fn interest(&self) -> EventMask {
-        // No trail this time.
+        // No trail here.
         EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
-        // An eviction is no call of a tier: it happens to whichever entry has to make room, often that of another
-        // key. It carries the id of the operation that caused it, if one did, and is not part of the trail.
+        // An eviction is not a call of a tier and not part of the trail. It usually removes the entry of another key, and carries
+        // the id of the operation that caused it, if any.
         if event.operation() == TierOperation::Evict {
             return;
         }
-        // Without an id, the tier did something outside of every operation.
+        // Without an id, the event happened outside of an operation.
         if let Some(id) = event.request_id() {
-            // An event borrows from the operation. To be kept, it has to own what it refers to.
+            // An event borrows from the operation and must be converted to be stored.
             self.unfinished.entry(id).or_default().push(event.clone().into_owned());
         }
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
-        // Every operation completes exactly once, after all of its tier events, however it ends. So this is the place to
-        // forget it, and nothing is left behind, not even for operations that were cancelled.
+        // Every operation completes exactly once, after all of its tier events, also if it is cancelled. Removing the events here
+        // therefore leaves none behind.
         let calls = self.unfinished.remove(&event.request_id()).map(|(_, calls)| calls).unwrap_or_default();
         keep(&self.lines, event.request_id(), summary(event, &calls));
     }
@@ -106,7 +105,7 @@ fn took(duration: Option<Duration>) -> String {
     duration.map(|duration| format!(" {duration:.0?}")).unwrap_or_default()
 }
 
-/// A second tier that takes its time, so that operations overlap.
+/// A slow second tier, so that operations overlap.
 #[derive(Default)]
 struct Shelf(DashMap<u64, CacheEntry<u64>>);
 
@@ -139,7 +138,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let from_completion = Arc::new(FromCompletion::default());
     let accumulator = Arc::new(Accumulator::default());
     let squares = Cache::<u64, u64>::builder("squares")
-        // Too small for all keys, so that some are found only on the shelf.
+        // Too small for all keys, so that only the shelf has some of them.
         .tier(Tier::memory(20).name("l1"))
         .tier(Tier::new(Shelf::default()))
         .event_handler(Arc::clone(&from_completion))
@@ -162,17 +161,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Every way in which an operation can end, one after the other.
+/// Runs operations with every outcome, one after the other.
 async fn one_of_each(squares: &Cache<u64, u64>) -> Result<(), Error> {
     squares.get(&3).await?;
     squares.get_or_insert(&3, || async { 9 }).await?;
     squares.get(&3).await?;
 
-    // A closure that fails. The error is the caller's to handle; here it is only of interest what is reported.
+    // A loader that fails. This example ignores the error and shows only its report.
     let failed = squares.try_get_or_insert(&4, || async { Err::<u64, _>(io::Error::other("out of paper")) }).await;
     assert!(failed.is_err_and(|error| error.is_load()));
 
-    // A closure that asks the cache again: an operation of its own, which names the one it works for.
+    // A loader that calls the cache: a separate operation, with the outer one as its parent.
     squares
         .get_or_insert(&5, || async {
             let three = squares.get(&3).await.ok().flatten();
@@ -180,7 +179,7 @@ async fn one_of_each(squares: &Cache<u64, u64>) -> Result<(), Error> {
         })
         .await?;
 
-    // A caller that goes away half-way.
+    // A caller that is cancelled half-way.
     let never = squares.get_or_insert(&6, pending::<u64>);
     assert!(tokio::time::timeout(Duration::from_millis(20), never).await.is_err());
 
@@ -188,7 +187,7 @@ async fn one_of_each(squares: &Cache<u64, u64>) -> Result<(), Error> {
     squares.invalidate(&7).await
 }
 
-/// Four tasks on several threads: each operation keeps its own id wherever it is polled, so no events get mixed up.
+/// Runs four tasks on several threads. Each operation keeps its id on any thread, so events are never mixed up.
 async fn many_at_once(squares: &Cache<u64, u64>) -> Result<(), Box<dyn std::error::Error>> {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..4 {

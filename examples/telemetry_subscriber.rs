@@ -1,11 +1,10 @@
-//! Spans and events through `tracing`, as a tree: what happened inside each operation, and inside what.
+//! Spans and events through `tracing`, printed as a tree.
 //!
-//! `enable_logs` is all that a cache needs; the rest is an ordinary subscriber. This example prints operations in three
-//! ways:
+//! The cache needs only `enable_logs`; the rest is an ordinary subscriber. This example prints operations in three ways:
 //!
-//! 1. as a tree, with a formatter of a few lines at the end of this file;
-//! 2. one tier only, picked out by a filter directive: a tier's target is the module of its `#[cache_tier]` impl;
-//! 3. one line per operation, with every field, by the stock formatter: all completion events share one target.
+//! 1. as a tree, with a short formatter at the end of this file;
+//! 2. one tier only, selected by a filter directive: a tier's target is the module of its `#[cache_tier]` impl;
+//! 3. one line per operation, with all fields, by the standard formatter: all completion events share one target.
 //!
 //! ```text
 //! cargo run -p cachet-examples --example telemetry_subscriber
@@ -25,7 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use self::shelf::Shelf;
 
-/// A module of its own, so that a filter directive can name it.
+/// A separate module, so that a filter directive can name it.
 mod shelf {
     use std::collections::HashMap;
     use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,10 +40,10 @@ mod shelf {
     impl Shelf {
         fn open(&self, key: &str) -> Result<MutexGuard<'_, HashMap<String, CacheEntry<u32>>>, TierError> {
             let drawer = key.chars().next().unwrap_or('?');
-            // An event of the tier's own. It appears inside the span of the call that it belongs to.
+            // An event of the tier itself, inside the span of the call.
             tracing::debug!(%drawer, "pulling a drawer open");
             if drawer == self.stuck {
-                // The type is for statistics, where a text would make every error its own series.
+                // Metrics use the type rather than the text, to limit the number of series.
                 return Err(TierError::msg(format!("drawer {drawer} is stuck")).with_type("stuck"));
             }
             Ok(self.all())
@@ -55,7 +54,7 @@ mod shelf {
         }
     }
 
-    // Fields of the tier's own appear on all of its spans, and are evaluated only while somebody wants the span.
+    // The tier's own fields appear on all of its spans, and are evaluated only if the span is enabled.
     #[cache_tier(name = "shelf", fields(entries = self.all().len()))]
     impl CacheTier<str, u32> for Shelf {
         async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
@@ -79,8 +78,8 @@ mod shelf {
     }
 }
 
-// On a runtime of one thread, since each part of the example has a subscriber of its own, which is set for the current
-// thread. A program would call `init` once, and could use any runtime.
+// Uses a single-threaded runtime, since each part of the example sets another subscriber for the current thread. A program would
+// call `init` once and could use any runtime.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     {
@@ -91,13 +90,15 @@ async fn main() -> Result<(), Error> {
         println!("1. As a tree\n\nIn a request: a miss in l1, a hit in shelf, and the promotion into l1\n");
         ages.get("ada").instrument(info_span!("request", path = "/ages/ada")).await?;
 
-        println!("\nNobody has the value: the closure runs, in `cache.load`, and every tier stores what it gives\n");
+        println!(
+            "\nNo tier has the value: the loader runs, in the span `cache.load`, and every tier stores its value\n"
+        );
         ages.get_or_insert("bob", ask_bob).await?;
 
-        println!("\nThe shelf fails. The caller gets the value all the same, so these are warnings, not errors\n");
+        println!("\nThe shelf fails. The caller still gets the value, so these are warnings, not errors\n");
         ages.get_or_insert("zoe", || async { 7 }).await?;
 
-        println!("\nNothing is left to help: now the operation itself returns an error\n");
+        println!("\nThere is no loader: the operation itself returns an error\n");
         let refused = ages.get("zack").await;
         assert!(refused.is_err_and(|error| error.is_tier() && error.error_type() == "stuck"));
     }
@@ -112,7 +113,7 @@ async fn main() -> Result<(), Error> {
         let directive = "cachet::event=debug";
         let _subscriber = tracing::subscriber::set_default(lines(EnvFilter::new(directive)));
 
-        println!("\n3. One line per operation: the hit and a value that is computed, with RUST_LOG={directive}\n");
+        println!("\n3. One line per operation: the hit and a computed value, with RUST_LOG={directive}\n");
         let ages = ages();
         ages.get("ada").await?;
         ages.get_or_insert("bob", ask_bob).await?;
@@ -131,7 +132,7 @@ async fn ask_bob() -> u32 {
     41
 }
 
-/// The stock formatter, without colours and time.
+/// The standard formatter, without colours and time.
 fn lines(filter: EnvFilter) -> impl Subscriber + Send + Sync {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time().finish()
 }
@@ -139,14 +140,14 @@ fn lines(filter: EnvFilter) -> impl Subscriber + Send + Sync {
 fn tree(filter: EnvFilter) -> impl Subscriber + Send + Sync {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Announces every new span as an event inside it, so that spans get a line of their own.
+        // Sends an event for every new span, so that each span has a line.
         .with_span_events(FmtSpan::NEW)
         .fmt_fields(format::debug_fn(write_span_field))
         .event_format(Tree)
         .finish()
 }
 
-/// One line per span and per event, indented by the number of spans around it.
+/// Prints one line per span and event, indented by the number of enclosing spans.
 struct Tree;
 
 const INDENT: &str = "    ";
@@ -157,7 +158,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        // The spans around the event, innermost first.
+        // The enclosing spans, innermost first.
         let scope: Vec<_> = context.event_scope().into_iter().flatten().collect();
         match scope.first() {
             Some(new_span) if event.metadata().is_span() => {
@@ -175,7 +176,7 @@ where
     }
 }
 
-/// What is left out is of use only to the backends of traces.
+/// Omits fields that only tracing backends use.
 fn write_span_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
         "otel.kind" | "sentry.op" => Ok(()),
@@ -183,7 +184,7 @@ fn write_span_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Deb
     }
 }
 
-/// The cache's events repeat the fields of their span, so that each is complete even where spans are off.
+/// The cache's events repeat the fields of their span, so that each is complete without spans.
 fn write_event_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
         "message" => write!(writer, " {value:?}"),

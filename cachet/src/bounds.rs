@@ -1,19 +1,19 @@
-//! The bounds on keys and values, written once.
+//! The bounds on keys and values.
 
 use std::hash::Hash;
 
 use crate::entry::CacheEntry;
 
-/// What a cache can be keyed by, in the form in which keys are *looked up*.
+/// The key of a cache, in its borrowed form.
 ///
-/// `K` is `str` rather than `String`, `[u8]` rather than `Vec<u8>`: a lookup then borrows, and allocates nothing.
-/// The owned form, [`ToOwned::Owned`], is what [`Cache::insert`](crate::Cache::insert) takes and what tiers store.
-/// Types that are cheap to copy (`u64`, a `UserKey` that is `Clone`) are their own owned form.
+/// `K` is `str` rather than `String`, and `[u8]` rather than `Vec<u8>`, so that a lookup does not allocate.
+/// [`Cache::insert`](crate::Cache::insert) takes the owned form, [`ToOwned::Owned`], and tiers store it. The owned form of a
+/// `Clone` type (`u64`, a `UserKey`) is the type itself.
 ///
-/// `Cache<String, V>` is legal as well; every lookup then needs a `&String`, and a caller who has only a `&str` must
-/// allocate one. That is why `Cache<str, V>` is the better type.
+/// `Cache<String, V>` also compiles, but every lookup then needs a `&String`: a caller with a `&str` has to allocate. Prefer
+/// `Cache<str, V>`.
 ///
-/// Implemented for everything that meets the bounds; never implemented by hand.
+/// Implemented for all types that meet the bounds; do not implement it by hand.
 ///
 /// ```
 /// fn takes_key<K: cachet::Key + ?Sized>() {}
@@ -31,11 +31,11 @@ pub trait Key: Hash + Eq + Send + Sync + ToOwned<Owned: Clone + Hash + Eq + Send
 #[diagnostic::do_not_recommend]
 impl<K> Key for K where K: Hash + Eq + Send + Sync + ToOwned<Owned: Clone + Hash + Eq + Send + Sync> + ?Sized {}
 
-/// What a cache can hold: anything that is `Clone + Send + Sync`.
+/// The value of a cache: any type that is `Clone + Send + Sync`.
 ///
-/// A hit clones the value, so large values belong in an [`Arc`](std::sync::Arc) or in a type that shares its bytes.
+/// A hit clones the value. Put a large value into an [`Arc`](std::sync::Arc), or use a type that shares its bytes.
 ///
-/// Implemented for everything that meets the bounds; never implemented by hand.
+/// Implemented for all types that meet the bounds; do not implement it by hand.
 ///
 /// ```
 /// fn takes_value<V: cachet::Value>() {}
@@ -51,9 +51,9 @@ pub trait Value: Clone + Send + Sync {}
 #[diagnostic::do_not_recommend]
 impl<V: Clone + Send + Sync> Value for V {}
 
-/// What can be stored in a cache of `V`: a `V`, or a [`CacheEntry<V>`](CacheEntry) that has a time to live of its own.
+/// Converts into an entry of a cache with values `V`: a `V`, or a [`CacheEntry<V>`](CacheEntry) with its own time to live.
 ///
-/// Implemented for everything that is `Into<CacheEntry<V>>`; never implemented by hand.
+/// Implemented for all types that are `Into<CacheEntry<V>>`; do not implement it by hand.
 ///
 /// ```
 /// use cachet::{CacheEntry, IntoEntry};
@@ -71,7 +71,7 @@ impl<V: Clone + Send + Sync> Value for V {}
     note = "a value is passed owned, as in `\"…\".to_owned()`; of the compute methods, `try_get_or_insert` takes a closure that returns a `Result`, and `optionally_get_or_insert` one that returns an `Option`"
 )]
 pub trait IntoEntry<V> {
-    /// The entry.
+    /// Converts the value into an entry.
     fn into_entry(self) -> CacheEntry<V>;
 }
 
@@ -82,10 +82,9 @@ impl<V, T: Into<CacheEntry<V>>> IntoEntry<V> for T {
     }
 }
 
-/// What an entry can be inserted under in a cache with keys `K`: anything that converts into the owned form of `K`, as
-/// `&str` does for `str`.
+/// Converts into the owned form of a key `K`, as `&str` does for `str`.
 ///
-/// Implemented for everything that is `Into<K::Owned>`; never implemented by hand.
+/// Implemented for all types that are `Into<K::Owned>`; do not implement it by hand.
 ///
 /// ```
 /// use cachet::IntoKey;
@@ -102,7 +101,7 @@ impl<V, T: Into<CacheEntry<V>>> IntoEntry<V> for T {
     note = "a number needs its type, as in `insert(7_u64, …)`; of other keys, pass an owned or a cloned one"
 )]
 pub trait IntoKey<K: ToOwned + ?Sized> {
-    /// The key in its owned form.
+    /// Converts the value into an owned key.
     fn into_key(self) -> K::Owned;
 }
 

@@ -1,4 +1,4 @@
-//! `CacheBuilder`: what belongs to the cache as a whole, and how its tiers are stacked.
+//! `CacheBuilder`: the settings of a whole cache, and the assembly of its tiers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,22 +18,21 @@ use crate::tier::config::Tier;
 use crate::tier::erased::ErasedTier;
 use crate::tier::wrapper::Surroundings;
 
-/// How many refreshes run at the same time, unless said otherwise.
+/// The default limit of concurrent refreshes.
 const MAX_CONCURRENT_REFRESHES: usize = 64;
 
-/// The builder of a cache that has no tier yet; see [`CacheBuilder`].
+/// The state of a [`CacheBuilder`] without a tier.
 #[derive(Debug)]
 pub enum NoTier {}
 
-/// The builder of a cache that has a tier, and so can be built; see [`CacheBuilder`].
+/// The state of a [`CacheBuilder`] with at least one tier, which can be built.
 #[derive(Debug)]
 pub enum HasTier {}
 
-/// Puts a cache together: its tiers, and what belongs to all of it.
+/// Configures a [`Cache`] and its tiers.
 ///
-/// Made by [`Cache::builder`]. A cache needs at least one tier: [`build`](Self::build) exists only after
-/// [`tier`](Self::tier) has been called. Times to live, refreshes, time limits and policies belong to a [`Tier`], since tiers
-/// differ in them.
+/// [`Cache::builder`] creates it. A cache needs at least one tier: [`build`](Self::build) is available after the first call of
+/// [`tier`](Self::tier). Times to live, refreshes, timeouts and insert policies are settings of a [`Tier`].
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -60,7 +59,7 @@ pub struct CacheBuilder<K: Key + ?Sized, V: Value, S = NoTier> {
     state: PhantomData<fn() -> S>,
 }
 
-/// What belongs to the cache as a whole.
+/// The settings of the whole cache.
 struct Settings<K: ?Sized> {
     name: Arc<str>,
     clock: Clock,
@@ -78,7 +77,7 @@ struct Settings<K: ?Sized> {
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Cache<K, V> {
-    /// Starts building a cache. Every span, event and metric of it carries the name; an empty one becomes `unnamed`.
+    /// Creates a builder for a cache with this name. All spans, events and metrics carry the name; an empty name becomes `unnamed`.
     pub fn builder(name: impl Into<Arc<str>>) -> CacheBuilder<K, V> {
         CacheBuilder::new(name.into())
     }
@@ -106,63 +105,65 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
-    /// Adds a tier below those that were added before. Reads ask the tiers in this order. A tier of your own is wrapped:
+    /// Adds a tier below the existing ones. Reads ask the tiers in this order. For a custom tier, write
     /// `.tier(Tier::new(MyTier))`.
     ///
-    /// Two tiers of the same name are told apart by a number: the second `memory` becomes `memory-2`.
+    /// Duplicate names get a number: a second `memory` becomes `memory-2`.
     pub fn tier(mut self, tier: Tier<K, V>) -> CacheBuilder<K, V, HasTier> {
         self.tiers.push(tier);
         CacheBuilder { tiers: self.tiers, settings: self.settings, state: PhantomData }
     }
 
-    /// Adds a handler of events; every call adds one. They are told in this order.
+    /// Adds an event handler. Handlers run in registration order.
     pub fn event_handler(mut self, handler: impl CacheEventHandler) -> Self {
         self.settings.handlers.push(Box::new(handler));
         self
     }
 
-    /// Sends spans and events to `tracing`. Without the crate's feature `logs` this does nothing.
+    /// Sends spans and events to `tracing`. Has no effect without the crate's feature `logs`.
     pub fn enable_logs(mut self) -> Self {
         self.settings.logs = true;
         self
     }
 
-    /// Which operations get a span; [`SpanPolicy::All`] by default. Takes effect with [logs enabled](Self::enable_logs).
+    /// Selects the operations that get a span; by default [`SpanPolicy::All`]. Requires [`enable_logs`](Self::enable_logs).
     pub fn span_policy(mut self, policy: SpanPolicy) -> Self {
         self.settings.span_policy = policy;
         self
     }
 
-    /// The level of the operations' spans; [`SpanLevel::Debug`] by default. Takes effect with
-    /// [logs enabled](Self::enable_logs). The level of a tier's spans is set by its `#[cache_tier(level = "…")]`.
+    /// Sets the level of operation spans; by default [`SpanLevel::Debug`]. Requires [`enable_logs`](Self::enable_logs). The
+    /// level of a tier's spans is set by `#[cache_tier(level = "…")]`.
     pub fn span_level(mut self, level: SpanLevel) -> Self {
         self.settings.span_level = level;
         self
     }
 
-    /// Whether spans and events tell keys, and in which form; [`RecordKeys::omitted`] by default.
+    /// Sets whether and in which form spans and events contain keys; by default [`RecordKeys::omitted`].
     pub fn record_keys(mut self, record_keys: RecordKeys<K>) -> Self {
         self.settings.record_keys = record_keys;
         self
     }
 
-    /// The clock that all of the cache follows; the system's by default.
+    /// Sets the clock of the cache; by default the system clock.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.settings.clock = clock.into();
         self
     }
 
-    /// Lets only one closure at a time compute a key: whoever misses the key meanwhile waits for that result, be it a
-    /// value, nothing, or an error.
+    /// Enables single flight: concurrent misses of a key in the compute methods share one run of the loader and its result.
     ///
-    /// Lookups are never held up, so a hit costs the same. When the one who computes is dropped, one of those who wait
-    /// takes over and runs its own closure. A panic of the closure becomes an error, for which
-    /// [`is_panic`](crate::Error::is_panic) is true, for everybody. A closure that asks the same cache for the key that it is
-    /// computing gets an error ([`is_reentrant`](crate::Error::is_reentrant)); this is noticed in the same task, not in a
-    /// task that the closure spawns and waits for, and not when two closures wait for each other's keys.
+    /// The first operation is the leader and runs its loader; the others are followers and wait for its result: a value, nothing
+    /// or an error. Lookups never wait, so a hit costs the same. If the leader is cancelled, a follower becomes the leader and runs
+    /// its own loader. If the loader panics, leader and followers get an error for which
+    /// [`is_panic`](crate::Error::is_panic) is true.
     ///
-    /// Whoever asks after a write of the key has begun does not take the result of a closure that began before it, but
-    /// waits for its end and has the key computed anew.
+    /// A loader that requests its own key from the same cache gets an error ([`is_reentrant`](crate::Error::is_reentrant)). This is
+    /// detected within one task; it is not detected if the loader awaits a spawned task, or if two loaders wait for each
+    /// other's keys.
+    ///
+    /// A result whose loader started before a write of the key is not shared with calls made after that write: such a call waits
+    /// for the flight to end, and the key is then loaded again.
     ///
     /// ```
     /// # #[cfg(feature = "memory")]
@@ -196,27 +197,25 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Like [`stampede_protection`](Self::stampede_protection), which it switches on, with a limit to how long somebody waits for
-    /// another's computation. Whoever has waited that long runs its own closure instead; of two values that are computed like
-    /// this, the one that is ready last stays.
+    /// Enables [`stampede_protection`](Self::stampede_protection) and limits how long a follower waits for its leader. After the
+    /// limit the follower runs its own loader. If several loaders run like this, the last one to finish wins.
     ///
-    /// Those who began to wait at the same time also stop at the same time, and then all compute: so choose a limit well above
-    /// what the computation usually takes.
+    /// Followers that started to wait together reach the limit together, and then all run their loaders. Choose a limit well above
+    /// the usual duration of a load.
     ///
-    /// Needs a [`Runtime`] to wait with, from the first time on that somebody has to wait; with none, whoever waits gets an error
-    /// that says so.
+    /// Requires a [`Runtime`] once a follower waits; without one, the follower gets an error for which
+    /// [`is_no_runtime`](crate::Error::is_no_runtime) is true.
     pub fn follower_timeout(mut self, limit: Duration) -> Self {
         self.settings.follower_timeout = Some(limit);
         self.stampede_protection()
     }
 
-    /// Serves an expired entry, up to this age, when every other source has failed: the tiers, and the closure of a compute
-    /// method. The operation is then reported as `stale`, with the error.
+    /// Enables stale-if-error: serves an expired entry up to this age if all other sources fail, that is the tiers and the
+    /// loader of a compute method. The operation is reported as `stale`, with the error.
     ///
-    /// The age counts from the entry's insertion into the tier that still has it, as its time to live does, which it has to
-    /// exceed. An expired entry stays there until it is
-    /// older than that, or replaced, or until every source has answered that there is none; see also
-    /// [`fail_closed`](Self::fail_closed).
+    /// The age counts from the insertion into the tier that holds the entry. `max_age` must be longer than the time to live. The
+    /// tier keeps an expired entry until it is older than `max_age`, is replaced, or every source has answered that there is no
+    /// entry; see also [`fail_closed`](Self::fail_closed).
     ///
     /// ```
     /// # #[cfg(feature = "memory")]
@@ -247,29 +246,28 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// How many [refreshes](Tier::refresh_after) may run at the same time; 64 by default. While there are so many, entries
-    /// that are due are served as they are.
+    /// Limits the number of concurrent [refreshes](Tier::refresh_after); by default 64. At the limit, an entry that is due
+    /// is served without starting a refresh.
     pub fn max_concurrent_refreshes(mut self, limit: usize) -> Self {
         self.settings.max_concurrent_refreshes = limit;
         self
     }
 
-    /// The async runtime that refreshes and time limits use; by default the Tokio runtime that the cache is used in. See
-    /// [`Runtime`].
+    /// Sets the async [`Runtime`] for refreshes and timeouts; by default the Tokio runtime of the calling task.
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.settings.runtime = Some(Arc::new(runtime));
         self
     }
 
-    /// Makes the compute methods return a tier's error when no tier answered, rather than compute the value: for a
-    /// source that must not be asked while the cache in front of it is down.
+    /// Makes a compute method return the error of a failing tier, instead of running the loader, if no tier has the entry. Use it
+    /// to keep the load off a source while the cache in front of it is down.
     pub fn fail_closed(mut self) -> Self {
         self.settings.fail_closed = true;
         self
     }
 }
 
-/// A builder that has all it needs; see [`CacheBuilder::build`].
+/// Marks the builder state that [`CacheBuilder::build`] requires.
 #[diagnostic::on_unimplemented(
     message = "a cache needs at least one tier",
     label = "no tier has been added",
@@ -280,7 +278,7 @@ pub trait Complete {}
 impl Complete for HasTier {}
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
-    /// Builds the cache; possible once it has a [tier](Self::tier).
+    /// Builds the cache. Requires at least one [tier](Self::tier).
     pub fn build(self) -> Cache<K, V>
     where
         S: Complete,
@@ -303,7 +301,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
             stack.add(tier, number == last)
         });
         let Some(first) = tiers.next() else {
-            // `HasTier` is reached only by adding one.
+            // Only `tier` changes the state to `HasTier`.
             unreachable!("a cache is built only after a tier was added")
         };
         let tiers = TierStack::new(first, tiers.collect());
@@ -324,16 +322,16 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
     }
 }
 
-/// What is collected while tiers are added to a cache.
+/// The state while tiers are added to a cache.
 struct Stacking<'b, K: Key + ?Sized, V> {
     surroundings: Surroundings<'b, K, V>,
     names: Vec<Arc<str>>,
-    /// By tier; `None` for one that is not refreshed.
+    /// By tier; `None` for a tier without refreshes.
     cool_downs: Vec<Option<Duration>>,
 }
 
 impl<K: Key + ?Sized, V: Value> Stacking<'_, K, V> {
-    /// Makes a tier part of the cache, under a name that no other one has.
+    /// Adds a tier under a unique name.
     fn add(&mut self, mut tier: Tier<K, V>, is_last: bool) -> Box<dyn ErasedTier<K, V>> {
         let wanted = tier.config.name.take().unwrap_or_else(|| Arc::from(tier.descriptor.name));
         let mut name = Arc::clone(&wanted);

@@ -1,4 +1,4 @@
-//! `Cache`: the public handle, and the frame that every operation runs in.
+//! `Cache`: the public handle, and the frame of every operation.
 
 use std::fmt;
 use std::future::Future;
@@ -28,28 +28,28 @@ pub use self::get::Get;
 pub use self::refresh::RefreshStatus;
 pub(crate) use self::refresh::{RefreshScheduler, RefreshTable};
 
-/// A cache of values `V` by keys `K`, made of one or more tiers.
+/// A cache of values `V` by keys `K`, with one or more tiers.
 ///
-/// Cheap to clone: clones are handles to the same cache. Make one with [`Cache::builder`].
+/// Clones are cheap and share the same cache. [`Cache::builder`] creates one.
 ///
-/// `K` is the key as it is looked up: prefer `Cache<str, V>` to `Cache<String, V>` (see [`Key`]).
+/// `K` is the borrowed form of the key: prefer `Cache<str, V>` to `Cache<String, V>` (see [`Key`]).
 ///
 /// # Cancel safety
 ///
-/// The future of every method may be dropped at any point. Nothing is lost or left half-done in memory; what a tier has
-/// begun to write by then is that tier's business. An operation that somebody listens to then reports `cancelled`.
+/// The future of every method may be dropped at any point; the cache stays consistent. A tier may have applied part of a write.
+/// An observed operation reports `cancelled`.
 ///
-/// A write waits for an older value of the same key that is just being stored in a tier. So a task must not hold on to a
-/// half-finished future of a cache, without polling it, while it awaits a write of the same key: as with any lock, it
-/// would wait for itself.
+/// # Deadlocks
+///
+/// A write waits for an older value of the same key that is being stored in a tier. Do not await a write while holding an unpolled
+/// future of the cache for the same key: the write may wait for that future.
 ///
 /// # Panics
 ///
-/// No method panics of its own accord. A panic of a tier, of a closure or of a type's own `Hash`, `Eq` or `Clone` unwinds
-/// to the caller, and the cache stays usable.
+/// No method panics itself. A panic in a tier, a loader, or the `Hash`, `Eq` or `Clone` of a key or value unwinds to the caller, and
+/// the cache stays usable.
 ///
-/// The `Clone` and `Drop` of keys and values run wherever the cache needs them, also under its locks: they must not use the
-/// cache that they are in.
+/// `Clone` and `Drop` of keys and values may run under internal locks and must not call back into the cache.
 ///
 /// # Examples
 ///
@@ -74,14 +74,14 @@ pub(crate) struct Inner<K: Key + ?Sized, V: Value> {
     tiers: TierStack<K, V>,
     in_flight: Arc<InFlight<K, V>>,
     options: Options<K>,
-    /// Nobody will ever listen: known here, so that a hit need not look further.
+    /// There are no handlers and no logs; cached here for the hit path.
     unobservable: bool,
-    /// How many [`Cache`]s there are; tasks in the background do not count.
+    /// The number of [`Cache`] handles, without background tasks.
     handles: AtomicUsize,
     scheduler: Option<RefreshScheduler<K, V>>,
 }
 
-/// What is set on a whole cache, and has to do with how it works.
+/// The settings of a whole cache that change its behaviour.
 pub(crate) struct Options<K: ?Sized> {
     pub(crate) record_keys: RecordKeys<K>,
     pub(crate) fail_closed: bool,
@@ -90,7 +90,7 @@ pub(crate) struct Options<K: ?Sized> {
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    // Not `new`: to rustc that would be what `Cache::new(…)` means.
+    // Not `new`: rustc would suggest this private function to users who write `Cache::new(…)`.
     pub(crate) fn of_parts(
         telemetry: Arc<CacheTelemetry>,
         tiers: TierStack<K, V>,
@@ -108,45 +108,45 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    /// The name of the cache.
+    /// Returns the name of the cache.
     pub fn name(&self) -> &str {
         &self.0.telemetry.name
     }
 
-    /// The names of the tiers, in the order in which they are asked.
+    /// Returns the names of the tiers, in the order in which reads ask them.
     pub fn tier_names(&self) -> impl Iterator<Item = &str> {
         self.0.tiers.names()
     }
 
-    /// How many refreshes are under way in the background, and how many keys are cooling down after one that brought nothing.
+    /// Returns how many refreshes are running, and how many keys are in their cool-down after a refresh that failed or found nothing.
     pub fn refreshes(&self) -> RefreshStatus {
         let now = || self.0.telemetry.clock.now();
         self.0.scheduler.as_ref().map_or_else(RefreshStatus::default, |scheduler| scheduler.refreshes.status(now()))
     }
 
-    /// How often an event handler of this cache has panicked. Such a panic is caught; the first one is logged.
+    /// Returns how often an event handler of this cache has panicked. Such a panic is caught; the first is logged.
     pub fn handler_panics(&self) -> u64 {
         self.0.telemetry.handler_panics()
     }
 }
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
-    /// Whether anybody wants to know anything at this moment.
+    /// Whether a handler or a subscriber listens at this moment.
     #[inline]
     fn observed(&self) -> bool {
         !self.unobservable && self.telemetry.observed()
     }
 
-    /// Begins to watch a lookup in an immediate first tier.
+    /// Starts the observation of a lookup in an immediate first tier.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "made where it is to be")]
+    #[allow(clippy::inline_always, reason = "constructed in place")]
     fn probe<'a, 'k>(&'a self, kind: CacheOperation, key: Option<&'k Arc<str>>) -> HitProbe<'a, 'k> {
         let (first, identity) = self.tiers.first();
         let wanted = self.telemetry.hit_detail(kind, identity);
         HitProbe::start(&self.telemetry, kind, identity, wanted, key, |recorder| first.record_fields(recorder))
     }
 
-    /// Begins an operation that somebody listens to; with nobody listening there is nothing to begin.
+    /// Starts an operation if it is observed.
     #[inline]
     fn observe(&self, kind: CacheOperation, key: Option<&K>) -> Option<Operation<'_>> {
         self.observed().then(|| {
@@ -155,8 +155,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         })
     }
 
-    /// An operation that only immediate tiers take part in is done at once, unless it may have to wait for another; any other
-    /// is boxed.
+    /// Completes an operation at once if all tiers are immediate and no earlier write has to end first; otherwise boxes it.
     fn run<'a, R: 'a>(
         &'a self,
         may_wait: bool,
@@ -169,16 +168,16 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         }
     }
 
-    /// An entry's own deadline counts from here, whatever its way through the tiers.
+    /// Fixes the entry's own deadline, which then is the same in every tier.
     fn fix_deadline(&self, entry: &mut CacheEntry<V>) {
         if entry.ttl().is_some() {
-            // The date is only for tiers that may outlive the process.
+            // Only storages that outlive the process need the wall-clock time.
             entry.stamp(&self.telemetry.clock, !self.tiers.immediate());
         }
     }
 }
 
-/// What an operation ended with: what is reported, and what the caller gets.
+/// The end of an operation: its completion event, and the result for the caller.
 trait Finish<'a> {
     type Output;
 
@@ -187,7 +186,7 @@ trait Finish<'a> {
     fn into_output(self) -> Self::Output;
 }
 
-/// Ends an operation: reports it, if somebody listens, and unpacks what the caller gets.
+/// Ends an operation: reports it if it is observed, and unpacks the result for the caller.
 fn finish<'a, E: Finish<'a>>(
     operation: Option<&mut Operation<'a>>,
     result: Result<E, Error>,
@@ -208,7 +207,7 @@ impl<K: Key + ?Sized, V: Value> Clone for Cache<K, V> {
     }
 }
 
-/// With the last handle, the tasks in the background end.
+/// Dropping the last handle stops the background tasks.
 impl<K: Key + ?Sized, V: Value> Drop for Cache<K, V> {
     fn drop(&mut self) {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1

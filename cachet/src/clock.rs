@@ -1,4 +1,4 @@
-//! Time, injected: the system's clock, and a manual one for tests.
+//! The injected clock: the system clock, the time stamp counter, and a manual clock for tests.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in monotonic time, in nanoseconds since an origin that belongs to the clock.
+/// A point in monotonic time, in nanoseconds since the origin of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(pub(crate) u64);
 
@@ -22,12 +22,12 @@ impl Tick {
     }
 }
 
-/// A point in wall-clock time, in nanoseconds since the Unix epoch: what outlives the process.
+/// A point in wall-clock time, in nanoseconds since the Unix epoch; also valid in other processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Wall(pub(crate) u64);
 
 impl Wall {
-    /// The age of something written at `earlier`, or `None` if that lies in the future.
+    /// The time since `earlier`, or `None` if `earlier` is in the future.
     pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
@@ -45,19 +45,19 @@ impl From<Wall> for SystemTime {
     }
 }
 
-/// A duration in nanoseconds; what does not fit (584 years) counts as that long.
+/// A duration in nanoseconds, saturating at 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    // In 64 bits: this is done at every reading of the clock.
+    // In 64 bits, since it runs at every clock reading.
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-/// Where a cache gets the time from.
+/// The time source of a cache.
 ///
-/// Everything that a cache does with time follows its clock: expiry, ages, durations in telemetry. With a
-/// [`ManualClock`] nothing follows another one, so a test steps time instead of waiting for it.
+/// Expiry, ages and durations in telemetry all use this clock. With a [`ManualClock`], a test advances the time instead of
+/// waiting.
 ///
-/// Entries of tiers in this process are judged by monotonic time: a step of the wall clock neither expires nor
-/// revives them. Only entries that come back from outside the process are judged by the wall clock.
+/// Entries in tiers of this process expire by monotonic time: a step of the wall clock neither expires nor revives them. Entries
+/// from storages outside of the process expire by the wall clock.
 ///
 /// ```
 /// use cachet::{Clock, ManualClock};
@@ -83,17 +83,17 @@ enum Source {
 }
 
 impl Clock {
-    /// The clock of the operating system; the default of every cache.
+    /// Returns the clock of the operating system, the default.
     pub const fn system() -> Self {
         Self(Source::System)
     }
 
-    /// The processor's time stamp counter, which takes about a third of the time to read. For caches whose handlers want
-    /// durations, or whose tiers have a time to live, where every nanosecond counts.
+    /// Returns a clock that reads the processor's time stamp counter, which takes about a third of the time of a system clock
+    /// reading. Use it where handlers record durations or tiers have a time to live, and nanoseconds matter.
     ///
-    /// On [`quanta`](https://docs.rs/quanta), which uses the counter only where the processor says that it runs at a constant
-    /// rate, in step on all cores, and the system's clock anywhere else. The first call in a process measures that rate,
-    /// which takes up to 200 ms; so durations are as exact as that measurement. Wall time is the system's as ever.
+    /// It uses [`quanta`](https://docs.rs/quanta), which falls back to the system clock if the counter does not run at a constant,
+    /// synchronized rate. The first call in a process calibrates the counter, which takes up to 200 ms; durations are as precise as
+    /// this calibration. Wall-clock time still comes from the system.
     ///
     /// ```
     /// use cachet::{Cache, Clock, Tier};
@@ -109,7 +109,7 @@ impl Clock {
     #[cfg(feature = "tsc")]
     pub fn tsc() -> Self {
         let clock = quanta::Clock::new();
-        // Beforehand, so that no operation has to.
+        // Calibrates now rather than in the first operation.
         clock.now();
         Self(Source::Tsc(clock))
     }
@@ -144,10 +144,10 @@ impl Clock {
     }
 }
 
-/// A clock that moves only when told to.
+/// A clock for tests that moves only when [`advance`](Self::advance) is called.
 ///
-/// Clones share the same time. The wall clock starts at 2024-01-01T00:00:00Z and moves along with
-/// [`advance`](Self::advance); [`set_wall`](Self::set_wall) makes it step, as an operator or NTP may do to a real one.
+/// Clones share the same time. The wall clock starts at 2024-01-01T00:00:00Z. [`set_wall`](Self::set_wall) sets it, as an operator
+/// or NTP may do with a real clock.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -180,7 +180,7 @@ struct Manual {
     sleepers: Mutex<Vec<Sleeper>>,
 }
 
-/// Somebody who waits for the clock to get somewhere.
+/// A task that waits for the clock to reach a time.
 struct Sleeper {
     id: u64,
     until: u64,
@@ -188,26 +188,26 @@ struct Sleeper {
 }
 
 impl ManualClock {
-    /// A clock that stands still.
+    /// Creates a stopped clock.
     pub fn new() -> Self {
         const START: u64 = 1_704_067_200_000_000_000;
         Self(Arc::new(Manual { elapsed: AtomicU64::new(0), wall: AtomicU64::new(START), sleepers: Mutex::default() }))
     }
 
-    /// Moves both the monotonic time and the wall clock forward, and wakes whoever [sleeps](Self::sleep) until then.
+    /// Advances the monotonic time and the wall clock, and wakes the [sleeping](Self::sleep) tasks that are due.
     pub fn advance(&self, by: Duration) {
         let by = nanos(by);
         let later = |time: u64| Some(time.saturating_add(by));
         let before = self.0.elapsed.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
         let now = before.unwrap_or_else(|time| time).saturating_add(by);
         let _ = self.0.wall.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
-        let refresh_due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
-        for sleeper in refresh_due {
+        let due = self.sleepers().extract_if(.., |sleeper| sleeper.until <= now).collect::<Vec<_>>();
+        for sleeper in due {
             sleeper.waker.wake();
         }
     }
 
-    /// Waits until the clock has been advanced this far. The time limits of a cache with this clock wait like this.
+    /// Waits until the clock has been advanced by `duration`. The timeouts of a cache with this clock use it.
     ///
     /// ```
     /// use cachet::ManualClock;
@@ -231,12 +231,12 @@ impl ManualClock {
         self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the wall clock alone, in either direction; monotonic time does not notice.
+    /// Sets the wall clock, forward or backward; the monotonic time does not change.
     pub fn set_wall(&self, time: SystemTime) {
         self.0.wall.store(Wall::from(time).0, Ordering::Release);
     }
 
-    /// What the wall clock shows.
+    /// Returns the wall-clock time.
     pub fn wall(&self) -> SystemTime {
         Wall(self.0.wall.load(Ordering::Acquire)).into()
     }

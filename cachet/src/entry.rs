@@ -1,4 +1,4 @@
-//! `CacheEntry`: a value with what a cache knows about its age.
+//! `CacheEntry`: a value with its time to live and its time of insertion.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, Tick, Wall, nanos};
 
-/// A value in a cache, with its own time to live, if it has one, and the time of its insertion.
+/// A value in a cache, with its time of insertion and optionally its own time to live.
 ///
-/// Dereferences to the value. `From<V>` makes an entry without a time to live, so wherever an entry is wanted
-/// (`insert`, the closures of the compute methods) a plain value will do.
+/// Dereferences to the value. `From<V>` creates an entry without a time to live, so `insert` and loaders also accept a plain
+/// value.
 ///
 /// ```
 /// use cachet::CacheEntry;
@@ -25,30 +25,29 @@ use crate::clock::{Clock, Tick, Wall, nanos};
 /// assert_eq!(upper.into_value(), "PAGE");
 /// ```
 ///
-/// # In a tier of your own
+/// # In a custom tier
 ///
-/// Keep the whole entry, not only its value: the cache stamps an entry when it is inserted into a tier, and judges
-/// its age by that stamp when it comes back. A tier that writes to disk or over the network stores
-/// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value, and returns
-/// [`CacheEntry::restore`].
+/// Store the whole entry, not only its value: the cache stamps an entry when it inserts it into a tier, and computes its age from
+/// that stamp. A tier that writes to disk or to the network stores [`ttl`](Self::ttl) and
+/// [`inserted_at`](Self::inserted_at) with the value, and returns [`CacheEntry::restore`].
 #[derive(Clone)]
 pub struct CacheEntry<V> {
     pub(crate) value: V,
     pub(crate) ttl: OptionalNanos,
-    /// When it was inserted into the tier it is in: monotonic, meaningful within this process only.
+    /// The time of insertion into the current tier: monotonic, valid within this process only.
     pub(crate) tick: OptionalNanos,
-    /// The same by the wall clock, for tiers that outlive the process.
+    /// The same by the wall clock, for storages that outlive the process.
     pub(crate) wall: OptionalNanos,
 }
 
-/// `Option<u64>` in eight bytes: entries are what a memory tier is full of.
+/// `Option<u64>` in eight bytes, to keep entries in the memory tier small.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OptionalNanos(u64);
 
 impl OptionalNanos {
     pub(crate) const NONE: Self = Self(u64::MAX);
 
-    /// The largest value stands for none, so that value itself becomes one nanosecond less.
+    /// `u64::MAX` represents `None`, so that value itself is reduced by one nanosecond.
     const fn some(nanos: u64) -> Self {
         Self(if nanos == u64::MAX { u64::MAX - 1 } else { nanos })
     }
@@ -64,24 +63,23 @@ impl OptionalNanos {
 }
 
 impl<V> CacheEntry<V> {
-    /// An entry without a time to live of its own: the tiers' rules apply.
+    /// Creates an entry without its own time to live: the tier's applies.
     pub const fn new(value: V) -> Self {
         Self { value, ttl: OptionalNanos::NONE, tick: OptionalNanos::NONE, wall: OptionalNanos::NONE }
     }
 
-    /// An entry with a time to live of its own, which beats that of every tier in both directions.
+    /// Creates an entry with its own time to live, which overrides that of every tier, whether shorter or longer.
     ///
-    /// The deadline is fixed when the entry is inserted into a cache, and travels with it from tier to tier. An
-    /// entry is fresh at the very age of its time to live, and expired after it; a `ttl` of zero therefore means
-    /// "expired as soon as the clock has moved".
+    /// The deadline is fixed when the entry is inserted into a cache, and stays the same in every tier. The entry is fresh while its
+    /// age is at most `ttl`, and expired after that; with a `ttl` of zero it expires at the next tick of the clock.
     pub fn expires_after(value: V, ttl: Duration) -> Self {
         Self { ttl: OptionalNanos::from_ttl(Some(ttl)), ..Self::new(value) }
     }
 
-    /// An entry as a tier stored it: for tiers that write to disk or over the network, and keep
-    /// [`ttl`](Self::ttl) and [`inserted_at`](Self::inserted_at) beside the value.
+    /// Restores an entry from a storage on disk or on the network, from its stored [`ttl`](Self::ttl) and
+    /// [`inserted_at`](Self::inserted_at).
     ///
-    /// Its age follows the wall clock.
+    /// The age of the entry is computed by the wall clock.
     ///
     /// ```
     /// use cachet::CacheEntry;
@@ -96,67 +94,65 @@ impl<V> CacheEntry<V> {
         Self { value, ttl: OptionalNanos::from_ttl(ttl), tick: OptionalNanos::NONE, wall }
     }
 
-    /// The same value with another time to live, or none, which counts from the next insert.
+    /// Replaces or removes the time to live. A new one counts from the next insert.
     #[must_use]
     pub fn with_ttl(self, ttl: Option<Duration>) -> Self {
         Self { ttl: OptionalNanos::from_ttl(ttl), ..Self::new(self.value) }
     }
 
-    /// The value.
+    /// Returns the value.
     pub const fn value(&self) -> &V {
         &self.value
     }
 
-    /// The value, owned.
+    /// Returns the value, owned.
     pub fn into_value(self) -> V {
         self.value
     }
 
-    /// Turns the value into another one and keeps everything else.
+    /// Converts the value and keeps the metadata.
     pub fn map<U>(self, f: impl FnOnce(V) -> U) -> CacheEntry<U> {
         CacheEntry { value: f(self.value), ttl: self.ttl, tick: self.tick, wall: self.wall }
     }
 
-    /// Like [`map`](Self::map), for a conversion that can fail.
+    /// Converts the value with a function that can fail; see [`map`](Self::map).
     ///
     /// # Errors
     ///
-    /// Whatever `f` returns.
+    /// Returns the error of `f`.
     pub fn try_map<U, E>(self, f: impl FnOnce(V) -> Result<U, E>) -> Result<CacheEntry<U>, E> {
         Ok(CacheEntry { value: f(self.value)?, ttl: self.ttl, tick: self.tick, wall: self.wall })
     }
 
-    /// Everything but the value.
+    /// Returns the entry without its value.
     pub const fn metadata(&self) -> CacheEntry<()> {
         CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: self.wall }
     }
 
-    /// The entry's own time to live, counted from [`inserted_at`](Self::inserted_at).
+    /// Returns the entry's own time to live, counted from [`inserted_at`](Self::inserted_at).
     ///
-    /// An entry that was promoted from another tier shows what was left of it at that moment: the deadline is the
-    /// same one.
+    /// After a promotion this is the remaining time at that moment: the deadline does not change.
     pub fn ttl(&self) -> Option<Duration> {
         self.ttl.get().map(Duration::from_nanos)
     }
 
-    /// When the entry was inserted into the tier it came from, by the wall clock.
+    /// Returns the wall-clock time of the insertion into the tier that returned the entry.
     ///
-    /// Always there when the cache hands an entry to the [`insert`](crate::CacheTier::insert) of a tier, unless that tier is
-    /// declared `immediate`. `None` on a fresh entry, and on one that comes from the memory tier or from an `immediate`
-    /// one: those are judged by monotonic time, which has no date.
+    /// Always `Some` when the cache calls [`insert`](crate::CacheTier::insert) of a tier that is not `immediate`. `None` for a new
+    /// entry, and for an entry from the memory tier or another `immediate` tier, which use monotonic time.
     pub fn inserted_at(&self) -> Option<SystemTime> {
         self.wall.get().map(|nanos| Wall(nanos).into())
     }
 
-    /// When the entry expires by its own time to live, if it has one and was stamped with a date.
+    /// Returns when the entry expires by its own time to live, if it has one and a wall-clock time of insertion.
     pub fn expires_at(&self) -> Option<SystemTime> {
         let deadline = self.wall.get()?.saturating_add(self.ttl.get()?);
         Some(Wall(deadline).into())
     }
 
-    /// The age, and whether the clock can tell it.
+    /// The age of the entry, if it can be computed.
     ///
-    /// `now` saves a reading of the clock where the caller has just taken one.
+    /// `now` saves a clock reading if the caller has just taken one.
     pub(crate) fn age(&self, clock: &Clock, now: Option<Tick>) -> Age {
         match (self.tick.get(), self.wall.get()) {
             (Some(tick), _) => Age::Known(now.unwrap_or_else(|| clock.now()).since(Tick(tick))),
@@ -181,7 +177,7 @@ impl<V> CacheEntry<V> {
         }
     }
 
-    /// When it was inserted into the tier it is in, by whichever clock knows.
+    /// The time of insertion into the current tier, by the clock that stamped it.
     pub(crate) fn inserted(&self) -> Option<u64> {
         self.tick.get().or(self.wall.get())
     }
@@ -195,7 +191,7 @@ impl<V> CacheEntry<V> {
         self.tick.get().is_some() || self.wall.get().is_some()
     }
 
-    /// Stamps the entry as inserted now. Its own deadline, if it has been stamped before, stays where it was.
+    /// Stamps the entry as inserted now. A deadline that is already fixed does not change.
     pub(crate) fn stamp(&mut self, clock: &Clock, outlives_process: bool) {
         if let (Some(ttl), true) = (self.ttl.get(), self.is_stamped()) {
             let spent = match self.age(clock, None) {
@@ -209,13 +205,13 @@ impl<V> CacheEntry<V> {
     }
 }
 
-/// How old an entry is.
+/// The age of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Known(Duration),
-    /// Its time of insertion lies ahead of the wall clock.
+    /// The time of insertion is after the current wall-clock time.
     Future,
-    /// It carries no time of insertion.
+    /// The entry has no time of insertion.
     Unknown,
 }
 
@@ -248,7 +244,7 @@ impl<V> AsRef<V> for CacheEntry<V> {
     }
 }
 
-/// Entries are equal when their values and their own times to live are.
+/// Entries are equal if their values and their own times to live are equal.
 impl<V: PartialEq> PartialEq for CacheEntry<V> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value && self.ttl == other.ttl

@@ -1,4 +1,4 @@
-//! The one error of the crate.
+//! `Error`, and the `TierError` that tiers and loaders return.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong in a cache, on which side, and why.
+/// The error of a cache operation.
 ///
-/// Opaque, and cheap to clone: everybody who waited for the same work gets the same error. The predicates
-/// ([`is_tier`](Self::is_tier), [`is_load`](Self::is_load), …) say which side failed,
-/// [`tier_name`](Self::tier_name) which tier it was, and [`source_as`](Self::source_as) gives the cause back with its type.
+/// Opaque and cheap to clone: a leader and its followers get the same error. The predicates
+/// ([`is_tier`](Self::is_tier), [`is_load`](Self::is_load), …) return what failed,
+/// [`tier_name`](Self::tier_name) returns the tier, and [`source_as`](Self::source_as) returns the cause with its type.
 ///
-/// `{}` says which side failed; `{:#}` adds the causes behind it, which is what a log wants. An error is of one kind: at
-/// most one of the predicates is true, but that a timeout, or the want of a runtime, is also an error of the tier's.
+/// `{}` prints what failed; `{:#}` adds the chain of causes, for logs. At most one predicate is true, except that timeouts and
+/// missing runtimes also count as tier errors.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -85,17 +85,17 @@ struct Inner {
     kind: Kind,
     error_type: &'static str,
     tier: Option<Arc<str>>,
-    /// Shared, since an error gets the name of its tier after it was made.
+    /// Shared, since the name of the tier is added to an existing error.
     source: Option<Arc<Source>>,
 }
 
 impl Error {
-    /// A tier failed, with no other cause than what the message says.
+    /// A tier failed with this message.
     pub(crate) fn msg(message: impl Into<String>) -> Self {
         Self::of(Kind::Tier, Some(message.into().into()))
     }
 
-    /// The closure of a compute method returned an error.
+    /// The loader returned an error.
     pub(crate) fn load(error: impl Into<TierError>) -> Self {
         let Failure { source, error_type } = *error.into().0;
         let error = Self::of(Kind::Load, Some(source));
@@ -107,22 +107,22 @@ impl Error {
         Self::of(Kind::Panic, Some(panic_text(payload).into()))
     }
 
-    /// The closure of a compute method asked for the key that it was computing.
+    /// The loader requested the key that it is loading.
     pub(crate) fn reentrant() -> Self {
         Self::of(Kind::Reentrant, None)
     }
 
-    /// A tier that promised to answer at once did not.
+    /// A tier that is declared `immediate` returned `Pending`.
     pub(crate) fn not_immediate() -> Self {
         Self::of(Kind::NotImmediate, None)
     }
 
-    /// A tier took longer than it may.
+    /// A tier exceeded its timeout.
     pub(crate) fn timeout(limit: Duration) -> Self {
         Self::of(Kind::Timeout, Some(format!("its time limit is {limit:?}").into()))
     }
 
-    /// There is no runtime to start a task or to wait with, or it refused.
+    /// There is no runtime for a task or a timer, or it refused by a panic.
     pub(crate) fn no_runtime(refusal: Option<&(dyn Any + Send)>) -> Self {
         Self::of(Kind::NoRuntime, refusal.map(|payload| panic_text(payload).into()))
     }
@@ -146,7 +146,7 @@ impl Error {
         self.with(|inner| inner.error_type = error_type)
     }
 
-    /// Names the tier, unless a tier further inside has been named already.
+    /// Sets the name of the tier, unless an inner tier has set it already.
     pub(crate) fn in_tier(self, tier: &Arc<str>) -> Self {
         if self.0.tier.is_some() {
             return self;
@@ -154,56 +154,60 @@ impl Error {
         self.with(|inner| inner.tier = Some(Arc::clone(tier)))
     }
 
-    /// The class of the error, as telemetry reports it: what [`TierError::with_type`] said, or else `tier`, `load`
-    /// (the closure of a compute method returned it), `panic`, `reentrant`, `timeout`, `no_runtime` (a task or a time limit
-    /// needs an async runtime, and there is none), `not_immediate` (a tier that is declared `immediate` had to wait) or
-    /// `unsupported` (a tier has no such method).
+    /// Returns the class of the error that telemetry reports as `error.type`.
+    ///
+    /// It is the class set by [`TierError::with_type`], or else `tier`, `load` (the loader returned an error), `panic`,
+    /// `reentrant`, `timeout`, `no_runtime` (a refresh or a timeout needs an async runtime), `not_immediate` (a tier that is
+    /// declared `immediate` returned `Pending`) or `unsupported` (the tier does not implement the method).
     pub fn error_type(&self) -> &'static str {
         self.0.error_type
     }
 
-    /// The name of the tier that failed, where a tier failed.
+    /// Returns the name of the tier that failed, if a tier failed.
     pub fn tier_name(&self) -> Option<&str> {
         self.0.tier.as_deref()
     }
 
-    /// Whether a tier failed, rather than the closure of a compute method.
+    /// Returns whether a tier failed, rather than the loader.
     pub fn is_tier(&self) -> bool {
         matches!(self.0.kind, Kind::Tier | Kind::NotImmediate | Kind::Timeout | Kind::NoRuntime)
     }
 
-    /// Whether a tier took longer than its [time limit](crate::Tier::timeout); a case of [`is_tier`](Self::is_tier).
+    /// Returns whether a tier exceeded its [timeout](crate::Tier::timeout). Then [`is_tier`](Self::is_tier) is also true.
     pub fn is_timeout(&self) -> bool {
         self.0.kind == Kind::Timeout
     }
 
-    /// Whether a refresh or a time limit found no async runtime to start a task or to wait with; see
-    /// [`Runtime`](crate::Runtime). Also a case of [`is_tier`](Self::is_tier).
+    /// Returns whether a refresh or a timeout found no async [`Runtime`](crate::Runtime). Then [`is_tier`](Self::is_tier) is
+    /// also true.
     pub fn is_no_runtime(&self) -> bool {
         self.0.kind == Kind::NoRuntime
     }
 
-    /// Whether the closure of a compute method returned an error; [`source_as`](Self::source_as) has it.
+    /// Returns whether the loader returned an error; [`source_as`](Self::source_as) returns that error.
     pub fn is_load(&self) -> bool {
         self.0.kind == Kind::Load
     }
 
-    /// Whether user code panicked: a tier, or the closure of a compute method.
+    /// Returns whether a tier or the loader panicked.
     pub fn is_panic(&self) -> bool {
         self.0.kind == Kind::Panic
     }
 
-    /// Whether the closure of a compute method asked the same cache for the key that it was computing.
+    /// Returns whether the loader requested the key that it is loading from the same cache.
     pub fn is_reentrant(&self) -> bool {
         self.0.kind == Kind::Reentrant
     }
 
-    /// The cause, if it is a `T`, anywhere in the chain of causes.
+    /// Returns the first `T` in the chain of causes, following [`source`](StdError::source).
+    ///
+    /// The conversion of an `anyhow::Error` hides the type of its outermost error: a `T` is found only below an
+    /// `anyhow::Context::context`.
     pub fn source_as<T: StdError + 'static>(&self) -> Option<&T> {
         self.causes().find_map(|cause| cause.downcast_ref())
     }
 
-    /// What is behind this error, from the nearest cause to the last.
+    /// The chain of causes, nearest first.
     pub(crate) fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         std::iter::successors(self.source(), |cause| (*cause).source())
     }
@@ -211,7 +215,8 @@ impl Error {
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value that is no text".to_owned())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a payload that is not a string".to_owned())
 }
 
 impl fmt::Display for Error {
@@ -219,11 +224,11 @@ impl fmt::Display for Error {
         match (self.0.kind, self.tier_name()) {
             (Kind::Tier, None) => f.write_str("a cache tier failed")?,
             (Kind::Tier, Some(tier)) => write!(f, "cache tier `{tier}` failed")?,
-            (Kind::Load, _) => f.write_str("the value could not be computed")?,
-            (Kind::Panic, None) => f.write_str("the computation of a value panicked")?,
+            (Kind::Load, _) => f.write_str("the loader failed")?,
+            (Kind::Panic, None) => f.write_str("the loader panicked")?,
             (Kind::Panic, Some(tier)) => write!(f, "cache tier `{tier}` panicked")?,
             (Kind::Reentrant, _) => {
-                f.write_str("the closure of a compute method asked the same cache for the key that it was computing")?;
+                f.write_str("the loader requested the key that it is loading from the same cache")?;
             }
             (Kind::NotImmediate, tier) => write!(
                 f,
@@ -232,8 +237,8 @@ impl fmt::Display for Error {
             )?,
             (Kind::Timeout, tier) => write!(f, "cache tier `{}` did not answer in time", tier.unwrap_or("?"))?,
             (Kind::NoRuntime, _) => f.write_str(
-                "a refresh or a time limit needs an async runtime: use the cache inside a Tokio runtime with time enabled \
-                 (and the feature `tokio` of the crate), or give it another one with `CacheBuilder::runtime`",
+                "a refresh or a timeout needs an async runtime: use the cache inside a Tokio runtime with time enabled \
+                 (crate feature `tokio`), or set one with `CacheBuilder::runtime`",
             )?,
         }
         if f.alternate() {
@@ -271,7 +276,7 @@ impl From<TierError> for Error {
     fn from(TierError(failure): TierError) -> Self {
         let Failure { source, error_type } = *failure;
         let error = match source.downcast::<Self>() {
-            // A tier that is built on another cache passes that cache's error on; wrapping it would hide its kind.
+            // A tier that is built on another cache returns that cache's error; wrapping it would hide its kind.
             Ok(same) => *same,
             Err(source) => Self::of(Kind::Tier, Some(source)),
         };
@@ -279,11 +284,10 @@ impl From<TierError> for Error {
     }
 }
 
-/// What a tier or a loader fails with: anything that converts into a boxed error.
+/// The error that a tier or a loader returns; converts from any error.
 ///
-/// Every `std::error::Error`, every boxed one, `anyhow::Error`, a `String` and a `&str` convert with `?` or
-/// [`into`](Into::into). To make that possible this type is itself no `std::error::Error`; the cache's own [`Error`] is, and
-/// gives the cause back with its type.
+/// `?` and [`into`](Into::into) convert every `std::error::Error`, a boxed error, `anyhow::Error`, `String` and `&str`. For this,
+/// the type itself does not implement `std::error::Error`. The cache wraps it into an [`Error`], which does.
 ///
 /// ```
 /// use cachet::TierError;
@@ -306,12 +310,12 @@ struct Failure {
 }
 
 impl TierError {
-    /// An error that says no more than this message.
+    /// Creates an error from a message.
     pub fn msg(message: impl Into<String>) -> Self {
         Self(Box::new(Failure { source: message.into().into(), error_type: None }))
     }
 
-    /// Gives the error a class of its own for telemetry, reported as `error.type`; keep the number of classes low.
+    /// Sets the class of the error that telemetry reports as `error.type`. Keep the number of classes low.
     ///
     /// ```
     /// use cachet::TierError;

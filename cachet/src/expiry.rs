@@ -1,4 +1,4 @@
-//! How long an entry lives in one tier: when it is fresh, when it is due for a refresh, when it is expired.
+//! Expiry in one tier: when an entry is fresh, due for a refresh, stale or expired.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Duration;
@@ -7,24 +7,24 @@ use foldhash::fast::{FixedState, RandomState};
 
 use crate::entry::{Age, CacheEntry};
 
-/// The times that are set on one tier.
+/// The time settings of one tier.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expiry {
     pub(crate) ttl: Option<Duration>,
     pub(crate) jitter: Option<Jitter>,
     pub(crate) refresh_after: Option<Duration>,
-    /// Up to which age an expired entry is kept, to be served if nobody else answers.
+    /// The maximum age of an expired entry that is kept for stale-if-error.
     pub(crate) serve_stale: Option<Duration>,
 }
 
-/// What an entry is at its age.
+/// The state of an entry at its age.
 pub(crate) enum Freshness {
     Fresh {
         age: Option<Duration>,
         /// Old enough to be refreshed.
         refresh_due: bool,
     },
-    /// Expired, but worth keeping.
+    /// Expired, but kept for stale-if-error.
     Stale(Option<Duration>),
     Expired(Option<Duration>),
     /// It may be outdated, whatever its age.
@@ -32,9 +32,9 @@ pub(crate) enum Freshness {
 }
 
 impl Expiry {
-    /// An entry's own time to live beats the tier's, in both directions.
+    /// The entry's own time to live overrides the tier's, whether shorter or longer.
     pub(crate) fn judge<K: Hash + ?Sized, U>(&self, key: &K, entry: &CacheEntry<U>, age: Age) -> Freshness {
-        // Of an age that nobody knows, an entry is too old for everything.
+        // An entry of unknown age exceeds every limit.
         let is_past = |limit: Duration| age.known().is_none_or(|age| age > limit);
         let is_expired = |ttl: Duration| {
             is_past(ttl)
@@ -51,9 +51,9 @@ impl Expiry {
     }
 }
 
-/// Lets entries that were inserted together expire at different times.
+/// Shortens times to live by different amounts, so that entries that were inserted together expire at different times.
 ///
-/// By how much an entry's time is shortened follows from its key and the time of its insertion, so it need not be stored.
+/// The amount is computed from the key and the time of insertion, so it is not stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Jitter {
     max: Duration,
@@ -61,7 +61,7 @@ pub(crate) struct Jitter {
 }
 
 impl Jitter {
-    /// With a random seed, and no jitter yet.
+    /// A random seed and no jitter.
     pub(crate) fn random() -> Self {
         Self { max: Duration::ZERO, seed: RandomState::default().hash_one(0) }
     }
@@ -78,9 +78,9 @@ impl Jitter {
         let mut hasher = FixedState::with_seed(self.seed).build_hasher();
         key.hash(&mut hasher);
         entry.inserted().hash(&mut hasher);
-        // 32 bits of it, as a share of the whole.
+        // 32 bits as a fraction of the maximum.
         let share = u128::from(hasher.finish() >> 32);
-        // Longer than the time to live, it would take all of it from most entries.
+        // Limited to the ttl: a larger maximum would expire most entries at once.
         let nanos = (self.max.min(ttl).as_nanos() * share) >> 32;
         ttl.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }

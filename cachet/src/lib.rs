@@ -1,8 +1,8 @@
-//! An async multi-tier cache whose every operation can be seen.
+//! An async multi-tier cache with single flight, stale-if-error, refresh-ahead and built-in telemetry.
 //!
-//! A [`Cache`] is a list of tiers: memory first, then whatever lies behind it, a directory, Redis, a database. A tier of your
-//! own is an `impl` of [`CacheTier`] with [`#[cache_tier]`](macro@cache_tier) on it. From then on the cache tells, for every
-//! single operation, which tier answered, how long each one took, and why anything failed:
+//! A [`Cache`] is a list of tiers: usually memory first, then a slower storage such as a directory or Redis. A custom tier
+//! implements [`CacheTier`] and carries the attribute [`#[cache_tier]`](macro@cache_tier). For every operation the cache
+//! reports which tier answered, how long each tier took, and why a call failed:
 //!
 //! ```text
 //! cache.get{cache.name="pages" cache.request_id=42 cache.outcome="hit" cache.hit_tier="disk"}
@@ -11,10 +11,10 @@
 //!   cache.tier{cache.tier="l1"   cache.operation="insert" cache.outcome="inserted"}
 //! ```
 //!
-//! The same facts arrive as typed events at a [`CacheEventHandler`], with or without a tracing subscriber. When nobody
-//! listens, they are not even gathered.
+//! A [`CacheEventHandler`] receives the same data as typed events, with or without a tracing subscriber. Without a handler and
+//! without logs, no telemetry is collected.
 //!
-//! It runs on any executor. Only refreshes and time limits need a [`Runtime`], which is Tokio's unless another one is given.
+//! The cache runs on any executor. Only refreshes and timeouts need a [`Runtime`]: by default the current Tokio runtime.
 //!
 //! # A first cache
 //!
@@ -37,16 +37,16 @@
 //! # fn main() {}
 //! ```
 //!
-//! Keys are named in the form in which they are looked up, `str` rather than `String`, so that a lookup borrows and
-//! allocates nothing ([`Key`]). Values come back as a [`CacheEntry`], which dereferences to the value. The three compute
-//! methods differ in what their closure gives: [`get_or_insert`](Cache::get_or_insert) a value,
-//! [`try_get_or_insert`](Cache::try_get_or_insert) a result,
-//! [`optionally_get_or_insert`](Cache::optionally_get_or_insert) an option.
+//! The key type is the borrowed form, `str` rather than `String`, so that a lookup does not allocate ([`Key`]). Reads return a
+//! [`CacheEntry`], which dereferences to the value. On a miss, a compute method runs a closure, the *loader*, and stores its
+//! value. The three methods differ in the return type of the loader: [`get_or_insert`](Cache::get_or_insert) takes a value,
+//! [`try_get_or_insert`](Cache::try_get_or_insert) a `Result`,
+//! [`optionally_get_or_insert`](Cache::optionally_get_or_insert) an `Option`.
 //!
-//! # A first tier of your own
+//! # A custom tier
 //!
-//! Four methods, native `async fn`s, and one attribute. Keep the whole entry, not only its value: its stamp is what a
-//! time to live is judged by.
+//! A tier needs four `async fn`s and one attribute. Store the whole entry, not only its value: the entry contains the time of
+//! insertion, from which the cache computes its age.
 //!
 //! ```
 //! use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
@@ -88,19 +88,21 @@
 //!
 //! # Several tiers
 //!
-//! Reads ask the tiers in the order in which they were added; what a later one has is promoted into the earlier ones.
-//! Writes go to all at once. A tier that fails is passed over and reported: its error is returned only when nobody else
-//! could answer. A value that is on its way into a tier never overwrites a newer one ([more](#guarantees)).
+//! A read asks the tiers in the order in which they were added. A hit in a lower tier is promoted into the tiers above it. A write
+//! goes to all tiers concurrently.
 //!
-//! # Reading the telemetry
+//! A failing tier is always reported. A read skips it and returns its error only if no other tier has the entry; a failed promotion
+//! never fails the read. A write tries every tier, then returns the error of a tier that failed. A promoted or computed value never
+//! overwrites a newer one ([guarantees](#guarantees)).
 //!
-//! With [`enable_logs`](CacheBuilder::enable_logs) a cache opens a span per operation, with a child span per tier, and
-//! sends events through `tracing`; every event is complete in itself. Spans and events of a tier have the module of its
-//! `#[cache_tier]` as their target, so with a subscriber that reads `RUST_LOG`, `RUST_LOG=my_app::shelf=debug` picks out
-//! the tier in that module. [`telemetry`] tells how to see the logs, what their levels mean and how they are called; how much
-//! is traced is set by [`SpanPolicy`].
+//! # Spans, events and statistics
 //!
-//! Without any subscriber, [`Stats`](telemetry::Stats) counts everything and prints a table:
+//! [`enable_logs`](CacheBuilder::enable_logs) opens a `tracing` span for each operation, with a child span for each call of a tier,
+//! and sends events. Every event is complete without its span. The target of a tier's spans and events is the module of its
+//! `#[cache_tier]`: `RUST_LOG=my_app::shelf=debug` selects the tier in that module. [`telemetry`] describes levels, targets and
+//! filters; [`SpanPolicy`] selects the operations that get a span.
+//!
+//! [`Stats`](telemetry::Stats) needs no subscriber. It counts every outcome and prints a table with the hit ratio of each tier:
 //!
 //! ```
 //! # #[cfg(feature = "memory")]
@@ -120,9 +122,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! # Writing a handler
+//! # Custom handlers
 //!
-//! Derive it, and name what each field is for:
+//! `#[derive(CacheEventHandler)]` makes a handler of a struct. An attribute on each field selects the events that it counts or
+//! records:
 //!
 //! ```
 //! # #[cfg(feature = "memory")]
@@ -158,53 +161,54 @@
 //! # fn main() {}
 //! ```
 //!
-//! or implement the trait [`CacheEventHandler`], whose two methods get every tier call and every finished operation. The
-//! event of an operation carries those of its tiers, so a summary per request needs no accumulator.
+//! Alternatively, implement [`CacheEventHandler`]: one method receives every call of a tier, the other every completed operation.
+//! The event of an operation contains the events of its tiers, so a summary per operation needs no state.
 //!
-//! # What it costs
+//! # Performance
 //!
-//! A hit of a memory tier allocates nothing, whichever handler listens (unless [keys are recorded](RecordKeys)). With nobody
-//! listening it is a lookup in [`quick_cache`](https://docs.rs/quick_cache), one virtual call, and a check that nobody
-//! listens: no id is taken, no span opened, and no clock read unless a time to live has to be judged. A handler pays for
-//! what its [`EventMask`] names. [`_performance`] has the figures, next to other libraries, and how to choose.
+//! A hit in a memory tier allocates nothing, also with handlers (unless [keys are recorded](RecordKeys)). With no handlers and no
+//! logs, a hit is one lookup in [`quick_cache`](https://docs.rs/quick_cache) and one virtual call; the clock is read only if the
+//! entry has a time to live. The cost of a handler depends on its [`EventMask`]. [`_performance`] has benchmarks against other
+//! libraries and advice on settings.
 //!
-//! # When a source is slow, or gone
+//! # Slow or failing sources
 //!
-//! | what | what it does |
-//! |---|---|
-//! | [`stampede_protection`](CacheBuilder::stampede_protection) | one closure computes a key for everybody who misses it; [`follower_timeout`](CacheBuilder::follower_timeout) bounds the wait, after which everybody computes |
-//! | [`refresh_after`](Tier::refresh_after) | serves an entry that is getting old at once, and brings it up to date from the tiers below, in the background |
-//! | [`timeout`](Tier::timeout) | bounds every call of a tier |
-//! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | serves an expired entry when every other source has failed |
-//! | [`fail_closed`](CacheBuilder::fail_closed) | keeps the compute methods from computing while a tier fails |
-//! | [`ttl_jitter`](Tier::ttl_jitter) | lets entries that were inserted together expire at different times |
+//! | method | pattern | effect |
+//! |---|---|---|
+//! | [`stampede_protection`](CacheBuilder::stampede_protection) | single flight | concurrent misses of a key share one computation; [`follower_timeout`](CacheBuilder::follower_timeout) limits the wait of a follower |
+//! | [`refresh_after`](Tier::refresh_after) | refresh-ahead | serves an aging entry immediately and refreshes it from the lower tiers in the background |
+//! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | stale-if-error | serves an expired entry if all other sources fail |
+//! | [`timeout`](Tier::timeout) | timeout | limits the calls of one tier |
+//! | [`fail_closed`](CacheBuilder::fail_closed) | fail closed | returns the error of a failing tier instead of running the loader |
+//! | [`ttl_jitter`](Tier::ttl_jitter) | TTL jitter | spreads the expiry of entries that were inserted together |
 //!
-//! A failing tier is passed over and reported in any case. How to remember that there is nothing is told at
-//! [`optionally_get_or_insert`](Cache::optionally_get_or_insert).
+//! For negative caching, see [`optionally_get_or_insert`](Cache::optionally_get_or_insert).
 //!
 //! # Guarantees
 //!
-//! * **Newer beats older.** An insert, invalidate or clear that happens while a promotion, a refresh or a computed insert of
-//!   the same key is under way wins: the late value is not stored, and is reported as `superseded`. If the late value is being
-//!   stored at that very moment, in a tier that has to be waited for, the newer write waits for the end of that and then
-//!   follows. So a task must not hold on to a half-finished future of a cache without polling it while it awaits a write of
-//!   the same key: as with any lock, that would wait for itself. Across processes, times to live are the only rule.
-//! * **Every operation that somebody listens to is reported exactly once**, whether it was answered, failed, panicked, or
-//!   was dropped half-way.
-//! * **A handler cannot hurt a cache**: its panics are caught and counted.
+//! * **Newer beats older.** If an insert, invalidate or clear begins during a promotion, refresh or computation of the same key, the
+//!   older value is discarded and reported as `superseded`. If the older value is already being stored in an async tier, the newer
+//!   write waits for that store. Between processes, only times to live limit the age of a value.
+//! * **Exactly one completion.** Every observed operation sends exactly one completion event, also if it fails, panics or is
+//!   cancelled.
+//! * **Handlers are isolated.** A panic in a handler is caught and counted.
+//!
+//! # Deadlocks
+//!
+//! Do not await a write while holding an unpolled future of the cache for the same key: the write may wait for that future.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `logs` | yes | spans and events through `tracing` (a dependency without its default features) |
+//! | `logs` | yes | spans and events through `tracing` |
 //! | `memory` | yes | [`Tier::memory`](Tier), on `quick_cache` |
-//! | `tokio` | yes | refreshes and time limits run in the Tokio runtime that a cache is used in; see [`Runtime`] for others |
-//! | `tsc` | no | `Clock::tsc`, which is cheaper to read (a dependency on `quanta`) |
+//! | `tokio` | yes | refreshes and timeouts use the current Tokio runtime; for other runtimes see [`Runtime`] |
+//! | `tsc` | no | `Clock::tsc`, a faster clock, on `quanta` |
 //! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
 
-// Lets the expansion of `#[cache_tier]` say `::cachet` in this crate too.
+// The expansion of `#[cache_tier]` names `::cachet`, also in this crate.
 extern crate self as cachet;
 
 mod bounds;
@@ -256,15 +260,15 @@ pub use self::tier::config::Tier;
 pub use self::tier::context::TierContext;
 pub use self::tier::{CacheTier, InsertOutcome};
 
-// Beside `__private`, in which it also is: rustc shortens no path that leads through a hidden module, and these traits
-// are there to be read in its messages.
+// Also exported outside of `__private`: rustc does not shorten a path through a hidden module, and its messages name these
+// traits.
 #[doc(hidden)]
 pub use self::tier::adapt as __adapt;
 
 #[doc(hidden)]
 pub use self::tier::{InstrumentedTier, ObservableTier};
 
-/// What the macros' expansions name; not part of the public interface.
+/// Items for the expansions of the macros; not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__tier_descriptor as tier_descriptor;

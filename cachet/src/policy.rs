@@ -1,4 +1,4 @@
-//! `InsertPolicy`: which entries a tier takes.
+//! `InsertPolicy`: which entries a tier accepts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use crate::bounds::Key;
 use crate::entry::CacheEntry;
 
-/// Rules which entries are inserted into a tier, however they get there: inserted directly, computed,
-/// promoted or refreshed from a later tier.
+/// Decides which entries a tier accepts. Applies to every insert: direct, computed, promoted or refreshed.
 ///
-/// An entry that is turned away is reported as `rejected`, and an older value that the tier holds for the key is
-/// dropped, so that it cannot hide a newer one in another tier.
+/// An entry that the policy does not accept is reported as `rejected`. The tier then drops an older value of the key, so that it
+/// cannot hide a newer value in another tier.
 ///
 /// ```
 /// use cachet::{CacheEntry, InsertPolicy};
@@ -30,17 +29,17 @@ enum Rule<K: Key + ?Sized, V> {
 type Predicate<K, V> = dyn Fn(&K, &CacheEntry<V>) -> bool + Send + Sync;
 
 impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
-    /// Takes every entry; the default.
+    /// Accepts every entry; the default.
     pub const fn always() -> Self {
         Self(Rule::Always)
     }
 
-    /// Takes none: the tier is only read, for example while it is being drained or is filled by another service.
+    /// Accepts no entry. The cache then reads the tier and stores nothing in it.
     pub const fn never() -> Self {
         Self(Rule::Never)
     }
 
-    /// Takes the entries for which `accept` says so. It runs on every insert, so it has to be cheap.
+    /// Accepts the entries for which `accept` returns `true`. It runs on every insert and should be cheap.
     pub fn when(accept: impl Fn(&K, &CacheEntry<V>) -> bool + Send + Sync + 'static) -> Self {
         Self(Rule::When(Arc::new(accept)))
     }
@@ -49,7 +48,7 @@ impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
         matches!(self.0, Rule::Always)
     }
 
-    /// Whether the policy takes this entry.
+    /// Returns whether the policy accepts this entry.
     pub fn accepts(&self, key: &K, entry: &CacheEntry<V>) -> bool {
         match &self.0 {
             Rule::Always => true,

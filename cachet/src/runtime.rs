@@ -1,4 +1,4 @@
-//! `Runtime`: what a cache needs of an async runtime, and Tokio's.
+//! `Runtime`: the interface to an async runtime, and its implementation for Tokio.
 
 use std::fmt;
 use std::future::Future;
@@ -9,22 +9,23 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::Error;
 
-/// A future that a [`Runtime`] takes or makes.
+/// A boxed future that a [`Runtime`] spawns or returns.
 pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// What a cache needs of an async runtime: to start a task, and to wait for a time to pass.
+/// Spawns tasks and timers for a cache.
 ///
-/// Only caches that [refresh](crate::Tier::refresh_after) start tasks, and only time limits
-/// ([`Tier::timeout`](crate::Tier::timeout), [`CacheBuilder::follower_timeout`](crate::CacheBuilder::follower_timeout)) wait.
-/// With the crate's feature `tokio`, which is on by default, the Tokio runtime that an operation runs in serves for both,
-/// and nothing has to be said. For any other runtime, implement this trait and give it to
-/// [`CacheBuilder::runtime`](crate::CacheBuilder::runtime); the handle of a Tokio runtime implements it. With neither, a refresh,
-/// and a call with a time limit that has to be waited for, fail with an error that says so
-/// ([`Error::is_no_runtime`](crate::Error::is_no_runtime)); a Tokio runtime without `enable_time` counts as none for time limits, and
-/// prints a panic of its own beside.
+/// A cache spawns tasks only for [refreshes](crate::Tier::refresh_after), and uses timers only for
+/// [`Tier::timeout`](crate::Tier::timeout) and
+/// [`CacheBuilder::follower_timeout`](crate::CacheBuilder::follower_timeout). With the crate's feature `tokio`, which is on by
+/// default, it uses the Tokio runtime of the calling task. For another runtime, implement this trait and pass it to
+/// [`CacheBuilder::runtime`](crate::CacheBuilder::runtime); a Tokio `Handle` implements it.
 ///
-/// A cache with a [`ManualClock`](crate::ManualClock) waits for that clock instead, and needs a runtime only for refreshes. A
-/// test that has to wait for a refresh polls it: `while cache.refreshes().running > 0 { tokio::task::yield_now().await }`.
+/// Without a runtime, a refresh or a timeout fails with an error for which
+/// [`is_no_runtime`](crate::Error::is_no_runtime) is true; calls that complete at once need no timer. A Tokio runtime without
+/// `enable_time` has no timers: a timeout then fails in the same way, and Tokio prints its own panic message.
+///
+/// With a [`ManualClock`](crate::ManualClock), timers follow that clock, and only refreshes need a runtime. To wait for a refresh
+/// in a test: `while cache.refreshes().running > 0 { tokio::task::yield_now().await }`.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -32,7 +33,7 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 /// use cachet::{Cache, Runtime, RuntimeFuture, Tier};
 /// use std::time::Duration;
 ///
-/// /// A thread for everything: simple, not cheap.
+/// /// Starts a thread for each task and timer: simple, but slow.
 /// struct Threads;
 ///
 /// impl Runtime for Threads {
@@ -59,15 +60,14 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 /// # fn main() {}
 /// ```
 pub trait Runtime: Send + Sync + 'static {
-    /// Runs a future to its end, apart from the one who calls. It may be dropped instead: what it was to do is then not
-    /// done, and nothing else is lost.
+    /// Runs a future in the background. If the runtime drops the future, that refresh is cancelled; the cache stays usable.
     fn spawn(&self, task: RuntimeFuture);
 
-    /// Is ready once the time has passed.
+    /// Returns a future that completes after `duration`.
     fn sleep(&self, duration: Duration) -> RuntimeFuture;
 }
 
-/// Starts tasks in the runtime that the handle belongs to, wherever the cache is used.
+/// Spawns tasks on the runtime of the handle, regardless of the calling task.
 #[cfg(feature = "tokio")]
 impl Runtime for tokio::runtime::Handle {
     fn spawn(&self, task: RuntimeFuture) {
@@ -81,7 +81,7 @@ impl Runtime for tokio::runtime::Handle {
     }
 }
 
-/// The runtime of one cache: the one it was given, or the one that it is used in.
+/// The runtime of one cache: the configured one, or the Tokio runtime of the calling task.
 #[derive(Clone)]
 pub(crate) struct Spawner {
     given: Option<Arc<dyn Runtime>>,
@@ -93,7 +93,7 @@ impl Spawner {
         Self { given, clock }
     }
 
-    /// Whether there is a runtime.
+    /// Returns an error if there is no runtime.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.runtime(|_| ())
     }
@@ -102,7 +102,7 @@ impl Spawner {
         self.runtime(|runtime| runtime.spawn(task))
     }
 
-    /// Follows a manual clock, if the cache has one.
+    /// Follows the manual clock if the cache has one.
     pub(crate) fn sleep(&self, duration: Duration) -> Result<RuntimeFuture, Error> {
         match self.clock.as_manual() {
             Some(clock) => Ok(Box::pin(clock.sleep(duration))),
@@ -110,7 +110,7 @@ impl Spawner {
         }
     }
 
-    /// A runtime may refuse by a panic, as Tokio's does when its timers are not enabled.
+    /// Catches panics: Tokio panics if its timers are not enabled.
     fn runtime<T>(&self, ask: impl FnOnce(&dyn Runtime) -> T) -> Result<T, Error> {
         let ask = |runtime: &dyn Runtime| {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(runtime)))

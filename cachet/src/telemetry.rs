@@ -1,17 +1,18 @@
-//! How a cache tells what it does: as spans and events of `tracing`, and as typed events at handlers.
+//! Telemetry of a cache: spans and events through `tracing`, and typed events for handlers.
 //!
-//! # Two ways to listen
+//! # Handlers and logs
 //!
-//! * **Handlers**: anything that implements [`CacheEventHandler`], registered with
-//!   [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler). They are told of every call of a tier
-//!   ([`CacheTierEvent`]) and of the end of every operation ([`CacheOperationEvent`]), need no subscriber, and pay for what
-//!   their [`EventMask`] names. [`Stats`] is a ready one; [`Filtered`], [`Sampled`] and [`Buffered`] wrap others.
-//! * **Logs**: spans and events through `tracing`, with [`CacheBuilder::enable_logs`](crate::CacheBuilder::enable_logs) and
-//!   the crate's feature `logs`.
+//! * **Handlers** implement [`CacheEventHandler`] and are registered with
+//!   [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler). They receive an event for every call of a tier
+//!   ([`CacheTierEvent`]) and for the end of every operation ([`CacheOperationEvent`]). They need no subscriber, and their cost
+//!   depends on their [`EventMask`]. [`Stats`] is a handler for hit ratios and durations; [`Filtered`], [`Sampled`] and [`Buffered`]
+//!   wrap other handlers.
+//! * **Logs** are spans and events through `tracing`, enabled by [`CacheBuilder::enable_logs`](crate::CacheBuilder::enable_logs)
+//!   and the crate's feature `logs`.
 //!
-//! Either works without the other, and with neither nothing is found out.
+//! Either works without the other. With neither, no telemetry is collected.
 //!
-//! # Seeing the logs
+//! # Filters
 //!
 //! With `tracing-subscriber` and its feature `env-filter`:
 //!
@@ -23,22 +24,22 @@
 //!
 //! | `RUST_LOG` | what it shows |
 //! |---|---|
-//! | `cachet::event=debug` | one line per operation: start here |
-//! | `cachet=debug,my_app=debug` | everything: a tier of your own has the module of its `#[cache_tier]` as its target; best seen as a tree |
-//! | `cachet=warn,my_app=warn` | what went wrong |
+//! | `cachet::event=debug` | one line per operation; start here |
+//! | `cachet=debug,my_app=debug` | everything, best displayed as a tree; the target of a custom tier is the module of its `#[cache_tier]` |
+//! | `cachet=warn,my_app=warn` | failures |
 //! | `my_app::disk=debug` | the tier in that module |
 //!
-//! Without `RUST_LOG`, that filter shows errors only.
+//! Without `RUST_LOG`, this filter shows errors only.
 //!
 //! | level | events |
 //! |---|---|
-//! | ERROR | an operation returned an error, or panicked |
-//! | WARN | a tier failed and the operation did not; a refresh failed; a handler panicked (said once); a tier forgets the age of its entries (said once); an expired entry was served in place of an error; settings that contradict each other |
-//! | INFO | expired, rejected, superseded, evicted; a refresh that found nothing, or was suppressed |
+//! | ERROR | an operation returned an error or panicked |
+//! | WARN | a tier failed but the operation did not; a refresh failed; a handler panicked (first time only); a tier returned an entry without its time of insertion (first time only); an expired entry was served in place of an error; contradictory settings |
+//! | INFO | expired, rejected, superseded, evicted; a refresh that found nothing or was suppressed |
 //! | DEBUG | everything else |
 //!
-//! Spans are at DEBUG, unless [`span_level`](crate::CacheBuilder::span_level) or `#[cache_tier(level = "…")]` say otherwise.
-//! Names and fields are in [`attributes`].
+//! Spans have the level DEBUG; [`span_level`](crate::CacheBuilder::span_level) and `#[cache_tier(level = "…")]` change it.
+//! [`attributes`] lists names and fields.
 
 use std::any::Any;
 use std::fmt;
@@ -80,28 +81,28 @@ pub(crate) use self::span::{Logs, TierDescriptor};
 pub(crate) use self::event::Batch;
 pub(crate) use self::eviction::defer_evictions;
 
-/// What is wanted of a lookup that the first tier answers.
+/// The telemetry required for a lookup that the first tier answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HitDetail {
     Nothing,
-    /// That it was a hit, once it is over, but not how long it took.
+    /// Events without durations.
     Count,
-    /// That, and the time.
+    /// Events with durations.
     Events,
-    /// That, and what it takes to see it in a trace.
+    /// Events with durations, and spans.
     Spans,
 }
 
-/// What a tier is called, and where its spans and events come from.
+/// The name of a tier, and its callsites.
 #[derive(Clone)]
 pub(crate) struct TierIdentity {
     pub(crate) name: Arc<str>,
     pub(crate) descriptor: &'static TierDescriptor,
 }
 
-/// Who listens to one cache, and how to tell them.
+/// The handlers and logs of one cache.
 ///
-/// Built once with the cache; what nobody wants to know is not found out.
+/// Built once with the cache; collects only data that a handler or a subscriber has requested.
 pub(crate) struct CacheTelemetry {
     pub(crate) name: Arc<str>,
     pub(crate) clock: Clock,
@@ -124,12 +125,12 @@ impl CacheTelemetry {
         Self { name, clock, logs, handlers, interest, handler_panics: AtomicU64::new(0) }
     }
 
-    /// Whether nobody will ever want to know anything.
+    /// Whether there are no handlers and no logs.
     pub(crate) fn is_unobservable(&self) -> bool {
         self.interest == EventMask::NONE && !self.logs.is_on()
     }
 
-    /// Whether anybody wants to know anything at this moment.
+    /// Whether a handler or a subscriber listens at this moment.
     #[inline]
     pub(crate) fn observed(&self) -> bool {
         self.interest != EventMask::NONE || self.logs.listening()
@@ -141,13 +142,13 @@ impl CacheTelemetry {
         self.interest.contains(EventMask::TIMING) || self.logs.listening()
     }
 
-    /// Whether calls of tiers have to be described.
+    /// Whether tier events are required.
     #[inline]
     fn wants_tiers(&self) -> bool {
         self.interest.intersects(EventMask::TIERS.union(EventMask::TRAIL)) || self.logs.listening()
     }
 
-    /// What is wanted of a lookup that the first tier answers.
+    /// The telemetry required for a lookup that the first tier answers.
     #[inline]
     pub(crate) fn hit_detail(&self, kind: CacheOperation, first: &TierIdentity) -> HitDetail {
         let of_logs = self.logs.hit_detail(kind, first.descriptor);
@@ -182,13 +183,13 @@ impl CacheTelemetry {
         self.notify(EventMask::OPERATIONS, |handler| handler.on_operation_event(event));
     }
 
-    /// Tells every handler that is interested. A handler that panics is cut off, counted, and reported once.
+    /// Calls every interested handler. A panic is caught and counted, and the first is logged.
     #[inline]
-    fn notify(&self, interest: EventMask, tell: impl Fn(&dyn CacheEventHandler)) {
+    fn notify(&self, interest: EventMask, call: impl Fn(&dyn CacheEventHandler)) {
         for registered in &self.handlers {
             if registered.interest.contains(interest) {
-                let told = catch_unwind(AssertUnwindSafe(|| tell(&*registered.handler)));
-                if let Err(payload) = told {
+                let result = catch_unwind(AssertUnwindSafe(|| call(&*registered.handler)));
+                if let Err(payload) = result {
                     self.handler_panicked(&*payload);
                 }
             }

@@ -1,4 +1,4 @@
-//! `CacheTier`: the trait that a storage implements, and what `#[cache_tier]` adds to it.
+//! `CacheTier`: the trait of a storage, and the traits that `#[cache_tier]` implements.
 
 use std::future::Future;
 
@@ -19,35 +19,34 @@ pub(crate) mod erased;
 pub(crate) mod layers;
 pub(crate) mod wrapper;
 
-/// One storage that a cache can be made of: memory, a directory, Redis, a database.
+/// One storage of a cache: memory, a directory, Redis, a database.
 ///
-/// Implement it with native `async fn`s and put [`#[cache_tier]`](macro@crate::cache_tier) on the `impl`; that makes the tier visible
-/// in telemetry, and only such a tier is accepted by [`Tier::new`](crate::Tier::new).
+/// Implement it with `async fn`s and annotate the `impl` with [`#[cache_tier]`](macro@crate::cache_tier), which adds the telemetry.
+/// [`Tier::new`](crate::Tier::new) accepts only annotated tiers.
 ///
-/// A tier only stores. Expiry, promotion, policies, statistics and tracing are the cache's business; so is coalescing:
-/// a tier may be called for the same key by several tasks at once.
+/// A tier implements lookups and storage. The cache implements expiry, promotion, insert policies, statistics and tracing. Calls are
+/// not coalesced: several tasks may call a tier for the same key at the same time.
 ///
-/// It must not block the thread: a tier that does blocking work hands it to a thread made for that, for example with
-/// `tokio::task::spawn_blocking`. Otherwise no particular runtime is needed; see [`Runtime`](crate::Runtime) for the
-/// little that cachet itself starts.
+/// A method must not block the thread. Run blocking work on a separate thread, for example with
+/// `tokio::task::spawn_blocking`. No particular runtime is needed otherwise; see [`Runtime`](crate::Runtime) for the tasks that the
+/// cache itself spawns.
 ///
-/// Keys are whatever the program looks up, often text from outside. Never use one as a file name, or as part of a query,
-/// unescaped.
+/// Keys often contain untrusted text. Escape a key before using it as a file name or in a query.
 ///
-/// # What a tier has to keep
+/// # What to store
 ///
-/// The whole [`CacheEntry`], not only its value, since expiry is judged by the entry's stamp. See there for tiers that
-/// write to disk or over the network.
+/// Store the whole [`CacheEntry`], not only its value: the cache needs its time of insertion to compute the age. [`CacheEntry`]
+/// describes what a tier on disk or on the network stores.
 ///
 /// # Errors
 ///
-/// A lookup that finds nothing is `Ok(None)`, not an error. An error of [`get`](Self::get) counts as a miss for
-/// whoever asked the cache, and is reported; the next tier is asked.
+/// Return `Ok(None)`, not an error, if there is no entry. An error of [`get`](Self::get) counts as a miss: the cache reports it and
+/// asks the next tier. An error of a write is returned to the caller after every tier has been tried.
 ///
 /// # Cancel safety
 ///
-/// The futures of all methods are dropped half-way when the caller of the cache goes away. What a tier has written by
-/// then must be either the whole entry or none.
+/// Every future may be dropped half-way, when the caller is cancelled. A write that was dropped must have stored either the whole
+/// entry or nothing.
 ///
 /// # Examples
 ///
@@ -97,41 +96,41 @@ pub(crate) mod wrapper;
     reason = "`len` is approximate and fallible; emptiness is not a question for a cache"
 )]
 pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
-    /// Looks an entry up; `Ok(None)` if there is none.
+    /// Looks up an entry; returns `Ok(None)` if there is none.
     fn get(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<V>>, TierError>> + Send;
 
-    /// Stores an entry in place of whatever the key has, or rejects it.
+    /// Stores an entry, replacing an existing one, or rejects it.
     fn insert(
         &self,
         key: K::Owned,
         entry: CacheEntry<V>,
     ) -> impl Future<Output = Result<InsertOutcome, TierError>> + Send;
 
-    /// Removes the entry of a key; `Ok` also if there is none.
+    /// Removes the entry of a key. Returns `Ok` also if there is none.
     fn invalidate(&self, key: &K) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Removes all entries.
     fn clear(&self) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Looks up everything of an entry but its value: [`Cache::contains`](crate::Cache::contains) calls it.
+    /// Looks up an entry without its value, for [`Cache::contains`](crate::Cache::contains).
     ///
-    /// The default gets the entry and drops the value. Override it where that costs a copy or a transfer.
+    /// The default calls [`get`](Self::get) and drops the value. Override it to avoid a copy or a transfer.
     fn metadata(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<()>>, TierError>> + Send {
         async move { Ok(self.get(key).await?.map(|entry| entry.metadata())) }
     }
 
-    /// Looks several entries up. Returns one result per key, in their order; a key may occur twice.
+    /// Looks up several entries. Returns one result per key, in the same order; a key may occur twice.
     ///
-    /// The default [gets](Self::get) them one by one, up to 16 at a time. Override it where the storage answers several
-    /// questions in one round trip.
+    /// The default calls [`get`](Self::get) for each key, up to 16 calls at a time. Override it if the storage can look up several
+    /// keys in one round trip.
     fn get_many(&self, keys: &[&K]) -> impl Future<Output = Vec<Result<Option<CacheEntry<V>>, TierError>>> + Send {
         async move { concurrently(keys.iter().map(|key| Box::pin(self.get(key)) as BoxFuture<'_, _>).collect()).await }
     }
 
-    /// Stores several entries. Returns one result per entry, in their order; if a key occurs twice, the last one stays.
+    /// Stores several entries. Returns one result per entry, in the same order; if a key occurs twice, the last entry wins.
     ///
-    /// The default [inserts](Self::insert) them one after the other. Override it where the storage takes several in one
-    /// round trip.
+    /// The default calls [`insert`](Self::insert) for one entry after the other. Override it if the storage can store several
+    /// entries in one round trip.
     fn insert_many(
         &self,
         entries: Vec<(K::Owned, CacheEntry<V>)>,
@@ -145,9 +144,9 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
         }
     }
 
-    /// Removes the entries of several keys. Returns one result per key, in their order.
+    /// Removes the entries of several keys. Returns one result per key, in the same order.
     ///
-    /// The default [invalidates](Self::invalidate) them one by one, up to 16 at a time.
+    /// The default calls [`invalidate`](Self::invalidate) for each key, up to 16 calls at a time.
     fn invalidate_many(&self, keys: &[&K]) -> impl Future<Output = Vec<Result<(), TierError>>> + Send {
         async move {
             concurrently(keys.iter().map(|key| Box::pin(self.invalidate(key)) as BoxFuture<'_, _>).collect()).await
@@ -161,8 +160,8 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
 
     /// Removes an entry that was found expired.
     ///
-    /// The default [invalidates](Self::invalidate) the key. Override it where the tier can make sure that the entry is still
-    /// the one that was found, and not a fresh one that has been inserted since.
+    /// The default calls [`invalidate`](Self::invalidate). Override it if the tier can check that it still holds this entry, so that
+    /// it does not remove a newer one.
     fn invalidate_expired(
         &self,
         key: &K,
@@ -172,41 +171,41 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
         self.invalidate(key)
     }
 
-    /// Whether an insert that is rejected, or fails, leaves nothing behind for its key. If it may (`false`, the default), the
-    /// cache invalidates the key afterwards, so that an older value cannot hide a newer one below.
+    /// Returns whether an insert that is rejected or fails also removes the older entry of its key. If not (`false`, the default),
+    /// the cache invalidates the key afterwards, so that the older value cannot hide a newer one in a lower tier.
     fn drops_rejected(&self) -> bool {
         false
     }
 
-    /// Hands the tier its connection to a cache. Called once for each cache that the tier is added to.
+    /// Receives the connection to a cache. Called once for each cache that the tier is added to.
     ///
-    /// A tier that drops entries by itself keeps the context, and reports them to it. The default ignores it.
+    /// A tier with its own eviction or expiry stores the context and reports to it. The default ignores the context.
     fn attach(&self, context: TierContext<K>) {
         let _ = context;
     }
 }
 
-/// How many calls the defaults of the methods for several keys run at a time.
+/// The number of concurrent calls in the default batch methods.
 const CONCURRENT_CALLS: usize = 16;
 
-/// Runs boxed calls, a bounded number at a time. Boxed, so that this is compiled once and not for every tier.
+/// Runs boxed calls, a bounded number at a time. Boxed so that it is compiled once rather than for each tier.
 async fn concurrently<T: Send>(calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     stream::iter(calls).buffered(CONCURRENT_CALLS).collect().await
 }
 
-/// What became of an insert.
+/// The outcome of an insert.
 ///
-/// A rejection is not an error: the tier, or its policy, did not want the entry.
+/// A rejection is not an error: the tier or its insert policy did not accept the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InsertOutcome {
     /// The entry was stored.
     Accepted,
-    /// The entry was turned away.
+    /// The entry was not accepted.
     Rejected,
 }
 
-/// What [`Tier::new`](crate::Tier::new) takes: both impls in one bound, so that rustc reports one error whichever is missing.
+/// The bound of [`Tier::new`](crate::Tier::new): both traits in one, so that rustc reports one error if either is missing.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an instrumented tier for keys `{K}` and values `{V}`",
@@ -218,9 +217,9 @@ pub trait ObservableTier<K: Key + ?Sized, V: Value>: CacheTier<K, V> + Instrumen
 #[diagnostic::do_not_recommend]
 impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> ObservableTier<K, V> for T {}
 
-/// Implemented by `#[cache_tier]`, never by hand: a tier with its own static callsites.
+/// A tier with its own static callsites; implemented by `#[cache_tier]` only.
 ///
-/// It has no bounds of its own: whatever is wrong with the types of an `impl CacheTier` is said there, once.
+/// It has no bounds, so that an error in the types of an `impl CacheTier` is reported once.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an instrumented tier for keys `{K}` and values `{V}`",
@@ -228,13 +227,13 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V> + InstrumentedTier<K, V>> Obs
     note = "put `#[cache_tier]` on its `impl CacheTier<{K}, {V}> for {Self}`"
 )]
 pub trait InstrumentedTier<K: ?Sized, V> {
-    /// The tier promises that its futures are ready when they are first polled.
+    /// Whether every future of the tier is ready at its first poll.
     const IMMEDIATE: bool = false;
 
-    /// The tier's default name and its callsites.
+    /// Returns the tier's default name and its callsites.
     fn descriptor() -> &'static TierDescriptor;
 
-    /// Records the fields that the tier declares; called only when its span is enabled.
+    /// Records the fields that the tier declares; called only if its span is enabled.
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>) {
         let _ = recorder;
     }

@@ -1,7 +1,7 @@
-//! A second tier for real use: a directory with one file per entry.
+//! A disk tier for production use: a directory with one file per entry.
 //!
-//! It survives a crash at any moment, and several processes may share the directory. To store values of your own,
-//! replace [`Summary`]: all that is needed of it are its two conversions.
+//! A crash cannot corrupt it, and several processes may share the directory. To store other values, replace [`Summary`] and its two
+//! conversions.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -18,12 +18,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Touches nothing yet: the directory is made when there is something to put into it.
+    /// Does not access the disk: the first insert creates the directory.
     pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 
-    /// Keys may contain anything and be of any length, file names may not; so the name is a hash of the key.
+    /// A key may contain any characters and have any length, a file name may not, so the name is a hash of the key.
     fn file_of(&self, key: &str) -> PathBuf {
         self.directory.join(format!("{:016x}.{ENTRY}", fnv1a(key.as_bytes())))
     }
@@ -34,7 +34,7 @@ impl CacheTier<str, Summary> for Disk {
     async fn get(&self, key: &str) -> Result<Option<CacheEntry<Summary>>, TierError> {
         let file = self.file_of(key);
         let found = blocking(move || read(&file)).await?;
-        // Two keys with the same hash share a file. The one that is in there now is not the one that was asked for.
+        // Two keys with the same hash share a file, so the stored key may be another one.
         Ok(found.filter(|stored| stored.key == key).map(|stored| stored.entry))
     }
 
@@ -46,7 +46,7 @@ impl CacheTier<str, Summary> for Disk {
     }
 
     async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        // If the file is that of another key with the same hash, it goes too, and will be computed again.
+        // This also removes the entry of another key with the same hash, which will be computed again.
         let file = self.file_of(key);
         blocking(move || remove(&file)).await
     }
@@ -57,9 +57,9 @@ impl CacheTier<str, Summary> for Disk {
     }
 }
 
-/// Files are read and written on threads that may block, never on those that drive futures.
+/// Runs file operations on threads that may block, not on the threads of the async runtime.
 ///
-/// Such work runs to its end even if the caller goes away, so a cancelled insert still leaves a whole entry.
+/// The work runs to its end even if the caller is cancelled, so a cancelled insert leaves a whole entry.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TierError> + Send + 'static,
 ) -> Result<T, TierError> {
@@ -75,25 +75,25 @@ fn read(file: &Path) -> Result<Option<Stored>, TierError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(file, &error)),
     };
-    // What cannot be read is an error rather than a miss, so that somebody hears of it. The value is then computed, and
-    // the insert that follows puts a sound file in place of the broken one.
+    // A damaged file is an error rather than a miss, so that it is reported. The value is then computed, and the insert replaces
+    // the damaged file.
     decode(&contents).map(Some).map_err(|problem| damaged(file, problem))
 }
 
-/// Readers see the old file or the new one, never half of one: renaming replaces a file in one step.
+/// Writes a file atomically: renaming replaces it in one step, so readers see either the old or the new contents.
 ///
-/// A power failure may still leave a file whose contents never reached the disk. The checksum finds those, and for a
-/// cache that is good enough; waiting for the disk on every insert is not worth it.
+/// After a power failure the contents may be incomplete, since a sync for each insert would be too slow for a cache. The checksum
+/// detects this.
 fn write(file: &Path, contents: &[u8]) -> io::Result<()> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
-    // A name that nobody else writes to, in the same directory: renaming works only within one file system.
+    // A unique name in the same directory: renaming works only within one file system.
     let number = WRITES.fetch_add(1, Ordering::Relaxed);
     let temporary = directory.join(format!("{}-{number}.{TEMPORARY}", std::process::id()));
     let written = fs::write(&temporary, contents).and_then(|()| fs::rename(&temporary, file));
     if written.is_err() {
-        // On a full disk, a file that is half-written should not stay.
+        // Removes a partial file, for example on a full disk.
         let _ = fs::remove_file(&temporary);
     }
     written
@@ -106,7 +106,7 @@ fn remove(file: &Path) -> Result<(), TierError> {
     }
 }
 
-/// Removes the files of this tier only, whatever else is in the directory.
+/// Removes the files of this tier and keeps other files in the directory.
 fn remove_all(directory: &Path) -> Result<(), TierError> {
     let files = match fs::read_dir(directory) {
         Ok(files) => files,
@@ -122,7 +122,7 @@ fn remove_all(directory: &Path) -> Result<(), TierError> {
     Ok(())
 }
 
-/// The system's errors do not say which file they are about.
+/// Adds the path, which the system's errors do not contain.
 fn failed(file: &Path, error: &io::Error) -> TierError {
     TierError::from(io::Error::new(error.kind(), format!("{}: {error}", file.display()))).with_type("io")
 }
@@ -132,22 +132,22 @@ fn damaged(file: &Path, problem: &str) -> TierError {
     TierError::from(io::Error::new(ErrorKind::InvalidData, text)).with_type("damaged")
 }
 
-/// What a file holds.
+/// The contents of a file.
 struct Stored {
     key: String,
     entry: CacheEntry<Summary>,
 }
 
-/// The format, and its version. A change of the format gets another one, and old files are then no entries any more.
+/// The format and its version. A change of the format needs a new value, so that old files are not read.
 const MAGIC: &[u8; 8] = b"summary1";
 
-/// Stands for a time that is not given.
+/// Represents an absent time.
 const NONE: u64 = u64::MAX;
 
 /// `MAGIC`, the checksum of all that follows, time of insertion, time to live, length of the key, key, value.
 fn encode(key: &str, entry: &CacheEntry<Summary>) -> Vec<u8> {
     let nanos = |time: Option<Duration>| time.map_or(NONE, |time| u64::try_from(time.as_nanos()).unwrap_or(NONE));
-    // The cache has stamped the entry. Without the stamp it could not tell the entry's age when it comes back.
+    // The cache has stamped the entry, and computes its age from the stamp.
     let inserted_at = entry.inserted_at().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let mut body = Vec::new();
     body.extend(nanos(inserted_at).to_le_bytes());
@@ -159,12 +159,12 @@ fn encode(key: &str, entry: &CacheEntry<Summary>) -> Vec<u8> {
 }
 
 fn decode(contents: &[u8]) -> Result<Stored, &'static str> {
-    let rest = contents.strip_prefix(MAGIC).ok_or("it does not begin like one")?;
+    let rest = contents.strip_prefix(MAGIC).ok_or("it has a wrong header")?;
     let (checksum, body) = take_u64(rest).ok_or("it ends too early")?;
     if checksum != fnv1a(body) {
         return Err("its checksum does not match");
     }
-    parse(body).ok_or("its contents make no sense")
+    parse(body).ok_or("its contents are invalid")
 }
 
 fn parse(body: &[u8]) -> Option<Stored> {
@@ -184,8 +184,8 @@ fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*number), rest))
 }
 
-/// FNV-1a: a short hash that is the same in every process and every release, which the standard library's is not. It
-/// finds accidents, not forgeries.
+/// FNV-1a: a short hash that is the same in every process and release, unlike the standard library's. It detects accidental
+/// damage, not manipulation.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

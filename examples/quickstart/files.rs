@@ -1,4 +1,4 @@
-//! The work that is worth caching: finding files, and summing them up.
+//! The work to cache: finding files and summarizing them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::{fs, io};
 
 use crate::disk::fnv1a;
 
-/// Larger files are left out: reading them would take up most of the example's time.
+/// Larger files are left out: reading them would take most of the time.
 const MAX_SIZE: u64 = 4 << 20;
-/// So that the example ends in a few seconds wherever it is pointed at.
+/// Limits the run time to a few seconds in any directory.
 const MAX_FILES: usize = 1000;
 
 pub(crate) struct SourceFile {
     pub(crate) path: PathBuf,
-    /// Path, time of the last change, and size: a file that has changed has another key, and so is summed up anew.
+    /// Path, modification time and size: a changed file has a new key, and so is summarized again.
     pub(crate) key: String,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn find(directory: &Path) -> (Vec<SourceFile>, Vec<String>) {
                     Ok(file) => files.push(file),
                     Err(reason) => notes.push(format!("{}: {reason}", child.path().display())),
                 },
-                // Links too: they may lead in circles.
+                // Also skips links, which may form cycles.
                 _ => {}
             }
             if files.len() == MAX_FILES {
@@ -73,20 +73,20 @@ fn source_file(file: &fs::DirEntry) -> Result<SourceFile, String> {
     Ok(SourceFile { path, key })
 }
 
-/// What is computed for each file.
+/// The result for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) lines: u64,
     pub(crate) words: u64,
-    /// How many different words there are.
+    /// The number of distinct words.
     pub(crate) vocabulary: u64,
     pub(crate) hash: u64,
 }
 
 impl Summary {
-    /// Reads a file and sums it up.
+    /// Reads and summarizes a file.
     pub(crate) async fn of(path: PathBuf) -> io::Result<Self> {
-        // Reading blocks, and counting takes a while: neither belongs on a thread that drives futures.
+        // Blocking and CPU-bound work must not run on a thread of the async runtime.
         let summary = tokio::task::spawn_blocking(move || fs::read(path).map(|contents| Self::of_bytes(&contents)));
         summary.await.map_err(io::Error::other)?
     }

@@ -1,4 +1,4 @@
-//! A handler that tells what the cache does, in one line per operation.
+//! A handler that describes each operation of the cache in one line.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::{CacheEventHandler, CacheOperationEvent, EventMask};
 
-/// How many operations of one kind are told in full; of the others, only the number.
+/// The number of operations of one kind that are described; the others are only counted.
 const EXAMPLES: u64 = 2;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Narrator {
 #[derive(Default)]
 pub(crate) struct Story {
     pub(crate) lines: Vec<String>,
-    /// How many operations went the same way.
+    /// The number of operations with the same steps.
     pub(crate) kinds: BTreeMap<String, u64>,
 }
 
@@ -35,11 +35,11 @@ impl Narrator {
 
 impl CacheEventHandler for Narrator {
     fn interest(&self) -> EventMask {
-        // The completion event brings the calls of the tiers with it, so there is no need to hear of them one by one.
+        // The completion event contains the tier calls, so single tier events are not needed.
         EventMask::OPERATIONS | EventMask::TRAIL | EventMask::TIMING
     }
 
-    // Handlers run inside the operation and must not block it. So this one takes notes, and `main` prints them.
+    // Handlers run inline and must not block, so this one collects lines for `main` to print.
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
         let steps = steps(event);
         let kind: Vec<_> = steps.iter().map(|step| step.what.as_str()).collect();
@@ -68,7 +68,7 @@ fn steps(event: &CacheOperationEvent<'_>) -> Vec<Step> {
         .map(|call| Step { what: format!("{} {}", call.tier(), call.outcome()), took: call.duration() })
         .collect();
     if let Some(took) = event.load_duration() {
-        // A value is computed after all tiers were asked, and before any of them is given it.
+        // The loader runs after the lookups and before the inserts.
         let asked = event.tiers().iter().take_while(|call| call.operation() == TierOperation::Get).count();
         let what = if event.error().is_some() { "not computed" } else { "computed" };
         steps.insert(asked, Step { what: what.to_owned(), took: Some(took) });
@@ -76,11 +76,11 @@ fn steps(event: &CacheOperationEvent<'_>) -> Vec<Step> {
     steps
 }
 
-/// Why tiers failed, in a line each. The operation need not have failed for that.
+/// The errors of the tiers, in a line each. The operation itself may have succeeded.
 fn failures(event: &CacheOperationEvent<'_>) -> Vec<String> {
     let mut failures: Vec<_> =
         event.tiers().iter().filter_map(|call| call.error()).map(|error| format!("    {error:#}")).collect();
-    // An insert that fails is followed by an attempt to remove what was there before, which often fails alike.
+    // A failed insert is followed by an attempt to remove the older entry, which often fails with the same error.
     failures.dedup();
     failures
 }
@@ -92,9 +92,9 @@ fn time(duration: Option<Duration>) -> String {
     duration.map(|duration| format!(" {duration:.0?}")).unwrap_or_default()
 }
 
-/// The end of a long key tells more than its beginning.
+/// Keeps the end of a long key, which is more specific than its beginning.
 fn shortened(key: &str) -> String {
-    // A file name may contain a line break, for one.
+    // A file name may contain a line break.
     let key = key.escape_debug().to_string();
     let length = key.chars().count();
     if length <= WIDTH {

@@ -22,20 +22,21 @@ use crate::telemetry::CacheOperation;
 use crate::tier::erased::{EntryResult, GetResult, OnMiss};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    /// Looks an entry up, and computes and stores it if there is none.
+    /// Looks up an entry; on a miss, runs the closure (the loader) and stores its value.
     ///
-    /// The closure runs only on a miss, and then once; it and its future have to be `Send`. It returns a value, or a
-    /// [`CacheEntry`] with a time to live of its own. When the value cannot be stored, it is returned all the same.
+    /// The loader runs at most once; the closure and its future must be `Send`. It returns a value, or a
+    /// [`CacheEntry`] with its own time to live. The value is also returned if it cannot be stored.
     ///
     /// # Errors
     ///
-    /// A failing tier does not keep the value from being computed, unless the cache
-    /// [fails closed](crate::CacheBuilder::fail_closed): then its error is returned.
+    /// A failing tier is reported and the loader runs. If the cache [fails closed](crate::CacheBuilder::fail_closed), the error of
+    /// the tier is returned instead. With [stampede protection](crate::CacheBuilder::stampede_protection), a follower returns the
+    /// error of its leader.
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller, unless the cache has
-    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
+    /// A panic of the loader unwinds to the caller. With [stampede protection](crate::CacheBuilder::stampede_protection) it becomes
+    /// an error instead.
     ///
     /// # Examples
     ///
@@ -50,7 +51,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// let page = pages.get_or_insert("index", || async { "<html>".to_owned() }).await?;
     /// assert_eq!(*page, "<html>");
     ///
-    /// // With a time to live of its own:
+    /// // With its own time to live:
     /// pages
     ///     .get_or_insert("news", || async {
     ///         CacheEntry::expires_after("<html>".to_owned(), Duration::from_secs(10))
@@ -76,18 +77,18 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         Compute::<_, _, _, _, EntryResult<V>>::new(&self.0, CacheOperation::GetOrInsert, key, load)
     }
 
-    /// Like [`get_or_insert`](Self::get_or_insert), with a closure that can fail. A failure is not stored: the next call
-    /// tries again.
+    /// Looks up an entry; on a miss, runs a loader that can fail and stores its value. An error is not stored: the next call runs
+    /// its loader again. See also [`get_or_insert`](Self::get_or_insert).
     ///
     /// # Errors
     ///
-    /// As [`get_or_insert`](Self::get_or_insert), and what the closure returned, as an error for which
-    /// [`is_load`](Error::is_load) is true and whose [`source_as`](Error::source_as) gives it back with its type.
+    /// Returns the same errors as [`get_or_insert`](Self::get_or_insert). If the loader fails, returns an error for which
+    /// [`is_load`](Error::is_load) is true; its [`source_as`](Error::source_as) returns the loader's error with its type.
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller, unless the cache has
-    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
+    /// A panic of the loader unwinds to the caller. With [stampede protection](crate::CacheBuilder::stampede_protection) it becomes
+    /// an error instead.
     ///
     /// # Examples
     ///
@@ -106,7 +107,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// assert!(error.is_load());
     /// assert_eq!(error.source_as::<io::Error>().unwrap().to_string(), "renderer is down");
     ///
-    /// // A closure that uses `?` has to say what its error is.
+    /// // A loader that uses `?` has to name its error type.
     /// # async fn render() -> io::Result<String> { Ok("<html>".to_owned()) }
     /// let page = pages.try_get_or_insert("index", || async { Ok::<_, io::Error>(render().await? + "</html>") }).await;
     /// assert_eq!(*page.unwrap(), "<html></html>");
@@ -135,17 +136,17 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         Compute::<_, _, _, _, EntryResult<V>>::new(&self.0, CacheOperation::TryGetOrInsert, key, load)
     }
 
-    /// Like [`get_or_insert`](Self::get_or_insert), with a closure that may have nothing to give. Nothing is stored then:
-    /// the next call asks again.
+    /// Looks up an entry; on a miss, runs a loader that returns an `Option` and stores its value. `None` is not stored: the next call
+    /// runs its loader again. See also [`get_or_insert`](Self::get_or_insert).
     ///
     /// # Errors
     ///
-    /// As [`get_or_insert`](Self::get_or_insert).
+    /// Returns the same errors as [`get_or_insert`](Self::get_or_insert).
     ///
     /// # Panics
     ///
-    /// A panic of the closure unwinds to the caller, unless the cache has
-    /// [stampede protection](crate::CacheBuilder::stampede_protection): then it becomes an error.
+    /// A panic of the loader unwinds to the caller. With [stampede protection](crate::CacheBuilder::stampede_protection) it becomes
+    /// an error instead.
     ///
     /// # Examples
     ///
@@ -156,8 +157,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, Tier};
     ///
     /// let users = Cache::<u64, String>::builder("users").tier(Tier::memory(1000)).build();
-    /// let nobody = users.optionally_get_or_insert(&7, || async { None::<String> }).await?;
-    /// assert!(nobody.is_none());
+    /// let unknown = users.optionally_get_or_insert(&7, || async { None::<String> }).await?;
+    /// assert!(unknown.is_none());
     /// # Ok(()) }
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
@@ -165,8 +166,8 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Negative caching
     ///
-    /// To remember for a while that there is nothing, make "nothing" a value, with a time to live of its own. Where a failure is
-    /// to be told from "nothing", do the same with [`try_get_or_insert`](Self::try_get_or_insert).
+    /// To cache the absence of a value, use `Option` as the value type and give `None` its own time to live. If the loader can also
+    /// fail, do the same with [`try_get_or_insert`](Self::try_get_or_insert).
     ///
     /// ```
     /// # #[cfg(feature = "memory")]
@@ -182,7 +183,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///         match look_up(7).await {
     ///             Ok(Some(name)) => Some(CacheEntry::new(Some(name))),
     ///             Ok(None) => Some(CacheEntry::expires_after(None, Duration::from_secs(30))),
-    ///             // Nothing is known, so nothing is remembered.
+    ///             // A failure is not cached.
     ///             Err(_) => None,
     ///         }
     ///     })

@@ -18,15 +18,14 @@ use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::erased::{GetResult, MaybeReady, OnMiss, poll_once, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    /// Looks an entry up: in the first tier, then in the next, until one has it. What a later tier had is promoted into the
-    /// earlier ones.
+    /// Looks up an entry in each tier in order, until a tier has it. A hit in a lower tier is promoted into the tiers above it.
     ///
-    /// Expired entries are not found, and are removed. A hit in a memory tier that comes first allocates nothing.
+    /// An expired entry counts as a miss and is removed. A hit in a first memory tier does not allocate.
     ///
     /// # Errors
     ///
-    /// When no tier has the entry and some tier failed: the error of the first that did. A failing tier is otherwise
-    /// passed over, and reported.
+    /// Returns the error of the first tier that failed if no tier has the entry. Otherwise a failing tier is skipped and
+    /// reported.
     #[doc(alias = "lookup")]
     #[doc(alias = "fetch")]
     #[inline]
@@ -34,11 +33,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         Get(Frame::new(&self.0, key, GetMethod))
     }
 
-    /// Tells whether [`get`](Self::get) would return an entry, without cloning its value or promoting it.
+    /// Returns whether [`get`](Self::get) would return an entry, without cloning its value or promoting it.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns the same errors as [`get`](Self::get).
     #[doc(alias = "contains_key")]
     pub async fn contains(&self, key: &K) -> Result<bool, Error> {
         let found = ready_or_await!(self.start_contains(key));
@@ -71,7 +70,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Errors
     ///
-    /// If the first tier failed.
+    /// Returns the error of the first tier if it failed.
     pub async fn len(&self) -> Result<Option<u64>, Error> {
         ready_or_await!(self.start_len())
     }

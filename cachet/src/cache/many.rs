@@ -15,18 +15,18 @@ use crate::tier::InsertOutcome;
 use crate::tier::erased::{GetResult, MaybeReady, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    /// Looks several entries up: one call of the first tier, then one call of the next for what is still missing, and so
-    /// on. What a later tier had is promoted into the earlier ones.
+    /// Looks up several entries, with one call of each tier for the keys that the tiers above do not have. Hits in lower tiers are
+    /// promoted.
     ///
-    /// The answers are in the order of the keys, one for each. A key may occur twice, and there may be none at all. Each
-    /// answer is what [`get`](Self::get) would have returned for its key.
+    /// Returns one result per key, in the same order: the result that [`get`](Self::get) would return. A key may occur twice, and
+    /// `keys` may be empty.
     ///
-    /// To telemetry it is one operation: a `hit` if all keys had an entry, else a `miss`, with the numbers of
+    /// Telemetry reports one operation, a `hit` if all keys had an entry and otherwise a `miss`, with the numbers of
     /// [keys](crate::CacheOperationEvent::keys) and [hits](crate::CacheOperationEvent::hits).
     ///
     /// # Errors
     ///
-    /// A key that no tier has an entry for, although some tier failed, is answered with the error of the first that did.
+    /// If a tier failed for a key and no tier has its entry, the result of the key is the error of the first tier that failed.
     ///
     /// # Examples
     ///
@@ -37,13 +37,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await;
     ///
     /// let keys = ["ada", "eve", "bob"];
     /// for (key, age) in keys.into_iter().zip(ages.get_many(keys).await) {
     ///     match age? {
     ///         Some(age) => println!("{key} is {}", *age),
-    ///         None => println!("nobody knows how old {key} is"),
+    ///         None => println!("the age of {key} is unknown"),
     ///     }
     /// }
     /// # Ok(()) }
@@ -68,14 +68,14 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         }
     }
 
-    /// Stores several entries in all tiers, with one call of each, in place of whatever was there.
+    /// Stores several entries in all tiers, with one call of each tier, and replaces existing ones.
     ///
-    /// The outcomes are in the order of the entries, one for each: accepted if any tier accepted the entry. If a key occurs
-    /// twice, the later entry is the one that stays. For everything else see [`insert`](Self::insert).
+    /// Returns one result per entry, in the same order: the result that [`insert`](Self::insert) would return. If a key occurs twice,
+    /// the last entry wins.
     ///
     /// # Errors
     ///
-    /// If some tier failed for some entry, its error, which names it; every tier has been tried.
+    /// If a tier failed for an entry, the result of the entry is the error of that tier, which names it. All tiers have been tried.
     ///
     /// # Examples
     ///
@@ -86,8 +86,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, InsertOutcome, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// let outcomes = ages.insert_many([("ada", 36), ("bob", 41)]).await?;
-    /// assert_eq!(outcomes, [InsertOutcome::Accepted; 2]);
+    /// for outcome in ages.insert_many([("ada", 36), ("bob", 41)]).await {
+    ///     assert_eq!(outcome?, InsertOutcome::Accepted);
+    /// }
     /// # Ok(()) }
     /// # #[cfg(not(feature = "memory"))]
     /// # fn main() {}
@@ -117,11 +118,13 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         }
     }
 
-    /// Removes the entries of several keys from all tiers, with one call of each; that there is none is not an error.
+    /// Removes the entries of several keys from all tiers, with one call of each tier. A missing entry is not an error.
+    ///
+    /// Returns one result per key, in the same order.
     ///
     /// # Errors
     ///
-    /// If some tier failed, its error, which names it; every tier has been tried.
+    /// If a tier failed for a key, the result of the key is the error of that tier, which names it. All tiers have been tried.
     ///
     /// # Examples
     ///
@@ -132,8 +135,10 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// use cachet::{Cache, Tier};
     ///
     /// let ages = Cache::<str, u32>::builder("ages").tier(Tier::memory(1000)).build();
-    /// ages.insert_many([("ada", 36), ("bob", 41)]).await?;
-    /// ages.invalidate_many(["ada", "bob"]).await?;
+    /// ages.insert_many([("ada", 36), ("bob", 41)]).await;
+    /// for result in ages.invalidate_many(["ada", "bob"]).await {
+    ///     result?;
+    /// }
     /// assert!(!ages.contains("ada").await?);
     /// # Ok(()) }
     /// # #[cfg(not(feature = "memory"))]

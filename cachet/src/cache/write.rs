@@ -17,19 +17,20 @@ use crate::tier::InsertOutcome;
 use crate::tier::erased::{BoxFuture, Call, InsertResult, MaybeReady, Removal, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
-    /// Stores an entry in all tiers, at once, in place of whatever was there.
+    /// Stores an entry in all tiers concurrently and replaces an existing one.
     ///
-    /// `key` is anything that converts into the owned key: a `&str` for a `Cache<str, V>`. A number needs its type, as in
-    /// `insert(7_u64, …)`. `entry` is a value, or a [`CacheEntry`] with a time to live of its own. A promotion or a computed insert of the
-    /// same key that is under way at this moment does not overwrite it: what has not been stored yet is dropped, and what
-    /// is just being stored in a tier is waited for.
+    /// `key` is a value that converts into the owned key, for example a `&str` for a `Cache<str, V>`. An integer literal needs its
+    /// type: `insert(7_u64, …)`. `entry` is a value, or a [`CacheEntry`] with its own time to live.
     ///
-    /// Accepted if any tier accepted the entry. A tier that turns it away, or fails, drops the older value that it may
-    /// hold for the key.
+    /// A concurrent promotion or computation of the same key does not overwrite the entry: its value is discarded, and if it is already
+    /// being stored in a tier, the insert waits for that store.
+    ///
+    /// Returns `Accepted` if at least one tier accepted the entry. A tier that rejects the entry or fails drops its older value of
+    /// the key.
     ///
     /// # Errors
     ///
-    /// If some tier failed, its error, which names it; every tier has been tried.
+    /// If a tier failed, returns its error, which names the tier. All tiers have been tried; other tiers may have stored the entry.
     ///
     /// # Examples
     ///
@@ -57,11 +58,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         Insert { cache: &self.0, entry: Some((key.into_key(), entry.into_entry())), waiting: None }
     }
 
-    /// Removes the entry of a key from all tiers; that there is none is not an error.
+    /// Removes the entry of a key from all tiers. A missing entry is not an error.
     ///
     /// # Errors
     ///
-    /// If some tier failed, its error, which names it; every tier has been tried.
+    /// If a tier failed, returns its error, which names the tier. All tiers have been tried.
     #[doc(alias = "remove")]
     #[doc(alias = "delete")]
     pub async fn invalidate(&self, key: &K) -> Result<(), Error> {
@@ -80,7 +81,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Errors
     ///
-    /// If some tier failed, its error, which names it; every tier has been tried.
+    /// If a tier failed, returns its error, which names the tier. All tiers have been tried.
     #[doc(alias = "flush")]
     #[doc(alias = "invalidate_all")]
     pub async fn clear(&self) -> Result<(), Error> {

@@ -16,32 +16,31 @@ use crate::tier::config::Tier;
 use crate::tier::context::TierContext;
 use crate::tier::{CacheTier, InsertOutcome};
 
-/// Keeps entries in this process, up to a capacity by count or by weight; made by [`Tier::memory`](crate::Tier::memory).
+/// The memory tier, with a capacity by count or by weight; created by [`Tier::memory`](crate::Tier::memory).
 ///
-/// The engine is [`quick_cache`](https://docs.rs/quick_cache): a sharded concurrent map with a modified Clock-PRO
-/// eviction policy, close to S3-FIFO, which resists scans. A hit takes one read lock of one shard and allocates nothing.
+/// The engine is [`quick_cache`](https://docs.rs/quick_cache): a sharded concurrent map with a scan-resistant eviction policy, a
+/// modified Clock-PRO close to S3-FIFO. A hit takes one read lock of one shard and does not allocate.
 pub(crate) struct MemoryTier<K: Key + ?Sized, V: Value, C: Capacity<K, V>> {
     entries: Cache<K::Owned, Stored<V, C::Weight>, StoredWeight, DefaultHashBuilder, EvictionHook>,
     capacity: C,
-    /// Heavier entries do not fit into a shard.
+    /// Entries above this weight do not fit into a shard.
     max_weight: u64,
     context: OnceLock<TierContext<K>>,
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
-    /// A tier in this process's memory that holds up to about `capacity` entries; named `memory` unless said otherwise.
+    /// Creates a memory tier for about `capacity` entries. Its default name is `memory`.
     ///
-    /// When it is full, entries that are rarely used make room. A capacity of zero means that it holds nothing: every insert
-    /// is rejected. Memory is taken as entries come, about 45 bytes per entry beside key and value.
+    /// A full tier evicts rarely used entries. With a capacity of zero every insert is rejected. Allocates lazily; the overhead is
+    /// about 45 bytes per entry in addition to key and value.
     pub fn memory(capacity: usize) -> Self {
         Self::new(MemoryTier::with_capacity(capacity))
     }
 
-    /// Like [`memory`](Self::memory), with a capacity in a unit of your choice, most often bytes: `weigh` tells how much an
-    /// entry takes of it.
+    /// Creates a memory tier whose capacity is the sum of the weights of its entries, for example their size in bytes.
     ///
-    /// It is asked once per insert; a weight of zero counts as one. The engine divides a large capacity into equal shards, at
-    /// most four per core, and an entry that is heavier than a shard is rejected.
+    /// `weigh` runs once per insert; a weight of zero counts as one. The engine divides a large capacity into equal shards, at
+    /// most four per core, and rejects an entry that is heavier than a shard. See also [`memory`](Self::memory).
     ///
     /// ```
     /// use cachet::{Cache, Tier};
@@ -56,9 +55,9 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     }
 }
 
-/// What a tier's capacity is counted in.
+/// The unit of a tier's capacity.
 pub(crate) trait Capacity<K: ?Sized, V>: Send + Sync {
-    /// What an entry weighs; kept beside it, since the engine relies on it never changing.
+    /// The weight of an entry, stored with it because the engine relies on it being constant.
     type Weight: Weight;
 
     fn weigh(&self, key: &K, value: &V) -> Self::Weight;
@@ -68,7 +67,7 @@ pub(crate) trait Weight: Copy + Send + Sync {
     fn get(self) -> u64;
 }
 
-/// Entries are counted: each weighs one, and nothing has to be kept.
+/// Counts entries: each weighs one, and no weight is stored.
 pub(crate) struct ByCount;
 
 impl<K: ?Sized, V> Capacity<K, V> for ByCount {
@@ -83,14 +82,14 @@ impl Weight for () {
     }
 }
 
-/// Entries are weighed by the user's function.
+/// Weighs entries with the user's function.
 pub(crate) struct ByWeight<F>(F);
 
 impl<K: ?Sized, V, F: Fn(&K, &V) -> u64 + Send + Sync> Capacity<K, V> for ByWeight<F> {
     type Weight = u64;
 
     fn weigh(&self, key: &K, value: &V) -> u64 {
-        // The engine never evicts what weighs nothing.
+        // The engine never evicts an entry of weight zero.
         (self.0)(key, value).max(1)
     }
 }
@@ -103,7 +102,7 @@ impl Weight for u64 {
 
 /// The share of a shard that frequently used entries may fill.
 const HOT_SHARE: f64 = 0.97;
-/// By how much an entry is expected to weigh, where nobody has said; it only sets the number of shards.
+/// The expected weight of an entry, which only determines the number of shards.
 const EXPECTED_WEIGHT: u64 = 1024;
 
 impl<K: Key + ?Sized, V: Value> MemoryTier<K, V, ByCount> {
@@ -133,14 +132,14 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "the very computation by which the engine admits entries"
+            reason = "the same computation as in the engine's admission"
         )]
         let max_weight = ((shard as f64 * HOT_SHARE) as u64).clamp(shard.min(1), shard);
         Self { entries, capacity, max_weight, context: OnceLock::new() }
     }
 
-    /// Kept apart, so that the future around it is small enough to vanish into its caller: moved into a future that does not, an
-    /// entry costs more to copy than to store.
+    /// Not inlined, so that the surrounding future is small enough to be inlined into its caller. Otherwise copying an entry into
+    /// that future costs more than storing it.
     #[inline(never)]
     fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertOutcome {
         let weight = self.capacity.weigh(key.borrow(), entry.value());
@@ -149,11 +148,11 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
             return InsertOutcome::Rejected;
         }
         let context = self.context.get().filter(|context| context.is_observed());
-        // In place: a copy would cost more than what is in it.
-        let mut left = Evictions { is_observed: context.is_some(), is_eviction: false, left: SmallVec::new() };
-        self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut left);
+        // Constructed in place: a copy costs more than its contents.
+        let mut evictions = Evictions { is_observed: context.is_some(), is_eviction: false, left: SmallVec::new() };
+        self.entries.insert_with_lifecycle(key, Stored { entry: entry.into(), weight }, &mut evictions);
         if let Some(context) = context {
-            for departure in left.left.iter().filter(|departure| departure.is_eviction) {
+            for departure in evictions.left.iter().filter(|departure| departure.is_eviction) {
                 context.evicted(departure.key.borrow(), &departure.stored.entry.metadata());
             }
         }
@@ -161,7 +160,7 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> MemoryTier<K, V, C> {
     }
 }
 
-// Its futures are ready at once: the engine never waits for anything but a lock.
+// Immediate: the engine waits for nothing but locks.
 #[cache_tier(name = "memory", target = "cachet::tier", immediate, crate = crate)]
 impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> CacheTier<K, V> for MemoryTier<K, V, C> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError> {
@@ -230,7 +229,7 @@ impl<K: Key + ?Sized, V: Value, C: Capacity<K, V>> fmt::Debug for MemoryTier<K, 
     }
 }
 
-/// An entry in a tier of this process, which has no use for the wall clock.
+/// An entry without its wall-clock time, which a tier of this process does not need.
 #[derive(Clone)]
 struct InProcessEntry<V> {
     value: V,
@@ -249,8 +248,8 @@ impl<V> InProcessEntry<V> {
         CacheEntry { value: (), ttl: self.ttl, tick: self.tick, wall: OptionalNanos::NONE }
     }
 
-    /// Whether both were inserted at the same moment under the same terms: the same entry, unless it was
-    /// replaced within one tick of the clock.
+    /// Whether both have the same time of insertion and time to live. Then they are the same entry, unless it was replaced
+    /// within one tick of the clock.
     fn same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
         (self.ttl, self.tick) == (other.ttl, other.tick)
     }
@@ -262,7 +261,7 @@ impl<V> From<CacheEntry<V>> for InProcessEntry<V> {
     }
 }
 
-/// What the engine keeps: the smaller, the more of it fits into the processor's caches.
+/// The engine's record of an entry. Small, so that more records fit into the processor's caches.
 #[derive(Clone)]
 struct Stored<V, W> {
     entry: InProcessEntry<V>,
@@ -278,16 +277,16 @@ impl<Q, V, W: Weight> Weighter<Q, Stored<V, W>> for StoredWeight {
     }
 }
 
-/// Collects what leaves the tier during one insert.
+/// Collects the entries that leave the tier during one insert.
 #[derive(Clone)]
 struct EvictionHook;
 
 struct Evictions<Q, S> {
     /// Whether evictions are reported.
     is_observed: bool,
-    /// Between the two calls for one entry: whether it is evicted, rather than replaced.
+    /// Between the two callbacks for one entry: whether it is evicted rather than replaced.
     is_eviction: bool,
-    /// Dropped only when the shard is no longer locked: the `drop` of a key or a value may do anything.
+    /// Dropped after the shard has been unlocked, since `Drop` of a key or a value is user code.
     left: SmallVec<[Departure<Q, S>; 1]>,
 }
 
@@ -306,7 +305,7 @@ impl<Q, S> Default for Evictions<Q, S> {
 impl<Q, V, W> Lifecycle<Q, Stored<V, W>> for EvictionHook {
     type RequestState = Evictions<Q, Stored<V, W>>;
 
-    // Called for evictions only; `on_evict` is called for replaced entries as well.
+    // Called for evictions only; `on_evict` is also called for replaced entries.
     fn before_evict(&self, evictions: &mut Self::RequestState, _key: &Q, _stored: &mut Stored<V, W>) {
         evictions.is_eviction = evictions.is_observed;
     }

@@ -1,14 +1,13 @@
-//! The names under which telemetry appears: spans, fields, targets and metrics.
+//! The names of spans, fields, targets and metrics in telemetry.
 //!
-//! They are part of this crate's public contract: a name changes only with a new major version. A pipeline that reads
-//! spans, events or metrics should name these constants rather than repeat their text.
+//! They are part of the public interface: a name changes only in a new major version. Use these constants, rather than their text,
+//! in code that reads spans, events or metrics.
 //!
-//! The names of metrics are for those who export them: cachet sends no metrics itself, and a handler that does should use
-//! them.
+//! The names of metrics are recommendations for exporters: cachet itself exports no metrics.
 //!
-//! OpenTelemetry has no convention for caches yet; `sentry.op` and `cache.hit` are what
-//! [Sentry's Caches module](https://docs.sentry.io/product/insights/backend/caches/) reads, and the `error.*`,
-//! `otel.*`, `db.*` and `server.*` names are OpenTelemetry's own.
+//! OpenTelemetry has no convention for caches yet. `sentry.op` and `cache.hit` are read by
+//! [Sentry's Caches module](https://docs.sentry.io/product/insights/backend/caches/); the `error.*`, `otel.*`, `db.*` and
+//! `server.*` names are OpenTelemetry's.
 //!
 //! ```
 //! use cachet::telemetry::attributes;
@@ -19,7 +18,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
 
-        /// Every name of this module with its text, in the order of their declaration.
+        /// All names of this module with their texts, in the order of declaration.
         pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),*];
     };
 }
@@ -27,14 +26,14 @@ macro_rules! names {
 names! {
     /// Target of the operations' spans.
     TARGET_OPERATION = "cachet::op";
-    /// Target of the events that the library emits itself, operation completions above all.
+    /// Target of the library's own events, most of which are completions of operations.
     TARGET_EVENT = "cachet::event";
     /// Target of the spans and events of the library's own tiers.
     TARGET_TIER = "cachet::tier";
 
     /// Span of one call of a tier.
     SPAN_TIER = "cache.tier";
-    /// Span of the closure of a compute method.
+    /// Span of the loader of a compute method.
     SPAN_LOAD = "cache.load";
     /// Span of `Cache::get`.
     SPAN_GET = "cache.get";
@@ -60,46 +59,47 @@ names! {
     SPAN_INSERT_MANY = "cache.insert_many";
     /// Span of `Cache::invalidate_many`.
     SPAN_INVALIDATE_MANY = "cache.invalidate_many";
-    /// Span of a refresh in the background: a root, which follows from the operation that triggered it.
+    /// Span of a background refresh: a root span that follows from the operation that triggered it.
     SPAN_REFRESH = "cache.refresh";
 
     /// The name of the cache; a string.
     FIELD_NAME = "cache.name";
-    /// The method of the cache, or of the tier; a string.
+    /// The method of the cache or of the tier; a string.
     FIELD_OPERATION = "cache.operation";
     /// The operation's [`RequestId`](crate::RequestId); an integer.
     FIELD_REQUEST_ID = "cache.request_id";
-    /// The id of the operation inside which this one was started; an integer.
+    /// The id of the operation whose loader or tier started this one; an integer.
     FIELD_PARENT_REQUEST_ID = "cache.parent_request_id";
     /// The name of the tier; a string.
     FIELD_TIER = "cache.tier";
-    /// How it ended; a string, recorded once, at the end.
+    /// The outcome; a string, recorded once, at the end.
     FIELD_OUTCOME = "cache.outcome";
-    /// On a tier: it was asked because an earlier one did not answer. On an operation: some tier was. A boolean.
+    /// On a tier: it was called because an upper tier had no entry or failed. On an operation: this applies to one of its tiers.
+    /// A boolean.
     FIELD_FALLBACK = "cache.fallback";
-    /// The operation waited for another's work instead of doing its own; a boolean.
+    /// The operation was a follower, which waited for the result of a leader; a boolean.
     FIELD_COALESCED = "cache.coalesced";
-    /// The id of the operation that did the work for this one; an integer.
+    /// The id of the leader of this operation; an integer.
     FIELD_LEADER_REQUEST_ID = "cache.leader_request_id";
     /// Whether a read found an entry; a boolean.
     FIELD_HIT = "cache.hit";
-    /// How many keys it was about, where it was about several; an integer, on operations and on the events of tiers.
+    /// The number of keys of a batch; an integer, on operations and on tier events.
     FIELD_KEYS = "cache.keys";
-    /// For how many of several keys a lookup had an entry; an integer, likewise.
+    /// The number of hits of a batch lookup; an integer, on operations and on tier events.
     FIELD_HITS = "cache.hits";
     /// The tier that answered; a string.
     FIELD_HIT_TIER = "cache.hit_tier";
     /// The age of the entry in its tier, in milliseconds; an integer.
     FIELD_AGE_MS = "cache.age_ms";
-    /// How long it took, in nanoseconds, on events; an integer.
+    /// The duration in nanoseconds; an integer, on events.
     FIELD_DURATION_NS = "cache.duration_ns";
-    /// The key, in the form that `record_keys` asked for; a string.
+    /// The key in the form set by `record_keys`; a string.
     FIELD_KEY = "cache.key";
-    /// The class of a failure; a string of low cardinality.
+    /// The class of an error; a string of low cardinality.
     FIELD_ERROR_TYPE = "error.type";
-    /// `internal`, or `client` on a tier that is declared `remote`.
+    /// `client` on a tier that is declared `remote`, otherwise `internal`.
     FIELD_OTEL_KIND = "otel.kind";
-    /// `ERROR`, only when the call returned an error.
+    /// `ERROR` if the call returned an error, otherwise absent.
     FIELD_OTEL_STATUS_CODE = "otel.status_code";
     /// `cache.get`, `cache.put`, `cache.remove` or `cache.flush`, on operations.
     FIELD_SENTRY_OP = "sentry.op";
@@ -109,27 +109,27 @@ names! {
     FIELD_SERVER_ADDRESS = "server.address";
     /// The port of a `remote` tier; an integer.
     FIELD_SERVER_PORT = "server.port";
-    /// What an event says in words.
+    /// The text of an event.
     FIELD_MESSAGE = "message";
 
-    /// Counter of operations, unit `{request}`.
+    /// Counter of operations, unit `{request}`; labels `cache.name`, `cache.operation`, `cache.outcome`.
     METRIC_REQUESTS = "cachet.requests";
-    /// Counter of tier calls, unit `{request}`.
+    /// Counter of tier calls, unit `{request}`; labels `cache.name`, `cache.tier`, `cache.operation`, `cache.outcome`.
     METRIC_TIER_REQUESTS = "cachet.tier.requests";
-    /// Histogram of operation durations, unit `s`.
+    /// Histogram of operation durations, unit `s`; labels `cache.name`, `cache.operation`, `cache.outcome`.
     METRIC_OPERATION_DURATION = "cachet.operation.duration";
-    /// Histogram of tier call durations, unit `s`.
+    /// Histogram of tier call durations, unit `s`; labels `cache.name`, `cache.tier`, `cache.operation`, `cache.outcome`.
     METRIC_TIER_OPERATION_DURATION = "cachet.tier.operation.duration";
-    /// Histogram of the durations of closures, unit `s`.
+    /// Histogram of load durations, unit `s`; label `cache.name`.
     METRIC_LOAD_DURATION = "cachet.load.duration";
-    /// Counter of operations that waited for another's work, unit `{request}`.
+    /// Counter of followers, unit `{request}`; label `cache.name`.
     METRIC_COALESCED = "cachet.coalesced";
-    /// Counter of refreshes, unit `{refresh}`.
+    /// Counter of refreshes, unit `{refresh}`; labels `cache.name`, `cache.outcome`.
     METRIC_REFRESHES = "cachet.refreshes";
-    /// Counter of evictions, unit `{entry}`.
+    /// Counter of evictions, unit `{entry}`; labels `cache.name`, `cache.tier`.
     METRIC_EVICTIONS = "cachet.evictions";
-    /// Number of entries, unit `{entry}`.
+    /// Number of entries, unit `{entry}`; labels `cache.name`, `cache.tier`.
     METRIC_ENTRY_COUNT = "cachet.entry.count";
-    /// Counter of telemetry that was lost, unit `{event}`.
+    /// Counter of dropped telemetry events, unit `{event}`.
     METRIC_TELEMETRY_DROPPED = "cachet.telemetry.dropped";
 }

@@ -1,4 +1,4 @@
-//! What handlers are told: one event per tier call, one per operation.
+//! The events that handlers receive: one per tier call, one per operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{CacheOperation, OperationOutcome, RequestId, TierOperation, TierOutcome};
 use crate::error::Error;
 
-/// A shared name, borrowed where an event is made and owned where it is kept.
+/// A shared name: borrowed in a new event, owned in a stored one.
 #[derive(Clone)]
 pub(crate) enum Name<'a> {
     Borrowed(&'a Arc<str>),
@@ -30,17 +30,17 @@ impl Name<'_> {
     }
 }
 
-/// How many keys something was about that was about several, and for how many of them a lookup had an entry.
+/// The number of keys in a batch call, and the number of hits in a batch lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) keys: usize,
     pub(crate) hits: Option<usize>,
 }
 
-/// One call of a tier, or one entry that a tier dropped of its own accord ([`TierOperation::Evict`]).
+/// One call of a tier, or one entry that a tier evicted ([`TierOperation::Evict`]).
 ///
-/// Sent to every [`CacheEventHandler`](crate::CacheEventHandler) that is interested in tiers, as soon as the tier has
-/// answered, and kept for the [`CacheOperationEvent`] at the end.
+/// Sent to every [`CacheEventHandler`](crate::CacheEventHandler) that is interested in tiers, as soon as the call ends. The
+/// [`CacheOperationEvent`] of the operation contains it as well.
 #[derive(Clone)]
 pub struct CacheTierEvent<'a> {
     pub(crate) cache: Name<'a>,
@@ -57,67 +57,67 @@ pub struct CacheTierEvent<'a> {
 }
 
 impl CacheTierEvent<'_> {
-    /// The name of the cache.
+    /// Returns the name of the cache.
     pub fn cache(&self) -> &str {
         self.cache.as_str()
     }
 
-    /// The name of the tier.
+    /// Returns the name of the tier.
     pub fn tier(&self) -> &str {
         self.tier.as_str()
     }
 
-    /// What the tier was asked to do.
+    /// Returns the method of the tier that was called.
     pub const fn operation(&self) -> TierOperation {
         self.operation
     }
 
-    /// How it ended.
+    /// Returns the outcome.
     pub const fn outcome(&self) -> TierOutcome {
         self.outcome
     }
 
-    /// The operation that the call belongs to; `None` for what happens outside of every operation.
+    /// Returns the id of the operation that called the tier; `None` for an eviction outside of operations.
     pub const fn request_id(&self) -> Option<RequestId> {
         self.request_id
     }
 
-    /// Whether the tier was asked because an earlier one did not answer.
+    /// Returns whether the tier was called because an upper tier had no entry or failed.
     pub const fn fallback(&self) -> bool {
         self.fallback
     }
 
-    /// How many keys the call was about, if it was about several (`get_many` and its like).
+    /// Returns the number of keys of a batch call such as `get_many`; `None` for other calls.
     pub fn keys(&self) -> Option<usize> {
         self.batch.map(|batch| batch.keys)
     }
 
-    /// For how many of the keys of a `get_many` there was an entry; `None` for everything else.
+    /// Returns the number of hits of a `get_many`; `None` for other calls.
     pub fn hits(&self) -> Option<usize> {
         self.batch.and_then(|batch| batch.hits)
     }
 
-    /// How long the tier took; `None` unless some handler is interested in timing.
+    /// Returns the duration of the call; `None` unless a handler requests [`TIMING`](crate::EventMask::TIMING).
     pub const fn duration(&self) -> Option<Duration> {
         self.duration
     }
 
-    /// The age of the entry in this tier, where there is one and the cache had a reason to look at the clock.
+    /// Returns the age of the entry in this tier, if there is an entry and the cache had to read the clock.
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// Why the tier failed.
+    /// Returns the error of the tier.
     pub const fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
-    /// The key, in the form that [`record_keys`](crate::CacheBuilder::record_keys) asked for; `None` by default.
+    /// Returns the key in the form set by [`record_keys`](crate::CacheBuilder::record_keys); `None` by default.
     pub fn key(&self) -> Option<&str> {
         self.key.as_ref().map(Name::as_str)
     }
 
-    /// The same event, to be kept. Names are shared, not copied.
+    /// Converts into an event that can be stored. Names are shared, not copied.
     pub fn into_owned(self) -> CacheTierEvent<'static> {
         CacheTierEvent {
             cache: self.cache.into_owned(),
@@ -146,7 +146,7 @@ impl fmt::Debug for CacheTierEvent<'_> {
     }
 }
 
-/// The tier events of an operation, borrowed where the event is made and owned where it is kept.
+/// The tier events of an operation: borrowed in a new event, owned in a stored one.
 #[derive(Clone)]
 pub(crate) enum Trail<'a> {
     Borrowed(&'a [CacheTierEvent<'a>]),
@@ -162,9 +162,9 @@ impl<'a> Trail<'a> {
     }
 }
 
-/// One finished operation of a cache, with everything that happened in it.
+/// The completion of one operation of a cache, with all calls of its tiers.
 ///
-/// Every observed operation sends exactly one, however it ends: answered, failed, panicked, or dropped half-way.
+/// Every observed operation sends exactly one, also if it fails, panics or is cancelled.
 #[derive(Clone)]
 pub struct CacheOperationEvent<'a> {
     pub(crate) cache: Name<'a>,
@@ -185,96 +185,96 @@ pub struct CacheOperationEvent<'a> {
 }
 
 impl<'a> CacheOperationEvent<'a> {
-    /// The name of the cache.
+    /// Returns the name of the cache.
     pub fn cache(&self) -> &str {
         self.cache.as_str()
     }
 
-    /// The method that was called.
+    /// Returns the method that was called.
     pub const fn operation(&self) -> CacheOperation {
         self.operation
     }
 
-    /// How it ended.
+    /// Returns the outcome.
     pub const fn outcome(&self) -> OperationOutcome {
         self.outcome
     }
 
-    /// The operation's id.
+    /// Returns the id of the operation.
     pub const fn request_id(&self) -> RequestId {
         self.request_id
     }
 
-    /// The id of the operation inside whose closure, or tier, this one was started.
+    /// Returns the id of the operation whose loader or tier started this one.
     pub const fn parent_request_id(&self) -> Option<RequestId> {
         self.parent_request_id
     }
 
-    /// The id of the operation that did the work for this one, if it was coalesced with another.
+    /// Returns the id of the leader, if this operation was a follower.
     pub const fn leader_request_id(&self) -> Option<RequestId> {
         self.leader_request_id
     }
 
-    /// Whether the operation waited for another's work instead of doing its own.
+    /// Returns whether the operation was a follower, which waited for the result of a leader.
     pub const fn coalesced(&self) -> bool {
         self.leader_request_id.is_some()
     }
 
-    /// Whether some tier was asked because an earlier one did not answer.
+    /// Returns whether a tier was called because an upper tier had no entry or failed.
     pub const fn fallback(&self) -> bool {
         self.fallback
     }
 
-    /// How many keys the operation was about, if it was about several (`get_many` and its like).
+    /// Returns the number of keys of a batch operation such as `get_many`; `None` for other operations.
     pub fn keys(&self) -> Option<usize> {
         self.batch.map(|batch| batch.keys)
     }
 
-    /// For how many of the keys of a `get_many` there was an entry; `None` for everything else.
+    /// Returns the number of hits of a `get_many`; `None` for other calls.
     pub fn hits(&self) -> Option<usize> {
         self.batch.and_then(|batch| batch.hits)
     }
 
-    /// The tier that answered a read.
+    /// Returns the name of the tier that answered a read.
     pub fn hit_tier(&self) -> Option<&str> {
         self.hit_tier.as_ref().map(Name::as_str)
     }
 
-    /// The age of the entry in the tier that answered, where the cache had a reason to look at the clock.
+    /// Returns the age of the entry in the tier that answered, if the cache had to read the clock.
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// How long the operation took; `None` unless some handler is interested in timing.
+    /// Returns the duration of the operation; `None` unless a handler requests [`TIMING`](crate::EventMask::TIMING).
     pub const fn duration(&self) -> Option<Duration> {
         self.duration
     }
 
-    /// How long the closure of a compute method took; `None` where none ran, or nobody is interested in timing.
+    /// Returns the duration of the loader; `None` if none ran, or no handler requests [`TIMING`](crate::EventMask::TIMING).
     pub const fn load_duration(&self) -> Option<Duration> {
         self.load_duration
     }
 
-    /// The error that the operation returned.
+    /// Returns the error of the operation.
     pub const fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
-    /// The key, in the form that [`record_keys`](crate::CacheBuilder::record_keys) asked for; `None` by default.
+    /// Returns the key in the form set by [`record_keys`](crate::CacheBuilder::record_keys); `None` by default.
     pub fn key(&self) -> Option<&str> {
         self.key.as_ref().map(Name::as_str)
     }
 
-    /// The tier calls of this operation, in the order in which they ended; empty unless some handler is interested in
-    /// the [trail](crate::EventMask::TRAIL).
+    /// Returns the tier calls of this operation, in the order in which they ended; empty unless a handler requests
+    /// [`TRAIL`](crate::EventMask::TRAIL).
     ///
-    /// Evictions are no calls. Those that happen inside the operation carry its id, and are reported to
-    /// [`on_tier_event`](crate::CacheEventHandler::on_tier_event) alone.
+    /// Evictions are not included. An eviction inside the operation carries its id and is reported to
+    /// [`on_tier_event`](crate::CacheEventHandler::on_tier_event) only.
     pub fn tiers(&self) -> &[CacheTierEvent<'a>] {
         self.trail.as_slice()
     }
 
-    /// The same event, to be kept. Names are shared, not copied.
+    /// Converts into an event that can be stored. Names are shared, not copied.
     pub fn into_owned(self) -> CacheOperationEvent<'static> {
         let trail = match self.trail {
             Trail::Borrowed(events) => events.iter().cloned().map(CacheTierEvent::into_owned).collect(),

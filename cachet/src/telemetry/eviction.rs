@@ -1,4 +1,4 @@
-//! Evictions: reported by tiers, and deferred while a lock is held.
+//! Evictions: reported by tiers, deferred while a lock is held.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::span::{Span, TierDescriptor};
 use super::{CacheTelemetry, TierIdentity};
 use crate::entry::CacheEntry;
 
-/// Reports the entries that one tier drops by itself.
+/// Reports the entries that one tier evicts or expires.
 #[derive(Clone)]
 pub(crate) struct EvictionReporter {
     telemetry: Arc<CacheTelemetry>,
@@ -31,11 +31,11 @@ impl EvictionReporter {
         self.telemetry.wants_tiers()
     }
 
-    /// Reports at once, or when the outermost [`defer_evictions`] on this thread ends.
+    /// Reports immediately, or when the outermost [`defer_evictions`] on this thread ends.
     pub(crate) fn report(&self, outcome: TierOutcome, entry: &CacheEntry<()>, key: Option<Arc<str>>) {
         let request_id = RequestId::current();
         let eviction = Eviction { reporter: self.clone(), outcome, entry: entry.clone(), key, request_id };
-        // A thread that is ending has no more thread-locals, and so defers nothing.
+        // An ending thread has no thread-locals, so it does not defer.
         if DEFER_DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
             eviction.send();
         } else {
@@ -74,13 +74,13 @@ impl Eviction {
 }
 
 thread_local! {
-    /// How many scopes of [`defer_evictions`] are open on this thread.
+    /// The number of open [`defer_evictions`] scopes on this thread.
     static DEFER_DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// Evictions that have not been reported yet.
+    /// Deferred evictions.
     static DEFERRED: RefCell<Vec<Eviction>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs something that holds a lock, and reports evictions only afterwards: a handler may use the cache.
+/// Runs a function that holds a lock, and reports evictions after it: a handler may use the cache.
 pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
     struct Deferral;
 
@@ -98,7 +98,7 @@ pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
     fn flush() {
         let mut evictions = DEFERRED.take();
         evictions.drain(..).for_each(|eviction| eviction.send());
-        // Its memory serves the next time.
+        // Keeps the allocation for the next use.
         DEFERRED.with_borrow_mut(|deferred| {
             if deferred.capacity() == 0 {
                 *deferred = evictions;

@@ -1,4 +1,4 @@
-//! `CacheEventHandler`: how a program listens to its caches without any tracing subscriber.
+//! `CacheEventHandler`: receives the events of caches without a tracing subscriber.
 
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
@@ -7,12 +7,11 @@ use super::{CacheOperationEvent, CacheTierEvent};
 
 /// Receives the events of the caches it is registered with.
 ///
-/// Register it with [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler), as often and with as many
-/// caches as you like. Handlers run inline, in the task of the operation: they must not block. One that panics is
-/// cut off at that event; the operation does not notice.
+/// [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler) registers a handler; several caches can share it. Handlers
+/// run inline, in the task of the operation, and must not block. A panic in a handler is caught and does not affect the operation.
 ///
-/// Both methods have empty defaults. Overriding [`interest`](Self::interest) makes a handler cheaper: a handler that
-/// counts operations needs neither the events of tiers nor the clock.
+/// Both event methods have empty defaults. Override [`interest`](Self::interest) to reduce the cost: a handler that counts
+/// operations needs neither tier events nor durations.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -51,23 +50,23 @@ use super::{CacheOperationEvent, CacheTierEvent};
     note = "implement `CacheEventHandler` for it, or derive it: `#[derive(CacheEventHandler)]`"
 )]
 pub trait CacheEventHandler: Send + Sync + 'static {
-    /// Which events the handler wants. Called once per cache, when it is built.
+    /// Returns the data that the handler requests. Called once per cache, when the cache is built.
     fn interest(&self) -> EventMask {
         EventMask::ALL
     }
 
-    /// A tier was called, or dropped an entry of its own accord.
+    /// Handles the end of a tier call, or an eviction.
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
         let _ = event;
     }
 
-    /// An operation has ended.
+    /// Handles the end of an operation.
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
         let _ = event;
     }
 }
 
-/// What a [`CacheEventHandler`] wants to be told, and so what a cache has to find out.
+/// The data that a [`CacheEventHandler`] requests. A cache collects only requested data.
 ///
 /// ```
 /// use cachet::EventMask;
@@ -83,27 +82,27 @@ impl EventMask {
     pub const NONE: Self = Self(0);
     /// The end of every operation.
     pub const OPERATIONS: Self = Self(1);
-    /// Every call of a tier, as soon as it ends, and evictions.
+    /// Every call of a tier, when it ends, and every eviction.
     pub const TIERS: Self = Self(1 << 1);
-    /// Durations on events: costs two readings of the clock for an operation that the first tier answers.
+    /// Durations in events. Costs two clock readings for an operation that the first tier answers.
     pub const TIMING: Self = Self(1 << 2);
-    /// The tier events of an operation, once more, in [`CacheOperationEvent::tiers`].
+    /// The tier events of an operation in [`CacheOperationEvent::tiers`].
     pub const TRAIL: Self = Self(1 << 3);
     /// Everything; the default.
     pub const ALL: Self = Self(0b1111);
 
-    /// Both together.
+    /// Returns the union of both masks.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of `other` is wanted.
+    /// Returns whether the mask contains all of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any of `other` is wanted.
+    /// Returns whether the mask contains any of `other`.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -129,7 +128,7 @@ impl FromIterator<Self> for EventMask {
     }
 }
 
-/// Handlers that stand for zero, one or several others: all of them hand every event on to each.
+/// Collections of handlers forward every event to each handler.
 macro_rules! forward_to_each {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
         impl<$($generics)*> CacheEventHandler for $type {
@@ -154,7 +153,7 @@ macro_rules! forward_to_each {
 
 forward_to_each!([H: CacheEventHandler] Option<H>, [H: CacheEventHandler] Vec<H>, [H: CacheEventHandler, const N: usize] [H; N]);
 
-/// Pointers to a handler are that handler.
+/// Pointers forward to their handler.
 macro_rules! forward_to_target {
     ($($type:ty),*) => {$(
         impl<H: CacheEventHandler + ?Sized> CacheEventHandler for $type {
@@ -175,7 +174,7 @@ macro_rules! forward_to_target {
 
 forward_to_target!(Arc<H>, Box<H>);
 
-/// Several handlers of different types: every event goes to each of them.
+/// Tuples forward every event to each handler.
 macro_rules! forward_to_members {
     ($($member:ident)*) => {
         #[diagnostic::do_not_recommend]

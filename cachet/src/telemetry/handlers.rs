@@ -1,4 +1,4 @@
-//! Ready handlers, adapters of handlers, and what a derived handler counts into.
+//! Built-in handlers, adapters of handlers, and the metrics of derived handlers.
 
 pub(crate) mod buffered;
 pub(crate) mod filtered;

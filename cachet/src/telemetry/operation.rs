@@ -1,4 +1,4 @@
-//! One observed operation, which reports exactly once, also when it is dropped.
+//! One observed operation, which reports exactly once, also if it is dropped.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -24,9 +24,9 @@ mod probe;
 pub(crate) use self::call::TierCall;
 pub(crate) use self::probe::{FirstAnswer, HitProbe};
 
-/// An operation that somebody listens to, from its start to its one completion event.
+/// An observed operation, from its start to its completion event.
 ///
-/// Dropped before [`complete`](Self::complete) it reports `cancelled`, or `panicked` if user code inside it did.
+/// If dropped before [`complete`](Self::complete), it reports `cancelled`, or `panicked` if user code inside it panicked.
 pub(crate) struct Operation<'a> {
     telemetry: &'a CacheTelemetry,
     kind: CacheOperation,
@@ -34,9 +34,9 @@ pub(crate) struct Operation<'a> {
     parent: Option<RequestId>,
     started: Option<Tick>,
     key: Option<Arc<str>>,
-    /// Set where it is about several keys.
+    /// Set for a batch.
     pub(crate) batch: Option<Batch>,
-    /// Opened at the start, or once the operation turns out to be slow, or never.
+    /// Opened at the start, or when the first tier does not answer, or never.
     span: OnceLock<Span>,
     fallback: AtomicBool,
     panicked: AtomicBool,
@@ -46,15 +46,15 @@ pub(crate) struct Operation<'a> {
 
 struct Progress<'a> {
     trail: SmallVec<[CacheTierEvent<'a>; 4]>,
-    /// When the last step ended: the end of the operation too, if nothing follows.
+    /// The end of the last step, and of the operation if no other step follows.
     last: Option<Tick>,
     load: Option<Duration>,
     leader: Option<RequestId>,
-    /// A tier's span that was opened for a call that is still to be made.
+    /// A tier's span that is already open for the next call.
     opened: Option<Span>,
 }
 
-/// A refresh that somebody listens to, before its task runs: its span is opened while that of its trigger is still open.
+/// An observed refresh before its task runs: its span is opened while the span of its trigger is still open.
 pub(crate) struct PendingRefresh {
     id: RequestId,
     parent: Option<RequestId>,
@@ -78,7 +78,7 @@ impl PendingRefresh {
     }
 }
 
-/// Who computes, in the eyes of telemetry.
+/// The leader of a flight, for telemetry.
 #[derive(Clone)]
 pub(crate) struct Leader {
     pub(crate) request_id: RequestId,
@@ -87,7 +87,7 @@ pub(crate) struct Leader {
 
 static NO_SPAN: Span = Span::none();
 
-/// How an operation ended.
+/// The end of an operation.
 pub(crate) struct Completion<'a, 'e> {
     pub(crate) outcome: OperationOutcome,
     pub(crate) hit_tier: Option<&'a Arc<str>>,
@@ -119,7 +119,7 @@ impl<'a> Operation<'a> {
         Self::new(telemetry, kind, id, parent, key, span)
     }
 
-    /// An operation of the cache's own, that belongs to none of its caller's.
+    /// Starts an operation of the cache itself: its span is a root.
     pub(crate) fn start_root(telemetry: &'a CacheTelemetry, kind: CacheOperation) -> Self {
         let (id, span) = (RequestId::next(), OnceLock::new());
         if telemetry.logs.spans_from_the_start() || telemetry.logs.spans_when_slow() {
@@ -128,7 +128,7 @@ impl<'a> Operation<'a> {
         Self::new(telemetry, kind, id, None, None, span)
     }
 
-    /// Made where it is to be: it is too large to be moved about on the way of every hit.
+    /// Constructed in place: moving it would cost too much on the path of a hit.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see above")]
     fn new(
@@ -161,7 +161,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Starts what was announced, in whichever task that is.
+    /// Starts the pending refresh in the current task.
     pub(crate) fn start_pending(telemetry: &'a CacheTelemetry, pending: PendingRefresh) -> Self {
         let PendingRefresh { id, parent, key, span } = pending;
         Self::new(telemetry, CacheOperation::Refresh, id, parent, key, span.into())
@@ -171,7 +171,7 @@ impl<'a> Operation<'a> {
         self.span.get().unwrap_or(&NO_SPAN)
     }
 
-    /// The first tier did not answer, so this operation is one to look at.
+    /// Opens the span of `SpanPolicy::SlowPath`, since the first tier did not answer.
     pub(crate) fn open_late_span(&self) {
         if self.telemetry.logs.spans_when_slow() {
             let Self { telemetry, kind, id, parent, ref key, .. } = *self;
@@ -179,47 +179,46 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Who this operation is, for those who wait for its work.
+    /// This operation as a leader, for its followers.
     pub(crate) fn as_leader(&self) -> Leader {
         Leader { request_id: self.id, span: self.span().link() }
     }
 
-    /// This operation waits for another's work.
+    /// Starts to follow a leader.
     pub(crate) fn follows(&self, leader: &Leader) {
         self.span().follows_from(&leader.span);
         self.progress().leader = Some(leader.request_id);
     }
 
-    /// The wait for another's work is over.
+    /// Ends the wait for a leader.
     pub(crate) fn mark_waited(&self) {
         if let Some(now) = self.now() {
             self.progress().last = Some(now);
         }
     }
 
-    /// The leader gave up: whatever comes now is this operation's own work.
+    /// Stops following: the leader gave up, and this operation does its own work.
     pub(crate) fn clear_leader(&self) {
         self.progress().leader = None;
     }
 
-    /// A tier is asked because an earlier one did not answer.
+    /// Records that a tier is called because an upper tier had no entry or failed.
     pub(crate) fn mark_fallback(&self) {
         self.fallback.store(true, Ordering::Relaxed);
     }
 
-    /// Whether calls of tiers are reported, and not only the operation as a whole.
+    /// Whether tier calls are reported in addition to the operation.
     #[inline]
     pub(crate) fn wants_tiers(&self) -> bool {
         self.telemetry.wants_tiers()
     }
 
-    /// A tier was not called, and this is the event of it: there is no span.
+    /// Reports a tier that was not called. There is no span.
     pub(crate) fn report_skipped(&self, tier: &'a TierIdentity, kind: TierOperation, fallback: bool) {
         TierCall::without_span(self, tier, kind, fallback).finish(TierOutcome::Skipped, None, None);
     }
 
-    /// Makes the operation's id the current one, and notices a panic, for code that is called at once and without a
-    /// [`TierCall`].
+    /// Sets the operation's id as the current one and records a panic, for synchronous code without a [`TierCall`].
     #[inline]
     pub(crate) fn enter(&self) -> impl Drop + use<'_, 'a> {
         struct Inside<'o, 'a>(
@@ -247,7 +246,7 @@ impl<'a> Operation<'a> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the user's closure, in a span of its own; `ended` tells how it went.
+    /// Runs the loader in its own span; `ended` returns its outcome.
     pub(crate) async fn load<T>(
         &self,
         future: impl Future<Output = T> + Send,
@@ -308,7 +307,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// The span of a closure, which says how the closure ended also when it is dropped.
+/// The span of a loader, which records the outcome also if the loader is dropped.
 struct LoadSpan(Span, bool);
 
 impl LoadSpan {

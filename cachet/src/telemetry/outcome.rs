@@ -1,8 +1,8 @@
-//! What can be asked of a cache and of a tier, and how it can end: enums with a fixed text each.
+//! Operations and outcomes of caches and tiers: enums with a fixed text for each variant.
 
 use std::fmt;
 
-/// An enum whose variants have a fixed text, written once.
+/// Declares an enum with a fixed text for each variant.
 macro_rules! named {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
@@ -13,10 +13,10 @@ macro_rules! named {
         }
 
         impl $name {
-            /// Every variant, in the order of declaration.
+            /// All variants, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The text under which telemetry reports it.
+            /// Returns the text of the variant in telemetry.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -33,11 +33,11 @@ macro_rules! named {
 }
 
 named! {
-    /// What a tier was asked to do.
+    /// The method of the tier that was called.
     pub enum TierOperation {
-        /// Look an entry up.
+        /// Look up an entry.
         Get = "get",
-        /// Tell whether there is an entry.
+        /// Check whether there is an entry.
         Contains = "contains",
         /// Store an entry.
         Insert = "insert",
@@ -47,13 +47,13 @@ named! {
         Clear = "clear",
         /// Count the entries.
         Len = "len",
-        /// Look several entries up.
+        /// Look up several entries.
         GetMany = "get_many",
         /// Store several entries.
         InsertMany = "insert_many",
         /// Remove the entries of several keys.
         InvalidateMany = "invalidate_many",
-        /// Nothing: the tier dropped an entry of its own accord.
+        /// Not a call: the tier evicted an entry, or removed an expired one.
         Evict = "evict",
     }
 }
@@ -61,31 +61,31 @@ named! {
 named! {
     /// How a call of a tier ended.
     pub enum TierOutcome {
-        /// The tier had a fresh entry; of several keys, for all of them.
+        /// The tier had a fresh entry; in a batch, for all keys.
         Hit = "hit",
-        /// The tier had no entry; of several keys, for at least one of them.
+        /// The tier had no entry; in a batch, for at least one key.
         Miss = "miss",
-        /// The tier had an entry past its time to live, which was removed.
+        /// The tier had an expired entry.
         Expired = "expired",
-        /// The tier failed, or panicked.
+        /// The tier failed or panicked.
         Error = "error",
-        /// The caller went away before the tier had answered.
+        /// The call was dropped before the tier had answered.
         Cancelled = "cancelled",
         /// The tier was not called: it may hold an outdated entry of the key.
         Skipped = "skipped",
-        /// The entry was stored, or at least one of several.
+        /// The entry was stored; in a batch, at least one entry.
         Inserted = "inserted",
-        /// The tier, or its insert policy, did not take the entry.
+        /// The tier or its insert policy did not accept the entry.
         Rejected = "rejected",
-        /// The entry lost against a newer write of the same key and was not stored.
+        /// The entry was not stored because of a newer write of the same key.
         Superseded = "superseded",
-        /// The entry of the key, if there was one, is gone.
+        /// The key has no entry any more.
         Invalidated = "invalidated",
         /// The tier is empty.
         Cleared = "cleared",
-        /// The tier told how many entries it has, or that it cannot tell.
+        /// The tier returned its number of entries, or that it does not count them.
         Counted = "counted",
-        /// The tier dropped an entry for want of room.
+        /// The tier evicted an entry to make room.
         Evicted = "evicted",
     }
 }
@@ -125,12 +125,12 @@ named! {
 }
 
 impl CacheOperation {
-    /// Whether the operation looks an entry up, possibly before it computes one.
+    /// Returns whether the operation looks up entries; true also for the compute methods.
     pub const fn is_read(self) -> bool {
         matches!(self, Self::Get | Self::Contains | Self::GetMany) || self.is_compute()
     }
 
-    /// Whether the operation computes what it does not find.
+    /// Returns whether the operation is a compute method.
     pub const fn is_compute(self) -> bool {
         matches!(self, Self::GetOrInsert | Self::TryGetOrInsert | Self::OptionallyGetOrInsert)
     }
@@ -139,39 +139,39 @@ impl CacheOperation {
 named! {
     /// How an operation ended.
     pub enum OperationOutcome {
-        /// A tier had a fresh entry; of several keys, for all of them.
+        /// A tier had a fresh entry; in a batch, for all keys.
         Hit = "hit",
-        /// An entry was served that is due for a [refresh](crate::Tier::refresh_after); or an expired one, since all else
-        /// [failed](crate::CacheBuilder::serve_stale_on_error): then the event has the error.
+        /// An entry was served that is due for a [refresh](crate::Tier::refresh_after), or an expired entry because all other sources
+        /// [failed](crate::CacheBuilder::serve_stale_on_error); in the latter case the event has the error.
         Stale = "stale",
-        /// No tier had an entry; of several keys, for at least one of them.
+        /// No tier had an entry; in a batch, for at least one key.
         Miss = "miss",
         /// The entry was stored in at least one tier.
         Inserted = "inserted",
-        /// Every tier turned the entry away.
+        /// Every tier rejected the entry.
         Rejected = "rejected",
-        /// The closure computed the value.
+        /// The loader returned a value.
         Computed = "computed",
-        /// The closure had no value to give.
+        /// The loader returned `None`.
         None = "none",
-        /// The entry of the key, if there was one, is gone.
+        /// The key has no entry any more.
         Invalidated = "invalidated",
         /// All tiers are empty.
         Cleared = "cleared",
         /// The entries were counted.
         Counted = "counted",
-        /// The operation returned an error; of several lookups, at least one did.
+        /// The operation returned an error; in a batch lookup, for at least one key.
         Error = "error",
-        /// A tier, or the closure, panicked.
+        /// A tier or the loader panicked.
         Panicked = "panicked",
-        /// The operation's future was dropped before it had finished.
+        /// The operation's future was dropped before its completion.
         Cancelled = "cancelled",
         /// A refresh stored a new entry.
         Refreshed = "refreshed",
-        /// A refresh was not tried, since the last one brought nothing a short while ago; reported once per
-        /// [cool-down](crate::Tier::refresh_cool_down).
+        /// A refresh was not started because the key is in its [cool-down](crate::Tier::refresh_cool_down); reported once per
+        /// cool-down.
         Suppressed = "suppressed",
-        /// A refresh lost against a newer write.
+        /// A refresh was discarded because of a newer write.
         Superseded = "superseded",
     }
 }

@@ -1,4 +1,4 @@
-//! `RecordKeys`: whether telemetry tells keys, and in which form.
+//! `RecordKeys`: whether and in which form telemetry contains keys.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-/// Whether spans and events tell the key of an operation, and in which form.
+/// Sets whether and in which form spans and events contain the key of an operation.
 ///
-/// Keys often are personal data, and always are of high cardinality, so by default they are left out.
+/// By default they do not: keys often are personal data, and have a high cardinality.
 ///
 /// ```
 /// use cachet::{Cache, RecordKeys};
@@ -24,13 +24,13 @@ pub struct RecordKeys<K: ?Sized>(Option<Arc<Text<K>>>);
 type Text<K> = dyn Fn(&K) -> String + Send + Sync;
 
 impl<K: ?Sized> RecordKeys<K> {
-    /// Leaves keys out; the default.
+    /// Omits keys; the default.
     pub const fn omitted() -> Self {
         Self(None)
     }
 
-    /// Tells a 64-bit hash of the key, in hexadecimal: enough to see that two operations were about the same key. It is
-    /// the same in every process of the same build, and not made to withstand guessing.
+    /// Records a 64-bit hash of the key, in hexadecimal, to correlate operations on the same key. The hash is the same in every
+    /// process of the same build. It is not cryptographic: a key can be found by guessing.
     pub fn hashed() -> Self
     where
         K: Hash + 'static,
@@ -38,7 +38,7 @@ impl<K: ?Sized> RecordKeys<K> {
         Self::with(|key| format!("{:016x}", FixedState::default().hash_one(key)))
     }
 
-    /// Tells the key in full.
+    /// Records the whole key.
     pub fn full() -> Self
     where
         K: fmt::Display + 'static,
@@ -46,7 +46,7 @@ impl<K: ?Sized> RecordKeys<K> {
         Self::with(ToString::to_string)
     }
 
-    /// Tells what `text` makes of the key: a part of it, or a redacted form.
+    /// Records the text that `text` returns, for example a part or a redacted form of the key.
     pub fn with(text: impl Fn(&K) -> String + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(text)))
     }

@@ -1,4 +1,4 @@
-//! The id of one cache operation, and how it follows that operation from thread to thread.
+//! The id of one cache operation, and its propagation across threads.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 
 /// Identifies one observed cache operation, uniquely within the process.
 ///
-/// Every event and span of the operation carries it. Inside the operation (in the code of a tier, and in the closure
-/// of a compute method) [`RequestId::current`] tells it, on whatever thread the operation happens to be polled.
+/// Every event and span of the operation carries it. Inside the operation, that is in a tier and in a loader,
+/// [`RequestId::current`] returns it, on any thread that polls the operation.
 ///
 /// ```
 /// use cachet::{RequestId, RequestIdExt};
@@ -30,17 +30,17 @@ use pin_project_lite::pin_project;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(NonZeroU64);
 
-/// How many ids a thread takes from the shared counter at a time, so that threads rarely meet there.
+/// The number of ids that a thread takes from the shared counter at a time, to reduce contention.
 const BLOCK: u64 = 1024;
 
 thread_local! {
     static CURRENT: Cell<Option<RequestId>> = const { Cell::new(None) };
-    /// The next id of this thread's block; at a multiple of `BLOCK` the block is used up.
+    /// The next id of this thread's block; the block is used up at a multiple of `BLOCK`.
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
 impl RequestId {
-    /// Takes a new id, different from every other one in this process.
+    /// Returns a new id, unique in this process.
     #[inline]
     pub fn next() -> Self {
         NEXT.with(|next| {
@@ -49,7 +49,7 @@ impl RequestId {
                 id = Self::take_block();
             }
             next.set(id + 1);
-            // Never zero: the first block starts at one.
+            // Never zero, since the first block starts at one.
             Self(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
         })
     }
@@ -60,19 +60,19 @@ impl RequestId {
         BLOCKS.fetch_add(1, Ordering::Relaxed) * BLOCK + 1
     }
 
-    /// The id of the operation that the current thread is polling at this moment, if it is an observed one.
+    /// Returns the id of the observed operation that the current thread is polling.
     #[inline]
     pub fn current() -> Option<Self> {
         CURRENT.get()
     }
 
-    /// The id as a number.
+    /// Returns the id as a number.
     pub const fn get(self) -> u64 {
         self.0.get()
     }
 
-    /// An id that came from outside, for [`with_request_id`](RequestIdExt::with_request_id). Uniqueness is then the
-    /// caller's business.
+    /// Creates an id from an external number, for [`with_request_id`](RequestIdExt::with_request_id); `None` for zero. The caller is
+    /// responsible for its uniqueness.
     ///
     /// ```
     /// assert_eq!(cachet::RequestId::from_u64(7).map(cachet::RequestId::get), Some(7));
@@ -115,12 +115,10 @@ impl Drop for Scope {
 }
 
 pin_project! {
-    /// A future inside which a [`RequestId`] is the current one; made by
-    /// [`with_request_id`](RequestIdExt::with_request_id).
+    /// A future with a current [`RequestId`]; created by [`with_request_id`](RequestIdExt::with_request_id).
     ///
-    /// The id is set on every poll, and while the inner future is dropped, and restored to what it was afterwards,
-    /// also when the inner future panics. It never outlives the poll that it was set for, so the future may move
-    /// between threads.
+    /// The id is set during every poll and while the inner future is dropped. The previous id is restored afterwards, also if the
+    /// inner future panics. The id is never set between polls, so the future may move between threads.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct WithRequestId<F> {
@@ -147,7 +145,7 @@ impl<F: Future> Future for WithRequestId<F> {
         let _scope = this.id.enter();
         match this.future.as_pin_mut() {
             Some(future) => future.poll(cx),
-            // Only `drop` empties it.
+            // Only `drop` removes the future.
             None => Poll::Pending,
         }
     }
@@ -155,10 +153,10 @@ impl<F: Future> Future for WithRequestId<F> {
 
 /// Adds [`with_request_id`](Self::with_request_id) to every future.
 pub trait RequestIdExt: Future + Sized {
-    /// Makes `id` the current [`RequestId`] inside this future.
+    /// Sets the current [`RequestId`] inside this future.
     ///
-    /// Cache operations inside it name that id as their parent's. Useful to tie cache operations to an id that a
-    /// service has already given to its request, and to carry an operation's id into a task that is spawned inside it:
+    /// Cache operations inside the future report this id as their parent. Use it to correlate cache operations with the request id
+    /// of a service, or to pass the id of an operation to a spawned task:
     ///
     /// ```
     /// use cachet::{RequestId, RequestIdExt};

@@ -1,6 +1,6 @@
-//! Spans and events for `tracing`: the only place that knows whether feature `logs` is on.
+//! Spans and events for `tracing`: the only module that depends on the feature `logs`.
 //!
-//! With the feature off every function here is still there, and does nothing.
+//! Without the feature, every function exists and does nothing.
 
 mod field;
 #[cfg(feature = "logs")]
@@ -21,8 +21,8 @@ pub use self::imp::Place;
 pub(crate) use self::imp::{EnteredSpan, Logs, Span, SpanLink};
 pub use self::imp::{FieldRecorder, TierDescriptor};
 
-/// What a tier's span says from the start.
-#[cfg_attr(not(feature = "logs"), allow(dead_code, reason = "read only where spans are made"))]
+/// The fields of a tier's span that are known at its start.
+#[cfg_attr(not(feature = "logs"), allow(dead_code, reason = "read only where spans are created"))]
 pub(crate) struct TierSpan<'s> {
     pub(crate) cache: &'s str,
     pub(crate) tier: &'s str,
@@ -33,31 +33,31 @@ pub(crate) struct TierSpan<'s> {
     pub(crate) key: Option<&'s str>,
 }
 
-/// Which operations get a span, in a cache with [logs enabled](crate::CacheBuilder::enable_logs).
+/// Selects the operations that get a span, in a cache with [logs enabled](crate::CacheBuilder::enable_logs).
 ///
-/// Events are sent whatever the policy says: each is complete in itself.
+/// The policy does not affect events: each is complete without its span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SpanPolicy {
     /// Every operation; the default.
     #[default]
     All,
-    /// Only operations that the first tier did not answer. Hits of the first tier are by far the most frequent operations of
-    /// a healthy cache; where no subscriber takes their events either, as at level INFO, they then cost next to nothing.
+    /// Operations that the first tier did not answer. Hits of the first tier are the most frequent operations; with this policy,
+    /// and a subscriber that also filters out their events, as at level INFO, they cost little more than without logs.
     SlowPath,
-    /// None.
+    /// No operation.
     Off,
 }
 
-/// The severity of a cache's operation spans.
+/// The level of a cache's operation spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SpanLevel {
-    /// Nearly always too much.
+    /// `TRACE`.
     Trace,
-    /// What developers look at; the default.
+    /// `DEBUG`; the default.
     #[default]
     Debug,
-    /// What is always of interest.
+    /// `INFO`.
     Info,
 }

@@ -1,4 +1,4 @@
-//! `Tier`: what belongs to one tier of a cache.
+//! `Tier`: the settings of one tier.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::tier::boxed::BoxedTier;
 use crate::tier::erased::ErasedTier;
 use crate::tier::wrapper::{CacheWrapper, Surroundings, TierConfig};
 
-/// A tier on its way into a cache, and what belongs to it alone.
+/// A storage and its settings, to be added to a cache.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -42,7 +42,7 @@ type Wrap<K, V> =
     Box<dyn FnOnce(TierIdentity, usize, TierConfig<K, V>, &Surroundings<'_, K, V>) -> Box<dyn ErasedTier<K, V>> + Send>;
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
-    /// A tier of your own: a type with `#[cache_tier]` on its `impl CacheTier`.
+    /// Creates a tier from a storage: a type with `#[cache_tier]` on its `impl CacheTier`.
     pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
         Self {
             config: TierConfig { name: None, expiry: Expiry::default(), timeout: None, policy: InsertPolicy::always() },
@@ -60,23 +60,21 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
         }
     }
 
-    /// The name under which telemetry reports the tier; by default the one that its `#[cache_tier]` declares. An empty
-    /// name counts as none.
+    /// Sets the name of the tier in telemetry; by default the name in its `#[cache_tier]`. An empty name has no effect.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.config.name = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
-    /// How long an entry without a time to live of its own stays fresh in this tier, counted from its insertion *into this
-    /// tier*. An entry is fresh at that very age and expired after it; zero therefore means "expired as soon as the clock
-    /// has moved".
+    /// Sets the time to live of entries in this tier, counted from the insertion *into this tier*. An entry is fresh while its age
+    /// is at most `ttl`, and expired after that; with zero it expires at the next tick of the clock. An entry's own time to live
+    /// overrides it.
     ///
-    /// Every tier counts anew, so a value may get as old as all times to live together: promoted or refreshed at the end of its
-    /// time below, it has its full time above. For one limit wherever it is, insert it with
+    /// A promotion or a refresh starts a new time to live in the upper tier, so a value may become as old as the sum of all tiers'
+    /// times to live. For one deadline in all tiers, insert the value with
     /// [`CacheEntry::expires_after`](crate::CacheEntry::expires_after).
     ///
-    /// A tier that gives entries back without the stamp they were inserted with cannot tell their age: they count as
-    /// expired, and the first of them is a warning in the logs.
+    /// An entry that the tier returns without its time of insertion counts as expired; the first one is a warning in the logs.
     #[doc(alias = "expire")]
     #[doc(alias = "time_to_live")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
@@ -84,39 +82,36 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
         self
     }
 
-    /// Lets entries expire up to this much earlier than the tier's [`ttl`](Self::ttl) says, each at a time of its own, so that
-    /// what was inserted together is not missed together.
+    /// Shortens the tier's [`ttl`](Self::ttl) by up to this much, differently for each entry, so that entries that were inserted
+    /// together do not expire together.
     ///
-    /// Entries with a time to live of their own are left alone. How much earlier depends on the key, on the time of the
-    /// insertion and on a seed, which is random unless [given](Self::ttl_jitter_seed). More than the time to live counts as that.
+    /// An entry with its own time to live is not affected. The amount depends on the key, the time of insertion and a seed, which is
+    /// random unless [set](Self::ttl_jitter_seed). It is limited to the time to live.
     pub fn ttl_jitter(mut self, at_most: Duration) -> Self {
         let jitter = &mut self.config.expiry.jitter;
         *jitter = Some(jitter.unwrap_or_else(Jitter::random).up_to(at_most));
         self
     }
 
-    /// Makes the [jitter](Self::ttl_jitter) the same in every run, for tests.
+    /// Sets the seed of the [jitter](Self::ttl_jitter), for reproducible tests.
     pub fn ttl_jitter_seed(mut self, seed: u64) -> Self {
         let jitter = &mut self.config.expiry.jitter;
         *jitter = Some(jitter.unwrap_or_else(Jitter::random).with_seed(seed));
         self
     }
 
-    /// From this age on, an entry of this tier is refreshed when it is read: it is served at once, which is reported as
-    /// `stale`, and a task in the background asks the tiers below, and stores what they have above.
+    /// Enables refresh-ahead: a read of an entry of at least this age returns it immediately, reported as `stale`, and starts a
+    /// refresh in the background. The refresh reads the lower tiers and stores the result in this tier and the tiers above it.
     ///
-    /// One task runs per key, and a [limited number](super::CacheBuilder::max_refreshes) in all. A refresh that finds nothing, or
-    /// fails, leaves the entry alone, and is not repeated until a [cool-down](Self::refresh_cool_down) has passed. If an
-    /// insert, an invalidate or a clear overtakes it, what it found is dropped. With the last handle of the cache, its
-    /// tasks end.
+    /// One refresh runs per key, and a [limited number](crate::CacheBuilder::max_concurrent_refreshes) in total. A refresh that fails
+    /// or finds nothing keeps the entry; the next one starts after a [cool-down](Self::refresh_cool_down). A refresh overtaken by
+    /// an insert, invalidate or clear is discarded. Dropping the last handle of the cache cancels its refreshes.
     ///
-    /// No closure is run: what is refreshed is refreshed from a tier. If the source is a database, make it the last tier, with
-    /// [`InsertPolicy::never`].
+    /// A refresh reads lower tiers only; it never runs a loader. To refresh from a database, add the database as the last tier.
     ///
-    /// The tasks are started in the Tokio runtime that the cache is used in, or in another [`Runtime`](crate::Runtime); with none, the
-    /// refresh fails with an error that says so. On the last tier there is nothing to ask: then this does nothing but warn,
-    /// in the logs. The age counts as for [`ttl`](Self::ttl), so nothing is refreshed if the time to live is not longer: then there is a
-    /// warning too.
+    /// Refreshes run on the current Tokio runtime, or on another [`Runtime`](crate::Runtime); without one they fail
+    /// with an error for which [`is_no_runtime`](crate::Error::is_no_runtime) is true. On the last tier the setting has no effect. If
+    /// `age` is not less than the [`ttl`](Self::ttl), nothing is refreshed. Both cases are warnings in the logs.
     ///
     /// ```
     /// # #[cfg(all(feature = "memory", feature = "tokio"))]
@@ -150,26 +145,25 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
         self
     }
 
-    /// How long a key is left alone after a refresh that found nothing, or failed; by default as long as
-    /// [`refresh_after`](Self::refresh_after) says. [`Cache::refreshes`](crate::Cache::refreshes) tells how many keys are; the first read of such a
-    /// key is reported as a refresh that was `suppressed`.
+    /// Sets how long a key is not refreshed again after a refresh that failed or found nothing; by default the age set by
+    /// [`refresh_after`](Self::refresh_after). [`Cache::refreshes`](crate::Cache::refreshes) returns the number of such keys. The first
+    /// read of a key in its cool-down is reported as a refresh that was `suppressed`.
     pub fn refresh_cool_down(mut self, duration: Duration) -> Self {
         self.cool_down = Some(duration);
         self
     }
 
-    /// How long any call of this tier may take. Then it is dropped, and has failed with an error for which
+    /// Sets the timeout of a call of this tier. A call that exceeds it is dropped and fails with an error for which
     /// [`is_timeout`](crate::Error::is_timeout) is true.
     ///
-    /// Needs a [`Runtime`](crate::Runtime) to wait with, from the first call on that has to be waited for; with a
-    /// [`ManualClock`](crate::ManualClock) it waits for that to be advanced. A tier that answers at once, as the memory tier does,
-    /// is not affected.
+    /// Has no effect on an `immediate` tier such as the memory tier. Requires a [`Runtime`](crate::Runtime) once a call has to wait;
+    /// with a [`ManualClock`](crate::ManualClock), the timeout follows that clock.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.config.timeout = Some(limit);
         self
     }
 
-    /// Which entries the tier takes, however they get there; all, by default.
+    /// Sets which entries the tier accepts; by default all.
     pub fn insert_policy(mut self, policy: InsertPolicy<K, V>) -> Self {
         self.config.policy = policy;
         self

@@ -1,4 +1,4 @@
-//! `TierContext`: what a tier can tell the cache that it is part of.
+//! `TierContext`: what a tier can report to its cache.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::telemetry::outcome::TierOutcome;
 use crate::telemetry::record_keys::RecordKeys;
 use crate::telemetry::{CacheTelemetry, TierIdentity};
 
-/// A tier's connection to one cache, given to it by [`CacheTier::attach`](crate::CacheTier::attach).
+/// A tier's connection to one cache; passed to [`CacheTier::attach`](crate::CacheTier::attach).
 ///
-/// A tier that drops entries by itself reports them here, so that they appear in the telemetry of the cache. What happens
-/// while the tier is working for an operation carries that operation's id.
+/// A tier with its own eviction or expiry reports the removed entries here, and the telemetry of the cache includes them. A report
+/// from inside a call of the tier carries the id of the operation.
 ///
 /// ```
 /// use cachet::{CacheEntry, CacheTier, InsertOutcome, TierContext, TierError, cache_tier};
@@ -65,18 +65,17 @@ impl<K: ?Sized> TierContext<K> {
         Self { evictions: EvictionReporter::new(telemetry, tier), record_keys }
     }
 
-    /// Whether a handler or the logs receive what is reported. A tier that would have to do work to find out what it drops
-    /// can skip that work otherwise.
+    /// Returns whether a handler or the logs receive the reports. If not, a tier can skip the work of preparing them.
     pub fn is_observed(&self) -> bool {
         self.evictions.is_observed()
     }
 
-    /// Reports that the tier dropped an entry to make room.
+    /// Reports that the tier evicted an entry to make room.
     pub fn evicted(&self, key: &K, entry: &CacheEntry<()>) {
         self.report(TierOutcome::Evicted, key, entry);
     }
 
-    /// Reports that the tier dropped an entry because its time to live had ended.
+    /// Reports that the tier removed an entry because it had expired.
     pub fn expired(&self, key: &K, entry: &CacheEntry<()>) {
         self.report(TierOutcome::Expired, key, entry);
     }

@@ -114,7 +114,7 @@ fn an_error_keeps_its_type_is_not_stored_and_the_next_call_tries_again() {
             .unwrap_err();
     assert_eq!((error.is_load(), error.is_tier(), error.is_panic(), error.tier_name()), (true, false, false, None));
     assert_eq!(error.source_as::<io::Error>().unwrap().to_string(), "renderer is down");
-    assert_eq!(format!("{error:#}"), "the value could not be computed: renderer is down");
+    assert_eq!(format!("{error:#}"), "the loader failed: renderer is down");
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "try_get_or_insert: error"]);
     assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (None, None));
 
@@ -127,7 +127,7 @@ fn an_error_keeps_its_type_is_not_stored_and_the_next_call_tries_again() {
 fn a_closures_error_may_be_a_box_or_a_text() {
     let two = Two::new();
     let error = ready(two.cache.try_get_or_insert("ada", || async { Err::<u32, _>("no such user") })).unwrap_err();
-    assert_eq!(format!("{error:#}"), "the value could not be computed: no such user");
+    assert_eq!(format!("{error:#}"), "the loader failed: no such user");
     let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(io::Error::from(io::ErrorKind::NotFound));
     let error = ready(two.cache.try_get_or_insert("ada", || async { Err::<u32, _>(boxed) })).unwrap_err();
     assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
@@ -143,7 +143,7 @@ fn a_tiers_error_that_a_closure_passes_on_is_the_closures() {
     )
     .unwrap_err();
     assert_eq!((error.is_load(), error.is_tier(), error.tier_name()), (true, false, None));
-    assert_eq!(format!("{error:#}"), "the value could not be computed: cache tier `l1` failed: unplugged");
+    assert_eq!(format!("{error:#}"), "the loader failed: cache tier `l1` failed: unplugged");
     assert_eq!(error.source_as::<Error>().unwrap().tier_name(), Some("l1"));
 }
 

@@ -167,7 +167,7 @@ fn where_hits_are_filtered_out_the_rest_is_told() {
     assert_eq!(
         run(LevelFilter::WARN),
         [
-            "refresh: error: a refresh or a time limit needs an async runtime: use the cache inside a Tokio runtime with time enabled (and the feature `tokio` of the crate), or give it another one with `CacheBuilder::runtime`",
+            "refresh: error: a refresh or a timeout needs an async runtime: use the cache inside a Tokio runtime with time enabled (crate feature `tokio`), or set one with `CacheBuilder::runtime`",
             "near get: error: unplugged",
             "get: error: unplugged",
             "near get: error: unplugged",

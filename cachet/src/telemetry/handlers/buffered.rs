@@ -1,4 +1,4 @@
-//! `Buffered`: hands events over to another thread or task, through a bounded queue.
+//! `Buffered`: sends events to another thread or task through a bounded queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
 use crate::telemetry::handler::{CacheEventHandler, EventMask};
 
-/// Puts events into a bounded queue, for handlers that are too slow to run inside an operation.
+/// Puts events into a bounded queue, for a handler that is too slow to run inline.
 ///
-/// The other end of the queue, [`BufferedEvents`], is emptied wherever that does no harm: on a thread of its own, or in a
-/// task. When the queue is full, events are dropped and counted.
+/// A separate thread or task empties the other end, [`BufferedEvents`]. If the queue is full, events are dropped and counted.
 ///
 /// ```
 /// use cachet::telemetry::{Buffered, CacheEventHandler, Stats};
@@ -40,7 +39,7 @@ enum Event {
 }
 
 impl Buffered {
-    /// A queue for so many events, and for events of this interest: that of the handler at the other end.
+    /// Creates a queue for `capacity` events. `interest` is the interest of the handler at the other end.
     ///
     /// A capacity of zero counts as one.
     pub fn new(capacity: usize, interest: EventMask) -> (Self, BufferedEvents) {
@@ -48,7 +47,7 @@ impl Buffered {
         (Self { queue, interest, dropped: Arc::default() }, BufferedEvents(events))
     }
 
-    /// How many events have been dropped, because the queue was full or its other end is gone.
+    /// Returns the number of events dropped because the queue was full or its other end was dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -74,24 +73,24 @@ impl CacheEventHandler for Buffered {
     }
 }
 
-/// The end of a [`Buffered`] queue where events come out.
+/// The receiving end of a [`Buffered`] queue.
 #[derive(Debug)]
 pub struct BufferedEvents(Receiver<Event>);
 
 impl BufferedEvents {
-    /// Tells the handler every event, waiting for more, until every [`Buffered`] of the queue is gone: until the caches
-    /// that it was registered with are. Blocks the thread.
+    /// Delivers events to the handler until every [`Buffered`] of the queue has been dropped, with the caches that it is registered
+    /// with. Blocks the thread.
     pub fn deliver_to(&self, handler: &impl CacheEventHandler) {
         for event in &self.0 {
-            event.tell(handler);
+            event.deliver(handler);
         }
     }
 
-    /// Tells the handler what is in the queue now, without waiting; `false` once there will never be more.
+    /// Delivers the queued events without waiting; returns `false` once every [`Buffered`] of the queue has been dropped.
     pub fn deliver_queued_to(&self, handler: &impl CacheEventHandler) -> bool {
         loop {
             match self.0.try_recv() {
-                Ok(event) => event.tell(handler),
+                Ok(event) => event.deliver(handler),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -100,7 +99,7 @@ impl BufferedEvents {
 }
 
 impl Event {
-    fn tell(&self, handler: &impl CacheEventHandler) {
+    fn deliver(&self, handler: &impl CacheEventHandler) {
         match self {
             Self::Tier(event) => handler.on_tier_event(event),
             Self::Operation(event) => handler.on_operation_event(event),

@@ -1,11 +1,11 @@
-//! `Filtered`: passes on the events that a predicate accepts.
+//! `Filtered`: forwards the events that a predicate accepts.
 
 use std::fmt;
 
 use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
 use crate::telemetry::handler::{CacheEventHandler, EventMask};
 
-/// Hands on only the events that a predicate lets through.
+/// Forwards the events that a predicate accepts.
 ///
 /// ```
 /// use cachet::telemetry::{Filtered, Stats, TierOutcome};
@@ -26,19 +26,19 @@ type TierPredicate = dyn Fn(&CacheTierEvent<'_>) -> bool + Send + Sync;
 type OperationPredicate = dyn Fn(&CacheOperationEvent<'_>) -> bool + Send + Sync;
 
 impl<H> Filtered<H> {
-    /// Lets everything through, until [`tiers`](Self::tiers) or [`operations`](Self::operations) say otherwise.
+    /// Forwards all events; [`tiers`](Self::tiers) and [`operations`](Self::operations) set the predicates.
     pub fn new(handler: H) -> Self {
         Self { handler, tiers: None, operations: None }
     }
 
-    /// Which events of tiers are handed on.
+    /// Sets the predicate for tier events.
     #[must_use]
     pub fn tiers(mut self, accept: impl Fn(&CacheTierEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.tiers = Some(Box::new(accept));
         self
     }
 
-    /// Which events of operations are handed on.
+    /// Sets the predicate for operation events.
     #[must_use]
     pub fn operations(mut self, accept: impl Fn(&CacheOperationEvent<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.operations = Some(Box::new(accept));

@@ -1,4 +1,4 @@
-//! A distribution of durations in a fixed number of buckets.
+//! `Histogram`: a distribution of durations in a fixed number of buckets.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::clock::nanos;
 
-/// A distribution of durations, from a nanosecond to centuries, in a fixed 4 KiB.
+/// A distribution of durations from a nanosecond to centuries, in a fixed 4 KiB.
 ///
-/// Each power of two is divided into eight buckets, so a quantile is at most 6.25 % off. Recording is one atomic
-/// addition; nothing is ever lost or scaled.
+/// Each power of two has eight buckets, so the error of a quantile is at most 6.25 %. Recording is one atomic addition; no value is
+/// dropped or rescaled.
 ///
 /// ```
 /// use cachet::telemetry::Histogram;
@@ -31,23 +31,23 @@ const PRECISION: u32 = 3;
 const BUCKETS: usize = ((64 - PRECISION as usize) + 1) << PRECISION;
 
 impl Histogram {
-    /// Empty.
+    /// Creates an empty histogram.
     pub fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
-    /// Adds one duration.
+    /// Records a duration.
     pub fn record(&self, duration: Duration) {
         self.0[bucket_of(nanos(duration))].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many durations have been recorded.
+    /// Returns the number of recorded durations.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 
-    /// The duration below which a share of all recorded ones lies: 0.5 is the median, 0.99 the 99th percentile.
-    /// `None` while it is empty; shares outside of 0 to 1 count as the nearest of the two.
+    /// Returns a quantile of the recorded durations: 0.5 is the median, 0.99 the 99th percentile. `None` while the histogram is empty;
+    /// the argument is clamped to the range from 0 to 1.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

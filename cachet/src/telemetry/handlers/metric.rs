@@ -1,4 +1,4 @@
-//! What a derived handler counts and records into.
+//! The counters and histograms of derived handlers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::histogram::Histogram;
 
-/// Something that counts events: the type of a field with `#[cache_event(count(…))]`.
+/// A counter of events: the type of a field with `#[cache_event(count(…))]`.
 ///
-/// Implemented for [`AtomicU64`]. A counter of a metrics library takes three lines:
+/// Implemented for [`AtomicU64`]. For the counter of a metrics library, write:
 ///
 /// ```
 /// use cachet::EventCounter;
@@ -30,7 +30,7 @@ use super::histogram::Histogram;
     note = "use `std::sync::atomic::AtomicU64`, or implement `cachet::EventCounter` for `{Self}`"
 )]
 pub trait EventCounter: Send + Sync {
-    /// Adds one.
+    /// Adds one to the counter.
     fn increment(&self);
 }
 
@@ -48,9 +48,9 @@ impl<C: EventCounter + ?Sized> EventCounter for Arc<C> {
     }
 }
 
-/// Something that takes in durations: the type of a field with `#[cache_event(record(…))]`.
+/// A histogram of durations: the type of a field with `#[cache_event(record(…))]`.
 ///
-/// Implemented for [`Histogram`]. A histogram of a metrics library takes three lines; most of them want seconds:
+/// Implemented for [`Histogram`]. For the histogram of a metrics library, which usually expects seconds, write:
 ///
 /// ```
 /// use cachet::EventHistogram;
@@ -72,7 +72,7 @@ impl<C: EventCounter + ?Sized> EventCounter for Arc<C> {
     note = "use `cachet::telemetry::Histogram`, or implement `cachet::EventHistogram` for `{Self}`"
 )]
 pub trait EventHistogram: Send + Sync {
-    /// Takes in one duration.
+    /// Records one duration.
     fn record(&self, duration: Duration);
 }
 

@@ -1,4 +1,4 @@
-//! `Sampled`: passes on a share of the operations.
+//! `Sampled`: forwards a sample of the operations.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,10 +6,10 @@ use crate::telemetry::event::{CacheOperationEvent, CacheTierEvent};
 use crate::telemetry::handler::{CacheEventHandler, EventMask};
 use crate::telemetry::request_id::RequestId;
 
-/// Hands on one operation in so many, with all its tier events.
+/// Forwards one in a given number of operations, with all its tier events.
 ///
-/// Which ones is decided by the request id, so an operation is handed on as a whole or not at all. Evictions outside of
-/// operations are sampled one by one.
+/// The request id selects the operations, so the events of an operation are forwarded either all or not at all. Evictions outside of
+/// operations are sampled individually.
 ///
 /// ```
 /// use cachet::telemetry::{Sampled, Stats};
@@ -25,14 +25,14 @@ pub struct Sampled<H> {
 }
 
 impl<H> Sampled<H> {
-    /// One in `one_in`; zero and one mean all.
+    /// Forwards one operation in `one_in`; zero and one forward all.
     pub fn one_in(one_in: u32, handler: H) -> Self {
         Self { handler, one_in: u64::from(one_in.max(1)), without_id: AtomicU64::new(0) }
     }
 
     fn takes(&self, id: Option<RequestId>) -> bool {
         let number = id.map_or_else(|| self.without_id.fetch_add(1, Ordering::Relaxed), RequestId::get);
-        // Ids are handed out in blocks; spread over all numbers (Fibonacci hashing), any share of them is a fair sample.
+        // Ids are allocated in blocks. Fibonacci hashing spreads them over all numbers, so the sample is uniform.
         (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(self.one_in)
     }
 }

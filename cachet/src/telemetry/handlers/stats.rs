@@ -1,4 +1,4 @@
-//! Ready-made numbers: a handler that counts everything.
+//! `Stats`: a handler that counts every outcome.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,9 @@ use crate::telemetry::outcome::{CacheOperation, OperationOutcome, TierOperation,
 
 /// A handler that counts every outcome of every operation and tier, and keeps the distribution of their durations.
 ///
-/// Clones share the same numbers, so one is registered and another one read. It may be registered with several caches;
-/// tiers are told apart by the names of cache and tier. `{}` prints a table with a line per tier: lookups and how long
-/// they took, then what expired, was evicted or failed in any kind of call.
+/// Clones share the same counters: register one clone and read another. Several caches can share it; a tier is identified by the
+/// names of cache and tier. `{}` prints a table with a line per tier: hits, misses, hit ratio and durations of lookups, then the
+/// numbers of expired entries, evictions and errors.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -72,47 +72,47 @@ impl<const ROWS: usize, const COLUMNS: usize> Default for Table<ROWS, COLUMNS> {
 }
 
 impl Stats {
-    /// All zero.
+    /// Creates counters at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many operations of a kind have ended in a certain way.
+    /// Returns the number of operations of a kind with this outcome.
     pub fn operations(&self, operation: CacheOperation, outcome: OperationOutcome) -> u64 {
         self.0.operations.get(operation as usize, outcome as usize)
     }
 
-    /// How many operations of a kind have ended.
+    /// Returns the number of completed operations of a kind.
     pub fn operations_of(&self, operation: CacheOperation) -> u64 {
         OperationOutcome::ALL.iter().map(|outcome| self.operations(operation, *outcome)).sum()
     }
 
-    /// How many operations waited for another's work.
+    /// Returns the number of followers: operations that waited for the result of a leader.
     pub fn coalesced(&self) -> u64 {
         self.0.coalesced.load(Ordering::Relaxed)
     }
 
-    /// How long operations took.
+    /// Returns the durations of operations.
     pub fn durations(&self) -> &Histogram {
         &self.0.durations
     }
 
-    /// How long the closures of compute methods took.
+    /// Returns the durations of loaders.
     pub fn loads(&self) -> &Histogram {
         &self.0.loads
     }
 
-    /// The numbers of each tier, in the order in which the tiers were first heard of. They go on counting.
+    /// Returns the counters of each tier, in the order of their first events. The counters are live.
     pub fn tiers(&self) -> Vec<TierStats> {
         self.0.tiers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The numbers of one tier, by the names of its cache and its own; `None` if nothing has been heard of it yet.
+    /// Returns the counters of one tier, by the names of cache and tier; `None` before its first event.
     pub fn tier(&self, cache: &str, tier: &str) -> Option<TierStats> {
         self.tiers().into_iter().find(|known| known.is(cache, tier))
     }
 
-    /// Does something with the numbers of a tier; under a read lock, which costs less than a share of them.
+    /// Runs a function on the counters of a tier, under a read lock, which costs less than cloning an `Arc`.
     fn with_tier(&self, cache: &str, tier: &str, with: impl FnOnce(&TierStats)) {
         let known = self.0.tiers.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(tier) = known.iter().find(|known| known.is(cache, tier)) {
@@ -194,7 +194,7 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// The numbers of one tier in [`Stats`].
+/// The counters of one tier in [`Stats`].
 #[derive(Clone)]
 pub struct TierStats(Arc<TierCounters>);
 
@@ -223,33 +223,33 @@ impl TierStats {
         *self.0.cache == *cache && *self.0.tier == *tier
     }
 
-    /// The name of the cache.
+    /// Returns the name of the cache.
     pub fn cache(&self) -> &str {
         &self.0.cache
     }
 
-    /// The name of the tier.
+    /// Returns the name of the tier.
     pub fn name(&self) -> &str {
         &self.0.tier
     }
 
-    /// How many calls of a kind have ended in a certain way.
+    /// Returns the number of calls of a kind with this outcome.
     pub fn count(&self, operation: TierOperation, outcome: TierOutcome) -> u64 {
         self.0.calls.get(operation as usize, outcome as usize)
     }
 
-    /// How many calls of any kind have ended in a certain way.
+    /// Returns the number of calls of any kind with this outcome.
     pub fn total(&self, outcome: TierOutcome) -> u64 {
         TierOperation::ALL.iter().map(|operation| self.count(*operation, outcome)).sum()
     }
 
-    /// How many lookups found a fresh entry; a lookup of several keys counts once for each.
+    /// Returns the number of lookups that found a fresh entry; a batch lookup counts each key.
     pub fn hits(&self) -> u64 {
         self.count(TierOperation::Get, TierOutcome::Hit) + self.0.many_hits.load(Ordering::Relaxed)
     }
 
-    /// How many lookups found none: absent, expired, failed or given up; a lookup of several keys that was answered counts
-    /// once for each.
+    /// Returns the number of lookups without a fresh entry: absent, expired, failed or cancelled. A batch lookup that was answered
+    /// counts each key.
     pub fn misses(&self) -> u64 {
         let many = self.0.many_misses.load(Ordering::Relaxed);
         many + [TierOutcome::Miss, TierOutcome::Expired, TierOutcome::Error, TierOutcome::Cancelled]
@@ -258,14 +258,14 @@ impl TierStats {
             .sum::<u64>()
     }
 
-    /// Hits per lookup, between 0 and 1; `None` before the first lookup.
-    #[allow(clippy::cast_precision_loss, reason = "a ratio of counts is not wanted to the last digit")]
+    /// Returns the hit ratio, between 0 and 1; `None` before the first lookup.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio does not need full precision")]
     pub fn hit_ratio(&self) -> Option<f64> {
         let lookups = self.hits() + self.misses();
         (lookups > 0).then(|| self.hits() as f64 / lookups as f64)
     }
 
-    /// How long calls of a kind took.
+    /// Returns the durations of calls of a kind.
     pub fn durations(&self, operation: TierOperation) -> &Histogram {
         &self.0.durations[operation as usize]
     }

@@ -1,4 +1,4 @@
-//! One call of a tier inside an operation: it reports exactly once, also when it is dropped.
+//! One call of a tier inside an operation: it reports exactly once, also if it is dropped.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -15,15 +15,15 @@ use crate::telemetry::event::{Batch, Name};
 use crate::telemetry::span::{FieldRecorder, Span, TierSpan};
 use crate::telemetry::{CacheTierEvent, RequestIdExt, TierIdentity, TierOperation, TierOutcome};
 
-/// A call of a tier within an observed operation, from its start to its one tier event.
+/// A call of a tier within an observed operation, from its start to its tier event.
 ///
-/// Dropped before [`finish`](Self::finish) it reports `cancelled`.
+/// If dropped before [`finish`](Self::finish), it reports `cancelled`.
 pub(crate) struct TierCall<'o, 'a> {
     operation: &'o Operation<'a>,
     tier: &'a TierIdentity,
     kind: TierOperation,
     fallback: bool,
-    /// Set where it is about several keys.
+    /// Set for a batch.
     pub(crate) batch: Option<Batch>,
     started: Option<Tick>,
     ended: Option<Tick>,
@@ -53,8 +53,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
                 record_fields(recorder);
             })
         });
-        // The first step starts with the operation: one reading of the clock serves both, unless a subscriber has
-        // taken its time in between.
+        // The first step starts with the operation: both share one clock reading, unless a subscriber ran in between.
         let started = operation.started.and_then(|started| {
             let at_once = is_first && (is_open || span.is_none() && operation.span().is_none());
             if at_once { Some(started) } else { operation.now() }
@@ -85,8 +84,8 @@ impl<'o, 'a> TierCall<'o, 'a> {
         }
     }
 
-    /// Awaits the tier inside this call's span, with the operation's id as the current one, on every poll and while its
-    /// future is dropped; a panic is caught, to be [rethrown](Self::rethrow).
+    /// Awaits the tier inside this call's span and with the operation's id as the current one, on every poll and while the future
+    /// is dropped. Catches a panic, for [`rethrow`](Self::rethrow).
     pub(crate) fn attempt<T>(
         &self,
         future: impl Future<Output = T> + Send,
@@ -95,7 +94,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
         inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.operation.id)
     }
 
-    /// Reports a panic, and lets it go on.
+    /// Reports a panic and resumes unwinding.
     pub(crate) fn rethrow<T>(&mut self, attempt: thread::Result<T>) -> T {
         attempt.unwrap_or_else(|payload| {
             self.operation.panicked.store(true, Ordering::Relaxed);
@@ -104,19 +103,19 @@ impl<'o, 'a> TierCall<'o, 'a> {
         })
     }
 
-    /// Takes the time at which the tier answered, for the duration of the call and the age of the entry.
+    /// Records when the tier answered, for the duration of the call and the age of the entry.
     pub(crate) fn answered(&mut self) -> Option<Tick> {
         self.ended = self.operation.now();
         self.ended
     }
 
-    /// Notes how the call has ended, to be reported when this is dropped.
+    /// Records how the call ended, for the report when this is dropped.
     pub(crate) fn end(&mut self, outcome: TierOutcome, error: Option<&Error>) {
         self.answered();
         self.ending = Some((outcome, error.cloned()));
     }
 
-    /// There was no call, so there is nothing to report.
+    /// Discards a call that was not made, without a report.
     pub(crate) fn withdraw(mut self) {
         self.finished = true;
     }

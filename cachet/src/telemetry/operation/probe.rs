@@ -1,5 +1,5 @@
-//! A lookup that the first tier most likely answers: hits are by far the most frequent operations, so they are told of
-//! without keeping an operation.
+//! A lookup that the first tier most likely answers. Hits are by far the most frequent operations, so they are reported without
+//! an `Operation`.
 
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -18,18 +18,17 @@ use crate::telemetry::{
     TierIdentity, TierOperation, TierOutcome,
 };
 
-/// A lookup in a first tier that answers at once, or of which no spans are wanted; and of which nobody wants the key, if it
-/// is a hit. Then there is little to keep while it runs: all that is to be told is known at the end. If the first tier has no
-/// entry, it [grows](Self::grow_into_operation) into an [`Operation`].
+/// An observed lookup in an immediate first tier. It keeps little state, since the data of a hit's events is known at the end. If the
+/// first tier has no entry, it [becomes](Self::grow_into_operation) an [`Operation`].
 ///
-/// Dropped before, it reports a panic: nothing else can end it early.
+/// If dropped before its end, it reports a panic: an immediate lookup cannot be cancelled.
 pub(crate) struct HitProbe<'a, 'k> {
     telemetry: &'a CacheTelemetry,
     kind: CacheOperation,
     tier: &'a TierIdentity,
-    /// Whether what becomes of it has been told, or is the business of the operation that it grew into.
+    /// Whether the lookup has been reported, or has become an [`Operation`], which then reports it.
     is_over: bool,
-    /// `None` if nobody wants to know of hits.
+    /// `None` if hits are not observed.
     id: Option<RequestId>,
     parent: Option<RequestId>,
     started: Option<Tick>,
@@ -39,19 +38,19 @@ pub(crate) struct HitProbe<'a, 'k> {
     scope: Option<Scope>,
 }
 
-/// What the first tier said that had no hit.
+/// The answer of a first tier without a hit.
 pub(crate) enum FirstAnswer<'e> {
     Miss,
     Failed(&'e Error),
-    /// Nothing yet: it is asked once more, and that is one and the same call.
+    /// No answer yet: the tier is called again, which counts as the same call.
     Open,
 }
 
-/// The operation's, and that of its first tier's call.
+/// The spans of the operation and of the call of its first tier.
 struct Spans {
     operation: Span,
     tier: Option<EnteredSpan>,
-    /// The operation's, where the tier has none.
+    /// The operation's span, entered if the tier has none.
     instead: Option<EnteredSpan>,
 }
 
@@ -77,7 +76,7 @@ impl Spans {
         };
         let opened = catch_unwind(AssertUnwindSafe(|| telemetry.logs.tier_span(&get, &operation, record_fields)));
         let tier = opened.unwrap_or_else(|payload| {
-            // A field that the tier declares: what there is of the lookup by now tells of it.
+            // The expression of a declared field panicked: a probe with the spans opened so far reports it.
             let spans = Some(Self { operation: operation.same(), tier: None, instead: None });
             let (id, is_over, started, scope) = (Some(id), false, None, None);
             drop(HitProbe { telemetry, kind, tier, is_over, id, parent, started, key, spans, scope });
@@ -89,7 +88,7 @@ impl Spans {
 }
 
 impl<'a, 'k> HitProbe<'a, 'k> {
-    /// Made where it is to be, and not moved: on the way of a hit, a copy costs more than what is in it.
+    /// Constructed in place: on the path of a hit, a copy costs more than its contents.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see above")]
     pub(crate) fn start(
@@ -119,27 +118,27 @@ impl<'a, 'k> HitProbe<'a, 'k> {
         self.spans.as_ref().map_or(&NO_SPAN, |spans| &spans.operation)
     }
 
-    /// The call of the first tier is over.
+    /// Exits the span of the first tier's call.
     fn exit_tier(&mut self) -> Option<Span> {
         let spans = self.spans.as_mut()?;
         spans.instead = None;
         spans.tier.take().map(EnteredSpan::exit)
     }
 
-    /// The first tier had it.
+    /// Reports a hit of the first tier.
     #[inline]
     pub(crate) fn hit<V>(&mut self, entry: &CacheEntry<V>) {
         let Self { telemetry, kind, tier, id, parent, started, .. } = *self;
         let was_over = mem::replace(&mut self.is_over, true);
         let Some(id) = id.filter(|_| !was_over) else { return };
-        // Handlers are told outside of the operation.
+        // Handlers run outside of the operation.
         self.scope = None;
-        // First of all: with a call in between, half of an event would be made elsewhere, and copied.
+        // Before any other call: otherwise part of an event would be built elsewhere and copied.
         let now = started.map(|_| telemetry.clock.now());
         let duration = now.zip(started).map(|(now, started)| now.since(started));
-        // Looked at only if the time is known anyway.
+        // Computed only if the clock has been read anyway.
         let age = now.and_then(|now| entry.age(&telemetry.clock, Some(now)).known());
-        // Events that own nothing have nothing to drop.
+        // These events own nothing, so they need no drop.
         let of_tier;
         let mut trail: &[CacheTierEvent<'_>] = &[];
         if telemetry.wants_tiers() {
@@ -182,9 +181,9 @@ impl<'a, 'k> HitProbe<'a, 'k> {
         telemetry.report_operation(&event, self.span());
     }
 
-    /// The first tier had no entry, or failed; or it has not been asked, if there is no answer of it.
+    /// Becomes an operation, since the first tier had no entry, failed, or has not answered yet.
     ///
-    /// If nobody wanted to know of a hit, or of its time, that of the operation is taken from here on.
+    /// If hits are not observed or not timed, the operation starts here.
     #[cold]
     pub(crate) fn grow_into_operation(
         &mut self,
@@ -219,10 +218,10 @@ impl<'a, 'k> HitProbe<'a, 'k> {
         operation
     }
 
-    /// What the first tier said.
+    /// Reports the answer of the first tier.
     fn report(&mut self, operation: &Operation<'a>, outcome: TierOutcome, error: Option<&Error>) {
         operation.progress().opened = self.exit_tier();
-        // A span that is not open by now is not wanted, so it needs no fields.
+        // A span that is not open yet is disabled, so it needs no fields.
         TierCall::start(operation, self.tier, TierOperation::Get, false, |_| {}).finish(outcome, None, error);
     }
 }

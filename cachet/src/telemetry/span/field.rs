@@ -1,4 +1,4 @@
-//! What the fields of a tier's span can be: traits, so that rustc says at the user's expression what it cannot be.
+//! The values of a tier's span fields, as traits, so that rustc reports an unsupported type at the user's expression.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::FieldRecorder;
 /// `name = value`
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be recorded as it is",
+    message = "`{Self}` cannot be recorded directly",
     label = "not a number, a boolean or a text",
     note = "write `%` in front of it to record it by `Display`, or `?` to record it by `Debug`"
 )]
@@ -56,7 +56,7 @@ impl<V: tracing::field::Value + ?Sized> FieldValue for V {
     }
 }
 
-/// Nothing is ever recorded, whatever it is.
+/// Accepts any type and records nothing.
 #[cfg(not(feature = "logs"))]
 impl<V: ?Sized> FieldValue for V {
     fn record(&self, name: &'static str, recorder: &mut FieldRecorder<'_>) {

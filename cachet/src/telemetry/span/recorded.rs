@@ -1,6 +1,6 @@
-//! Feature `logs` is on: spans and events through `tracing`.
+//! The implementation with the feature `logs`: spans and events through `tracing`.
 //!
-//! What is reported is decided here; the callsites, the handles of spans and the tiers' own fields are next door.
+//! This module decides what is reported; its submodules contain the callsites, the span handles and the tiers' own fields.
 
 use std::any::Any;
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::telemetry::{
     CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId, TierOutcome,
 };
 
-/// What an event says of a failure, beside the fields that already say where it happened.
+/// The message of an error, without the parts that other fields contain.
 fn causes(error: &Error) -> String {
     let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
     if causes.is_empty() { error.to_string() } else { causes.join(": ") }
@@ -69,14 +69,14 @@ impl Logs {
         self.0.is_some()
     }
 
-    /// Whether logs are on and there is any subscriber that might take them.
+    /// Whether logs are on and a subscriber may receive them.
     #[inline]
     pub(crate) fn listening(self) -> bool {
         self.0.is_some() && LevelFilter::current() != LevelFilter::OFF
     }
 
-    /// What a lookup is to tell that the first tier answers. Subscribers say beforehand what they never want; they are not
-    /// asked anything here.
+    /// The telemetry required for a lookup that the first tier answers. Uses the cached interest of the callsites; does not call
+    /// the subscriber.
     #[inline]
     pub(crate) fn hit_detail(self, operation: CacheOperation, first: &'static TierDescriptor) -> HitDetail {
         let Some(Enabled { policy, level }) = self.0 else { return HitDetail::Nothing };
@@ -134,7 +134,7 @@ impl Logs {
         ];
         let values = metadata.fields().value_set_all(values);
         Span(match operation {
-            // In the background, so in nobody's trace.
+            // A background task belongs to no trace, so the span is a root.
             CacheOperation::Refresh | CacheOperation::Repay => tracing::Span::new_root(metadata, &values),
             _ => tracing::Span::new(metadata, &values),
         })
@@ -164,7 +164,7 @@ impl Logs {
     ) -> Span {
         let open = self.0.is_some_and(|enabled| match enabled.policy {
             SpanPolicy::All => true,
-            // The first tier's own calls are what the policy leaves out.
+            // The policy leaves out the calls of the first tier.
             SpanPolicy::SlowPath => !parent.is_none(),
             SpanPolicy::Off => false,
         });
@@ -194,7 +194,7 @@ impl Logs {
         Span(parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)]))
     }
 
-    /// Ends the span of a tier's call, and sends its event: inside that span, or else inside the operation's.
+    /// Ends the span of a tier's call and sends its event, inside that span or otherwise inside the operation's.
     pub(crate) fn tier_event(
         self,
         descriptor: &'static TierDescriptor,
@@ -216,7 +216,7 @@ impl Logs {
         let hit = tier_hit(event.outcome);
         let age = event.age.map(millis);
         let error_type = event.error.as_ref().map(Error::error_type);
-        // An expired entry that could not be removed comes with an error; the lookup itself did not fail.
+        // An expired entry that could not be removed has an error, but the lookup did not fail.
         let failure = event.error.as_ref().filter(|_| event.outcome == TierOutcome::Error);
         span.ended(TIER_FIXED, &[Some(&outcome), Some(&hit), Some(&age), Some(&error_type), status(failure)]);
         let Some(metadata) = enabled(callsite) else { return };
@@ -263,7 +263,7 @@ impl Logs {
             .as_ref()
             .map(Error::error_type)
             .or_else(|| (event.outcome == OperationOutcome::Panicked).then_some("panic"));
-        // An operation may come with an error and yet have served something.
+        // An operation with an error may still have served a stale entry.
         let failed = matches!(event.outcome, OperationOutcome::Error | OperationOutcome::Panicked);
         span.ended(
             OPERATION_FIXED,
@@ -283,7 +283,7 @@ impl Logs {
         );
         let callsites = operation_event_callsites();
         let callsite = match (event.operation, event.outcome) {
-            // In the background: nobody got the error.
+            // In the background: no caller gets the error.
             (CacheOperation::Refresh, _) if failed => callsites.warn,
             (CacheOperation::Refresh, OperationOutcome::Refreshed) => callsites.debug,
             (CacheOperation::Refresh, _) => callsites.info,
@@ -319,7 +319,7 @@ impl Logs {
         );
     }
 
-    /// Something about a tier that its user ought to change.
+    /// Sends a warning about the configuration or the behaviour of a tier.
     pub(crate) fn warn(self, cache: &str, tier: &str, message: fmt::Arguments<'_>) {
         let callsite =
             crate::__callsite!(EVENT, "cache.tier", "cachet::event", WARN, ["message", "cache.name", "cache.tier"]);
@@ -378,7 +378,7 @@ fn status(error: Option<&Error>) -> Option<&'static dyn Value> {
     error.map(|_| &"ERROR" as &dyn Value)
 }
 
-/// What Sentry's Caches module calls the operation.
+/// The name of the operation in Sentry's Caches module.
 fn sentry_op(operation: CacheOperation) -> &'static str {
     match operation {
         CacheOperation::Insert | CacheOperation::InsertMany => "cache.put",

@@ -1,4 +1,4 @@
-//! Feature `logs` is off: the same functions, empty.
+//! The implementation without the feature `logs`: the same functions, empty.
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::error::Error;
 use crate::telemetry::{CacheOperation, CacheOperationEvent, CacheTierEvent, HitDetail, OperationOutcome, RequestId};
 
-/// What `#[cache_tier]` says of a tier.
+/// The description of a tier from its `#[cache_tier]`.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct TierDescriptor {
@@ -26,7 +26,7 @@ macro_rules! __tier_descriptor {
     }};
 }
 
-/// Never made, since no span is ever open.
+/// Never created, since no span is open.
 #[doc(hidden)]
 pub struct FieldRecorder<'a>(std::marker::PhantomData<&'a ()>);
 

@@ -20,7 +20,7 @@ const PANICKED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_
 fn check(error: &Error, text: &str) {
     assert_eq!((error.is_panic(), error.is_load(), error.is_tier(), error.tier_name()), (true, false, false, None));
     assert_eq!(error.error_type(), "panic");
-    assert_eq!(format!("{error:#}"), format!("the computation of a value panicked: {text}"));
+    assert_eq!(format!("{error:#}"), format!("the loader panicked: {text}"));
 }
 
 // S27
@@ -73,7 +73,7 @@ fn a_panic_is_caught_wherever_it_comes_from() {
         let gives = cache.optionally_get_or_insert("ada", || async { Some(late("y").await) });
         check(&ready(gives).unwrap_err(), "y");
         let odd = cache.get_or_insert("ada", || late(7_u8));
-        check(&ready(odd).unwrap_err(), "a value that is no text");
+        check(&ready(odd).unwrap_err(), "a payload that is not a string");
         assert_eq!(value(cache, "ada"), None);
         // Nothing of it is left on this thread either: the key can be computed, and asked for in other closures.
         let outer = ask(cache, "bob", async { *cache.get_or_insert("ada", || after(0, 1)).await.unwrap() });

@@ -337,7 +337,7 @@ fn followers_get_the_error_of_whoever_took_over() {
     heir.pend(1);
     follower.pend(1);
     for asking in [heir, follower] {
-        assert_eq!(format!("{:#}", asking.ready().unwrap_err()), "the value could not be computed: second");
+        assert_eq!(format!("{:#}", asking.ready().unwrap_err()), "the loader failed: second");
     }
     ready(two.cache.insert("ada", 1)).unwrap();
     assert_eq!(value(&two.cache, "ada"), Some(1));

@@ -1,7 +1,7 @@
 //! The static callsites: one of each kind per tier, in the tier's own module, and one per operation and level here.
 //!
-//! A callsite is asked whether it is enabled only right before its span or event is made: asking without making one
-//! would let a layer with a filter of its own lose the user's next span.
+//! `enabled` is called only directly before a span or an event is created. Otherwise a layer with a per-layer filter would lose the
+//! user's next span.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ macro_rules! __callsite {
 
 /// The static description of one tier; used by the expansion of `#[cache_tier]`.
 ///
-/// One static, and one call that fills it: what every tier needs again costs compile time in every user's crate.
+/// One static and one call that fills it, since repeated code in each tier costs compile time in the user's crate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tier_descriptor {
@@ -85,7 +85,7 @@ const EVENT_FIELDS: &[&str] = &[
     "cache.hits",
 ];
 
-/// What `#[cache_tier]` says of a tier: its default name, and its own callsites.
+/// The description of a tier from its `#[cache_tier]`: its default name and its callsites.
 #[doc(hidden)]
 pub struct TierDescriptor {
     pub name: &'static str,
@@ -96,7 +96,7 @@ pub struct TierDescriptor {
     debug: Site,
 }
 
-/// Where a tier is, for its callsites.
+/// The source location of a tier, for its callsites.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -106,14 +106,14 @@ pub struct Place {
     pub module: &'static str,
 }
 
-/// A callsite and its metadata, which refer to each other.
+/// A callsite and its metadata, which reference each other.
 struct Site {
     callsite: DefaultCallsite,
     metadata: Metadata<'static>,
 }
 
 impl Site {
-    /// `this` is the static that it will be.
+    /// `this` is the static that will hold the value.
     const fn new(this: &'static Self, place: Place, level: Level, fields: &'static [&'static str], kind: Kind) -> Self {
         let Place { target, file, line, module } = place;
         let fields = FieldSet::new(fields, Identifier(&this.callsite));
@@ -126,7 +126,7 @@ impl Site {
 
 #[doc(hidden)]
 impl TierDescriptor {
-    /// `this` is the static that it will be. The fields are those of `cache.tier`, in the order in which
+    /// `this` is the static that will hold the value. The fields are those of `cache.tier`, in the order in which
     /// [`Logs::tier_span`] passes their values, and the tier's own behind them.
     pub const fn new(
         this: &'static Self,
@@ -169,14 +169,14 @@ impl fmt::Debug for TierDescriptor {
     }
 }
 
-/// Whether anybody may want what a callsite makes. Nobody is asked: subscribers have said beforehand what they never want.
+/// Whether a callsite may be enabled, by its cached interest; does not call the subscriber.
 #[inline]
 pub(super) fn may_be_enabled(callsite: &'static DefaultCallsite) -> bool {
     let level = callsite.metadata().level();
     *level <= STATIC_MAX_LEVEL && *level <= LevelFilter::current() && !callsite.interest().is_never()
 }
 
-/// The metadata of a callsite, if somebody wants what it makes. Whoever asks must then make it.
+/// The metadata of a callsite if it is enabled. The caller must then create its span or event.
 #[inline]
 pub(super) fn enabled(callsite: &'static DefaultCallsite) -> Option<&'static Metadata<'static>> {
     let metadata = callsite.metadata();

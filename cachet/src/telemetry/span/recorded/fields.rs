@@ -4,22 +4,21 @@ use std::fmt;
 
 use tracing::field::{Field, FieldSet, Value, Visit};
 
-/// Numbers that do not fit into the integers that spans and events carry count as the largest that does.
+/// Saturates numbers that exceed the integers of spans and events.
 pub(super) fn as_i64(number: u128) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Takes the values of the fields that a tier declares; made only when its span is enabled.
+/// Collects the values of the fields that a tier declares; created only if its span is enabled.
 ///
-/// They are kept until all are there: a field that is recorded after its span was made comes too late for samplers and
-/// filters.
+/// All values are collected before the span is created: samplers and filters do not see a field that is recorded later.
 #[doc(hidden)]
 pub struct FieldRecorder<'a> {
     pub(super) fields: &'a FieldSet,
     pub(super) values: Vec<(usize, Recorded)>,
 }
 
-/// A value in one of the four types that are emitted.
+/// A value in one of the four supported types.
 pub(super) enum Recorded {
     Integer(i64),
     Boolean(bool),
@@ -54,7 +53,7 @@ impl FieldRecorder<'_> {
         self.record(name, &tracing::field::debug(value));
     }
 
-    /// Records `host`, or `host:port`, or `[host]:port`. Of a URL only that is kept: the rest may hold a password.
+    /// Records `host`, `host:port` or `[host]:port`. The rest of a URL is omitted: it may contain a password.
     pub(in crate::telemetry::span) fn record_address(&mut self, address: &dyn fmt::Display) {
         let address = address.to_string();
         let address = match address.split_once("://") {

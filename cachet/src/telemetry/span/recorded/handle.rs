@@ -1,4 +1,4 @@
-//! A span, or none, and the future inside one.
+//! Handles of optional spans, and the future inside a span.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,17 +37,17 @@ impl<F: Future> Future for Attached<'_, F> {
         let _entered = this.span.enter();
         match this.future.as_pin_mut() {
             Some(future) => future.poll(cx),
-            // Only `drop` empties it.
+            // Only `drop` removes the future.
             None => Poll::Pending,
         }
     }
 }
 
-/// A span to follow from. It does not keep that span open; by then, a link to it may lead nowhere.
+/// The id of a span to follow from. It does not keep the span open, so the span may be closed when it is used.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanLink(Option<tracing::Id>);
 
-/// A span that is the current one until it is dropped, or [left](Self::exit).
+/// An entered span, which is the current one until it is dropped or [exited](Self::exit).
 #[derive(Debug)]
 pub(crate) struct EnteredSpan(tracing::span::EnteredSpan);
 
@@ -70,17 +70,17 @@ impl Span {
         self.0.is_disabled()
     }
 
-    /// This span, or the other one if this is none.
+    /// Returns this span, or the other one if this is none.
     pub(crate) fn or<'s>(&'s self, other: &'s Self) -> &'s Self {
         if self.is_none() { other } else { self }
     }
 
-    /// Another handle of it.
+    /// Returns another handle of the same span.
     pub(crate) fn same(&self) -> Self {
         Self(self.0.clone())
     }
 
-    /// Makes it the current span.
+    /// Enters the span.
     pub(crate) fn enter(self) -> EnteredSpan {
         EnteredSpan(self.0.entered())
     }
@@ -90,7 +90,7 @@ impl Span {
         Attached { future: Some(future), span: &self.0 }
     }
 
-    /// Opens a span below this one, or below the caller's current one if this is none.
+    /// Opens a child of this span, or of the caller's current span if this is none.
     pub(super) fn child(&self, metadata: &'static Metadata<'static>, values: &Values<'_>) -> tracing::Span {
         let values = metadata.fields().value_set_all(values);
         match self.0.id() {
@@ -99,7 +99,7 @@ impl Span {
         }
     }
 
-    /// Sends an event inside this span, or inside the caller's current one if this is none.
+    /// Sends an event inside this span, or inside the caller's current span if this is none.
     pub(super) fn event(&self, metadata: &'static Metadata<'static>, values: &Values<'_>) {
         let values = metadata.fields().value_set_all(values);
         match self.0.id() {
@@ -108,7 +108,7 @@ impl Span {
         }
     }
 
-    /// Records what is known only at the end: the fields from position `fixed` on.
+    /// Records the fields that are known only at the end, from position `fixed` on.
     pub(super) fn ended(&self, fixed: usize, last: &Values<'_>) {
         let Some(metadata) = self.0.metadata().filter(|_| !self.0.is_disabled()) else { return };
         let mut values: [Option<&dyn Value>; MAX_TIER_FIELDS] = [None; MAX_TIER_FIELDS];
@@ -119,7 +119,7 @@ impl Span {
         self.0.record_all(&metadata.fields().value_set_all(&values[..length]));
     }
 
-    /// What another span needs to follow from this one.
+    /// Returns the link for a span that follows from this one.
     pub(crate) fn link(&self) -> SpanLink {
         SpanLink(self.0.id())
     }
