@@ -203,6 +203,7 @@
 //! | `tsc` | no | `Clock::tsc`, which is cheaper to read (a dependency on `quanta`) |
 //! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Lets the expansion of `#[cache_tier]` say `::cachet` in this crate too.
 extern crate self as cachet;
