@@ -207,6 +207,7 @@
 //! | `tsc` | no | `Clock::tsc`, a faster clock, on `quanta` |
 //! | `test-util` | no | `testing`: scripted tiers and a recording handler for your tests |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The expansion of `#[cache_tier]` names `::cachet`, also in this crate.
 extern crate self as cachet;
