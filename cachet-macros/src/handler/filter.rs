@@ -5,9 +5,9 @@ use syn::LitStr;
 
 use super::model::{Filter, Scope};
 use super::vocabulary::{operation_names, operations, outcome_names, outcomes_of};
-use crate::args::{Arg, Shape, Spec, Table, Value, abbreviate, as_text, expect_comma};
-use crate::diag::{Diagnostics, alternatives, did_you_mean};
-use crate::tokens::{Cursor, as_group, as_ident, flatten, is_punct};
+use crate::syntax::args::{Arg, Shape, Spec, Table, Value, abbreviate, as_text, expect_comma};
+use crate::syntax::diag::{Diagnostics, alternatives, did_you_mean};
+use crate::syntax::tokens::{Cursor, as_group, as_ident, flatten, is_punct};
 
 const OUTCOME: &str = "outcomes are chosen with `outcome = \"…\"`";
 const OPERATION: &str = "operations are chosen with `operation = \"…\"`";
@@ -21,7 +21,7 @@ const FILTERS: Table = Table {
         Spec { name: "fallback", shape: Shape::Value, example: "fallback = true" },
         Spec { name: "coalesced", shape: Shape::Value, example: "coalesced = true" },
     ],
-    habits: &[
+    aliases: &[
         ("result", OUTCOME),
         ("status", OUTCOME),
         ("hit", OUTCOME),

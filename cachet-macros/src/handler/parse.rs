@@ -4,8 +4,8 @@ use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
 use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Generics, Index, Member, Meta, Type};
 
-use crate::args::{Arg, Args, Shape, Spec, Table};
-use crate::diag::{Diagnostics, alternatives};
+use crate::syntax::args::{Arg, Args, Shape, Spec, Table};
+use crate::syntax::diag::{Diagnostics, alternatives};
 
 /// The type as it was written.
 pub(super) struct Parsed {
@@ -42,7 +42,7 @@ const OF_TYPE: Table = Table {
         Spec { name: "on_operation", shape: Shape::Value, example: "on_operation = Self::log_operation" },
         Spec { name: "crate", shape: Shape::Value, example: "crate = ::cachet" },
     ],
-    habits: &[("forward", ON_FIELD), ("count", ON_FIELD), ("record", ON_FIELD)],
+    aliases: &[("forward", ON_FIELD), ("count", ON_FIELD), ("record", ON_FIELD)],
     repeated: None,
 };
 
@@ -52,7 +52,7 @@ const OF_FIELD: Table = Table {
         Spec { name: "count", shape: Shape::List, example: "count(tier, outcome = \"hit\")" },
         Spec { name: "record", shape: Shape::List, example: "record(operation, operation = \"get\")" },
     ],
-    habits: &[
+    aliases: &[
         ("on_tier", ON_TYPE),
         ("on_operation", ON_TYPE),
         ("crate", ON_TYPE),

@@ -2,8 +2,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{expand, parse, validate};
-use crate::diag::Diagnostics;
-use crate::noise::{Noise, rounds};
+use crate::fuzz::{Fuzz, rounds};
+use crate::syntax::diag::Diagnostics;
 
 fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the test's own tokens")
@@ -13,7 +13,7 @@ fn messages(item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let input = syn::parse2(tokens(item)).expect("the test's own item");
     let parsed = parse::read(input, &mut diagnostics);
-    validate::judge(parsed, &mut diagnostics);
+    validate::validate(parsed, &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -214,7 +214,7 @@ fn faulty_types_are_refused() {
         ("struct S { n: AtomicU64 }", silent("S")),
         ("#[cache_event(crate = ::rt)] struct S;", silent("S")),
         ("enum E {}", silent("E")),
-        ("union U { n: u8 }", "`CacheEventHandler` cannot be derived for a union: nobody knows which field is alive; use an enum".into()),
+        ("union U { n: u8 }", "`CacheEventHandler` cannot be derived for a union: which of its fields is alive is not known; use an enum".into()),
         ("enum E { #[cache_event(forward)] A(H) }", "`#[cache_event]` goes on a field or on the type, not on a variant".into()),
         ("struct S<#[cache_event(forward)] T>(T);", "`#[cache_event]` goes on a field or on the type, not on a generic parameter".into()),
         ("#[cache_event(forward)] struct S;", "unknown argument `forward`: it is a role of a field: put `#[cache_event(…)]` on the field".into()),
@@ -231,7 +231,7 @@ fn faulty_types_are_refused() {
 
 #[test]
 fn random_tokens_never_panic() {
-    let mut noise = Noise::new(11);
+    let mut fuzz = Fuzz::new(11);
     let item = tokens(
         "#[cache_event(on_tier = log, crate = ::cachet)] pub struct Stats<'a, T: Send, const N: usize> where T: Sync {
             #[cache_event(count(tier, outcome = any(\"hit\", \"miss\"), operation = \"get\", fallback = true))] a: AtomicU64,
@@ -240,7 +240,7 @@ fn random_tokens_never_panic() {
         }",
     );
     for round in 0..rounds() {
-        let item = if round % 8 == 0 { noise.stream(4) } else { noise.mutate(item.clone()) };
+        let item = if round % 8 == 0 { fuzz.stream(4) } else { fuzz.mutate(item.clone()) };
         expand(item);
     }
 }

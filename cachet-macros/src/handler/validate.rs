@@ -1,4 +1,4 @@
-//! Judges what was read, and turns it into what can be expanded.
+//! Validates what was read, and turns it into what can be expanded.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote_spanned};
@@ -7,12 +7,12 @@ use syn::{Path, Type};
 use super::filter;
 use super::model::{Body, Handler, Part, Role, Variant};
 use super::parse::{Parsed, ParsedField, ParsedShape};
-use crate::args::{Arg, Value};
-use crate::diag::Diagnostics;
-use crate::krate;
-use crate::tokens::flatten;
+use crate::syntax::args::{Arg, Value};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::krate;
+use crate::syntax::tokens::flatten;
 
-pub(super) fn judge(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
+pub(super) fn validate(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
     let (mut on_tier, mut on_operation, mut krate) = (None, None, krate::default_path());
     for arg in parsed.arguments {
         match (arg.name, arg.value) {
@@ -26,13 +26,13 @@ pub(super) fn judge(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
     let body = match parsed.shape {
         ParsedShape::Struct(fields) => Body::Struct(parts(fields, diagnostics)),
         ParsedShape::Enum(variants) => {
-            let judge = |(ident, fields)| Variant { ident, parts: parts(fields, diagnostics) };
-            Body::Enum(variants.into_iter().map(judge).collect())
+            let validate = |(ident, fields)| Variant { ident, parts: parts(fields, diagnostics) };
+            Body::Enum(variants.into_iter().map(validate).collect())
         }
         ParsedShape::Union(keyword) => {
             diagnostics.report_at(
                 keyword,
-                "`CacheEventHandler` cannot be derived for a union: nobody knows which field is alive; use an enum",
+                "`CacheEventHandler` cannot be derived for a union: which of its fields is alive is not known; use an enum",
             );
             Body::None
         }

@@ -1,12 +1,12 @@
-//! Writes the sibling impl; cannot fail.
+//! Writes the companion impl; cannot fail.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
 use super::model::{Field, Form, Places, TierImpl};
 
-/// The impl of the hidden trait that stands beside the user's.
-pub(super) fn sibling(model: &TierImpl) -> TokenStream {
+/// The impl of the hidden trait that goes beside the user's.
+pub(super) fn companion_impl(model: &TierImpl) -> TokenStream {
     let here = Span::mixed_site();
     let header = &model.header;
     let (attributes, generics, where_clause) = (&header.shared_attributes, &header.generics, &header.where_clause);

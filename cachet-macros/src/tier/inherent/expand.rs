@@ -6,9 +6,9 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::read::is_reference;
+use super::parse::is_reference;
 use super::{Kind, Method};
-use crate::krate;
+use crate::syntax::krate;
 use crate::tier::model::{Header, TierImpl};
 
 /// The impl of `CacheTier`.
@@ -36,7 +36,7 @@ fn no_clear(krate: &TokenStream) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         fn clear(
             &self,
-        ) -> impl ::core::future::Future<Output = #krate::__private::adapt::Answer<()>> + ::core::marker::Send {
+        ) -> impl ::core::future::Future<Output = #krate::__private::adapt::TierResult<()>> + ::core::marker::Send {
             ::core::future::ready(#krate::__private::adapt::no_clear())
         }
     }
@@ -64,7 +64,7 @@ impl Caller<'_> {
             Kind::Len => quote_spanned!(here=> ::core::option::Option<::core::primitive::u64>),
         };
         let place = self.output();
-        let returned = self.runtime.path(place, "Answer");
+        let returned = self.runtime.path(place, "TierResult");
         let (opening, closing) = (place.end(quote!(<)), place.end(quote!(>)));
         let body = parameters
             .as_ref()
@@ -103,14 +103,14 @@ impl Caller<'_> {
         let Header { value, .. } = self.header;
         match (self.method.kind, types) {
             (Kind::Get, [key]) => {
-                let told = self.told("Lookup", &self.borrowed(key, &TokenStream::new()));
+                let result = self.call_method("Lookup", &self.borrowed(key, &TokenStream::new()));
                 let (place, found) = (self.output(), self.local("found"));
                 let convert = place.end(quote!(>::into_entry));
                 let mut entry = self.runtime.path(place, "Stored");
                 entry.extend(quote_spanned!(here=> ::<#value #convert));
                 entry.extend([place.parenthesise(place.whole(quote!(#found)))]);
                 self.answer(
-                    &told,
+                    &result,
                     &quote_spanned! {here=>
                         match #found {
                             ::core::option::Option::Some(#found) => ::core::option::Option::Some(#entry),
@@ -130,26 +130,26 @@ impl Caller<'_> {
                 let place = self.place(entry);
                 let entry = self.local("entry");
                 let stored = self.call(place, "Stored::of", place.whole(quote!(#entry)));
-                let told = self.told("Insertion", &quote_spanned!(here=> #key, #entry));
-                let answer = self.answer(&told, &self.local("found").to_token_stream());
+                let result = self.call_method("Insertion", &quote_spanned!(here=> #key, #entry));
+                let answer = self.answer(&result, &self.local("found").to_token_stream());
                 let krate = &self.runtime.krate;
                 quote_spanned! {here=>
                     match #stored {
                         ::core::option::Option::Some(#entry) => #answer,
-                        ::core::option::Option::None => #krate::__private::adapt::UNKEPT,
+                        ::core::option::Option::None => #krate::__private::adapt::REJECTED_TTL,
                     }
                 }
             }
             (kind, types) => {
                 let arguments = types.first().map(|key| self.borrowed(key, &TokenStream::new())).unwrap_or_default();
-                let told = self.told(if kind == Kind::Len { "EntryCount" } else { "Removal" }, &arguments);
-                self.answer(&told, &self.local("found").to_token_stream())
+                let result = self.call_method(if kind == Kind::Len { "EntryCount" } else { "Removal" }, &arguments);
+                self.answer(&result, &self.local("found").to_token_stream())
             }
         }
     }
 
-    /// Calls the user's method, and `told` of the trait that understands what it returns.
-    fn told(&self, understood_by: &str, arguments: &TokenStream) -> TokenStream {
+    /// Calls the user's method, and `into_result` of the trait that understands what it returns.
+    fn call_method(&self, understood_by: &str, arguments: &TokenStream) -> TokenStream {
         let place = self.output();
         let name = &self.method.name;
         let receiver = place.end(quote!(self));
@@ -159,16 +159,16 @@ impl Caller<'_> {
         if self.method.is_awaited {
             returned.extend(place.end(quote!(.await)));
         }
-        self.call(place, &format!("{understood_by}::told"), returned)
+        self.call(place, &format!("{understood_by}::into_result"), returned)
     }
 
-    /// What the method told, with its error as one of the cache's.
-    fn answer(&self, told: &TokenStream, found: &TokenStream) -> TokenStream {
+    /// The result of the method, with its error as one of the cache's.
+    fn answer(&self, result: &TokenStream, found: &TokenStream) -> TokenStream {
         let place = self.output();
         let (success, error) = (self.local("found"), self.local("error"));
         let failure = self.call(place, "Failure::into_error", place.whole(quote!(#error)));
         quote_spanned! {Span::mixed_site()=>
-            match #told {
+            match #result {
                 ::core::result::Result::Ok(#success) => ::core::result::Result::Ok(#found),
                 ::core::result::Result::Err(#error) => ::core::result::Result::Err(#failure),
             }

@@ -12,7 +12,7 @@ mod vocabulary;
 use proc_macro2::TokenStream;
 use syn::DeriveInput;
 
-use crate::diag::Diagnostics;
+use crate::syntax::diag::Diagnostics;
 
 /// Expands the derive; faults become errors beside an impl that does what could be understood.
 pub(crate) fn expand(item: TokenStream) -> TokenStream {
@@ -22,7 +22,7 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
     };
     let mut diagnostics = Diagnostics::default();
     let parsed = parse::read(input, &mut diagnostics);
-    let handler = validate::judge(parsed, &mut diagnostics);
+    let handler = validate::validate(parsed, &mut diagnostics);
     let mut output = expand::handler(&handler);
     output.extend(diagnostics.into_tokens());
     output

@@ -1,4 +1,4 @@
-//! Random token streams for the tests: valid input with a few random changes, and pure noise.
+//! Random token streams for the tests: valid input with a few random changes, and random tokens alone.
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 
@@ -70,18 +70,18 @@ const TEXTS: &[&str] = &["disk", "", "trace", "hit", "insert", "get", "stale", "
 
 const PUNCTS: &[char] = &['<', '>', ',', ':', ':', '=', '#', '!', '&', '\'', '.', '?', '%', '|', '-', ';', '+', '$'];
 
-/// How many inputs a macro is fed: `NOISE_ROUNDS`, or as many as take a second or two. Unoptimised builds are an order of
+/// How many inputs a macro is fed: `FUZZ_ROUNDS`, or as many as take a second or two. Unoptimised builds are an order of
 /// magnitude slower.
 pub(crate) fn rounds() -> usize {
-    let asked_for = std::env::var("NOISE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let asked_for = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     asked_for.unwrap_or(if cfg!(debug_assertions) { 20_000 } else { 200_000 })
 }
 
-pub(crate) struct Noise {
+pub(crate) struct Fuzz {
     state: u64,
 }
 
-impl Noise {
+impl Fuzz {
     pub(crate) const fn new(seed: u64) -> Self {
         Self { state: seed ^ 0x9E37_79B9_7F4A_7C15 }
     }

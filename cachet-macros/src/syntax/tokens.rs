@@ -1,4 +1,4 @@
-//! Reading tokens by hand: a cursor, and the few places where Rust's grammar has to be told apart.
+//! A cursor over tokens, and where types and generics end.
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, Spacing, TokenStream, TokenTree};
 

@@ -4,29 +4,10 @@ use proc_macro2::TokenStream;
 use syn::LitStr;
 
 use super::fields;
-use super::model::{Field, Form};
-use crate::args::{Shape, Spec, Table, Value};
-use crate::diag::{Diagnostics, alternatives, did_you_mean};
-use crate::{expression, krate};
-
-/// What was given, with a default for what was not or was faulty.
-pub(super) struct Arguments {
-    pub(super) krate: TokenStream,
-    /// The key and the value type of an inherent impl.
-    pub(super) key: Option<TokenStream>,
-    pub(super) value: Option<TokenStream>,
-    /// Whether these two were given, readable or not.
-    pub(super) types_attempted: [bool; 2],
-    pub(super) name: Option<LitStr>,
-    /// A name was given, readable or not.
-    pub(super) name_attempted: bool,
-    pub(super) level: &'static str,
-    pub(super) target: Option<LitStr>,
-    pub(super) system: Option<LitStr>,
-    pub(super) immediate: bool,
-    /// The user's fields and the remote's address, in the order in which they were given.
-    pub(super) fields: Vec<Field>,
-}
+use crate::syntax::args::{Shape, Spec, Table, Value};
+use crate::syntax::diag::{Diagnostics, alternatives, did_you_mean};
+use crate::syntax::{expression, krate};
+use crate::tier::model::{Arguments, Field, Form};
 
 const LEVELS: [(&str, &str); 5] =
     [("trace", "TRACE"), ("debug", "DEBUG"), ("info", "INFO"), ("warn", "WARN"), ("error", "ERROR")];
@@ -53,7 +34,7 @@ const SPECS: [Spec; 9] = [
     Spec { name: "crate", shape: Shape::Value, example: "crate = ::cachet" },
 ];
 
-const HABITS: &[(&str, &str)] = &[
+const ALIASES: &[(&str, &str)] = &[
     ("skip", NO_KEYS),
     ("skip_all", NO_KEYS),
     ("err", "errors are always recorded: a failed call has the outcome \"error\" and the field `error.type`"),
@@ -91,15 +72,15 @@ const HABITS: &[(&str, &str)] = &[
     ("krate", "the path of the crate is set with `crate = ::cachet`"),
 ];
 
-const ON_TRAIT_IMPL: Table = Table { specs: SPECS.split_at(2).1, habits: HABITS, repeated: None };
-const ON_INHERENT_IMPL: Table = Table { specs: &SPECS, habits: HABITS, repeated: None };
+const ON_TRAIT_IMPL: Table = Table { specs: SPECS.split_at(2).1, aliases: ALIASES, repeated: None };
+const ON_INHERENT_IMPL: Table = Table { specs: &SPECS, aliases: ALIASES, repeated: None };
 
 const REMOTE: Table = Table {
     specs: &[
         Spec { name: "system", shape: Shape::Text, example: "system = \"redis\"" },
         Spec { name: "address", shape: Shape::Value, example: "address = self.address()" },
     ],
-    habits: &[
+    aliases: &[
         ("host", "the host and the port are one value: `address = …`"),
         ("port", "the host and the port are one value: `address = …`"),
         ("server", "the host and the port are one value: `address = …`"),
@@ -109,7 +90,7 @@ const REMOTE: Table = Table {
 };
 
 /// Reads the arguments and reports every fault in them.
-pub(super) fn read(tokens: TokenStream, on_inherent_impl: bool, diagnostics: &mut Diagnostics) -> Arguments {
+pub(in crate::tier) fn read(tokens: TokenStream, on_inherent_impl: bool, diagnostics: &mut Diagnostics) -> Arguments {
     let table = if on_inherent_impl { ON_INHERENT_IMPL } else { ON_TRAIT_IMPL };
     let args = table.read(tokens, diagnostics);
     let mut arguments = Arguments {

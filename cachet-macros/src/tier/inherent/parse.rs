@@ -4,9 +4,9 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 
 use super::{Kind, Method};
-use crate::diag::Diagnostics;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::tokens::{Cursor, as_group, as_ident, flatten, is_ident, is_joint, is_punct, split_types};
 use crate::tier::model::{Header, compact};
-use crate::tokens::{Cursor, as_group, as_ident, flatten, is_ident, is_joint, is_punct, split_types};
 
 /// The signature of a function, as far as it matters.
 pub(super) struct Function {
@@ -72,8 +72,8 @@ fn function(cursor: &mut Cursor, cfg: TokenStream, modifiers: Vec<Ident>) -> Opt
 }
 
 impl Function {
-    /// The function as one of the tier's methods. Whether its types fit is not judged here.
-    pub(super) fn judge(&self, kind: Kind, header: &Header, diagnostics: &mut Diagnostics) -> Method {
+    /// The function as one of the tier's methods. Whether its types fit is not checked here.
+    pub(super) fn validate(&self, kind: Kind, header: &Header, diagnostics: &mut Diagnostics) -> Method {
         let returns_future = is_ident(self.output.clone().into_iter().next().as_ref(), "impl");
         let mut parameters = split_types(flatten(self.parameters.stream())).into_iter();
         let receiver = parameters.next().unwrap_or_default();

@@ -3,9 +3,9 @@ mod inherent;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
 
-use super::{expand, sibling};
-use crate::diag::Diagnostics;
-use crate::noise::{Noise, rounds};
+use super::{companion_impl, expand};
+use crate::fuzz::{Fuzz, rounds};
+use crate::syntax::diag::Diagnostics;
 
 fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the test's own tokens")
@@ -13,7 +13,7 @@ fn tokens(text: &str) -> TokenStream {
 
 fn messages(args: &str, item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
-    sibling(tokens(args), tokens(item), &mut diagnostics);
+    companion_impl(tokens(args), tokens(item), &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -49,7 +49,7 @@ fn count(tokens: TokenStream) -> usize {
 const DISK: &str = "impl CacheTier<str, Bytes> for DiskTier { async fn get(&self, key: &str) {} }";
 
 #[test]
-fn minimal_tier_gets_one_small_sibling() {
+fn minimal_tier_gets_one_small_companion() {
     let expected = quote! {
         #[automatically_derived]
         #[doc(hidden)]
@@ -189,7 +189,7 @@ fn wrong_items_are_refused_and_kept() {
         ("", format!("{ON} …`; there is no impl here")),
     ] {
         assert_eq!(message("", item), text, "{item}");
-        // A type stands in for its impl, so that nobody says a second time that the impl is not annotated.
+        // A companion for the type itself keeps rustc from reporting the impl without an attribute as well.
         let stands_in = ["struct ", "enum "].iter().any(|keyword| item.contains(keyword)) && !item.contains('<');
         assert_eq!(added("", item).contains("InstrumentedTier"), stands_in, "{item}");
     }
@@ -303,7 +303,7 @@ fn half_typed_body_is_kept() {
 
 #[test]
 fn random_tokens_never_panic_and_the_item_is_kept() {
-    let mut noise = Noise::new(7);
+    let mut fuzz = Fuzz::new(7);
     let args = tokens(
         "name = \"disk\", level = \"trace\", remote(system = \"redis\", address = self.addr()), \
          fields(shard = self.shard(), a.b = %f::<A, B>(|x, y| x)), immediate, crate = ::cachet",
@@ -313,8 +313,8 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
          where T: Send { async fn get(&self, key: &str) {} }",
     );
     for round in 0..rounds() {
-        let args = if round % 3 == 0 { noise.stream(3) } else { noise.mutate(args.clone()) };
-        let item = if round % 3 == 1 { noise.stream(3) } else { noise.mutate(item.clone()) };
+        let args = if round % 3 == 0 { fuzz.stream(3) } else { fuzz.mutate(args.clone()) };
+        let item = if round % 3 == 1 { fuzz.stream(3) } else { fuzz.mutate(item.clone()) };
         let output = expand(args, item.clone());
         // Comparing texts costs more than expanding.
         if round % 16 == 0 && !item.to_string().contains("async_trait") {

@@ -3,11 +3,11 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::LitStr;
 
-use super::model::{Field, Form};
-use crate::args::{abbreviate, as_text, at_colon, expect_comma};
-use crate::diag::Diagnostics;
-use crate::expression;
-use crate::tokens::{Cursor, as_ident, is_joint, is_punct, unraw};
+use crate::syntax::args::{abbreviate, as_text, at_colon, expect_comma};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expression;
+use crate::syntax::tokens::{Cursor, as_ident, is_joint, is_punct, unraw};
+use crate::tier::model::{Field, Form};
 
 /// tracing stops at 32 fields in a span; the library's own need the other half.
 const MOST: usize = 16;
@@ -80,7 +80,7 @@ fn read_one(cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Field>
         diagnostics.report(place, format!("the field `{shown}` needs a value behind this"));
         return None;
     }
-    judge_name(&name, diagnostics)?;
+    validate_name(&name, diagnostics)?;
     expression::is_plausible(&value, diagnostics).then_some(Field { name, form, value })
 }
 
@@ -117,7 +117,7 @@ fn report_no_name(cursor: &Cursor, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn judge_name(name: &LitStr, diagnostics: &mut Diagnostics) -> Option<()> {
+fn validate_name(name: &LitStr, diagnostics: &mut Diagnostics) -> Option<()> {
     let text = name.value();
     if text.trim().is_empty() {
         diagnostics.report(name, "the name of a field must not be empty");

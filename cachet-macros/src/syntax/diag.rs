@@ -22,7 +22,7 @@ impl Diagnostics {
         self.push(syn::Error::new(span, message));
     }
 
-    /// Adds an error that somebody else has worded.
+    /// Adds an error.
     pub(crate) fn push(&mut self, error: syn::Error) {
         match &mut self.error {
             Some(first) => first.combine(error),

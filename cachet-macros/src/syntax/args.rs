@@ -5,14 +5,14 @@
 use proc_macro2::{Delimiter, Ident, Literal, TokenStream, TokenTree};
 use syn::LitStr;
 
-use crate::diag::{Diagnostics, did_you_mean, list};
-use crate::tokens::{Cursor, as_group, as_ident, as_literal, flatten, is_joint, is_punct, unraw};
+use crate::syntax::diag::{Diagnostics, did_you_mean, list};
+use crate::syntax::tokens::{Cursor, as_group, as_ident, as_literal, flatten, is_joint, is_punct, unraw};
 
 /// The arguments that are accepted in one place.
 pub(crate) struct Table {
     pub(crate) specs: &'static [Spec],
-    /// What people write out of habit, and what to tell them.
-    pub(crate) habits: &'static [(&'static str, &'static str)],
+    /// What the argument is called in other libraries, and the advice to give instead.
+    pub(crate) aliases: &'static [(&'static str, &'static str)],
     /// What to say about a second argument of the same name, if more than that it is one too many.
     pub(crate) repeated: Option<&'static str>,
 }
@@ -121,7 +121,7 @@ impl Table {
     }
 
     fn unknown(&self, name: &str) -> String {
-        if let Some((_, advice)) = self.habits.iter().find(|(habit, _)| *habit == name) {
+        if let Some((_, advice)) = self.aliases.iter().find(|(alias, _)| *alias == name) {
             return format!("unknown argument `{name}`: {advice}");
         }
         let names = self.names();

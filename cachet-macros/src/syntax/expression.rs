@@ -2,9 +2,9 @@
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 
-use crate::args::abbreviate;
-use crate::diag::Diagnostics;
-use crate::tokens::{Cursor, is_joint, is_punct};
+use crate::syntax::args::abbreviate;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::tokens::{Cursor, is_joint, is_punct};
 
 /// The keywords that operands may follow.
 const BEFORE_OPERAND: [&str; 17] = [

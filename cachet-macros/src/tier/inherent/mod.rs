@@ -4,13 +4,13 @@
 //! rustc, which knows: the calls are made such that it says so at the types.
 
 mod expand;
-mod read;
+mod parse;
 
 use proc_macro2::{Ident, TokenStream};
 
-use super::arguments::Arguments;
+use super::model::Arguments;
 use super::model::{Header, TierImpl, compact};
-use crate::diag::{Diagnostics, did_you_mean};
+use crate::syntax::diag::{Diagnostics, did_you_mean};
 
 pub(super) use self::expand::tier;
 
@@ -51,7 +51,7 @@ impl Kind {
     }
 
     /// What the method is called elsewhere.
-    const fn habits(self) -> &'static [&'static str] {
+    const fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Get => &["fetch", "find", "load", "lookup", "read", "retrieve"],
             Self::Insert => &["add", "put", "save", "set", "store", "write"],
@@ -106,7 +106,7 @@ impl Method {
 }
 
 /// Stands for a trait impl that cannot be kept, so that no other error follows.
-pub(super) fn unwritten(model: &TierImpl) -> TokenStream {
+pub(super) fn stub_impl(model: &TierImpl) -> TokenStream {
     tier(&Kind::ALL.map(Method::absent), model)
 }
 
@@ -131,9 +131,9 @@ pub(super) fn complete(header: &mut Header, arguments: &Arguments, diagnostics: 
     Some(())
 }
 
-/// Finds the methods in the body of the impl, and judges whether they can be called.
+/// Finds the methods in the body of the impl, and validates whether they can be called.
 pub(super) fn methods(body: TokenStream, header: &Header, diagnostics: &mut Diagnostics) -> Vec<Method> {
-    let functions = read::functions(body);
+    let functions = parse::functions(body);
     let mut methods: Vec<Method> = Vec::new();
     for kind in Kind::ALL {
         let given: Vec<_> = functions.iter().filter(|function| function.name == kind.name()).collect();
@@ -144,19 +144,19 @@ pub(super) fn methods(body: TokenStream, header: &Header, diagnostics: &mut Diag
         // More than one is rustc's to refuse, unless `cfg` decides between them.
         let is_conditional = given.iter().all(|function| !function.cfg.is_empty());
         let count = if is_conditional { given.len() } else { 1 };
-        methods.extend(given.into_iter().take(count).map(|function| function.judge(kind, header, diagnostics)));
+        methods.extend(given.into_iter().take(count).map(|function| function.validate(kind, header, diagnostics)));
     }
     methods
 }
 
-fn report_missing(kind: Kind, functions: &[read::Function], header: &Header, diagnostics: &mut Diagnostics) {
+fn report_missing(kind: Kind, functions: &[parse::Function], header: &Header, diagnostics: &mut Diagnostics) {
     let name = kind.name();
     let self_type = compact(&header.self_type);
-    let is_other = |function: &&read::Function| Kind::ALL.iter().all(|kind| function.name != kind.name());
+    let is_other = |function: &&parse::Function| Kind::ALL.iter().all(|kind| function.name != kind.name());
     let meant = functions.iter().filter(is_other).find(|function| {
         let given = function.name.to_string();
-        match Kind::ALL.iter().find(|kind| kind.habits().contains(&given.as_str())) {
-            Some(habit) => *habit == kind,
+        match Kind::ALL.iter().find(|kind| kind.aliases().contains(&given.as_str())) {
+            Some(alias) => *alias == kind,
             None => did_you_mean(&given, &[name]).is_some(),
         }
     });

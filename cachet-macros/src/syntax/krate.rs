@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
-use crate::diag::Diagnostics;
-use crate::tokens::{flatten, is_joint, is_punct};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::tokens::{flatten, is_joint, is_punct};
 
 /// The path used where no `crate = …` is given.
 pub(crate) fn default_path() -> TokenStream {
