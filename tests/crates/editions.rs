@@ -3,73 +3,32 @@
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery)]
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use cachet::{cache_tier, CacheEntry, CacheEventHandler, CacheTier, Error, InsertOutcome};
-
-/// A tier.
-#[derive(Debug, Default)]
-pub struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
-
-#[cache_tier(fields(entries = self.entries().len()))]
-impl CacheTier<str, u32> for Shelf {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-        Ok(self.entries().get(key).cloned())
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
-        self.entries().insert(key, entry);
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
-        self.entries().remove(key);
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.entries().clear();
-        Ok(())
-    }
+mod prelude {
+    pub(crate) use ::cachet;
 }
 
-impl Shelf {
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, CacheEntry<u32>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+include!("shelf.rs");
 
-/// A handler.
+/// A tier and a handler whose macros find the crate by its own name.
 #[derive(CacheEventHandler, Debug, Default)]
-pub struct Metrics {
-    /// Lookups that found something.
-    #[cache_event(count(operation, operation = "get", outcome = "hit"))]
-    pub hits: AtomicU64,
+pub struct Flag {
+    /// All operations.
+    #[cache_event(count(operation))]
+    pub operations: AtomicU64,
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-    use std::sync::Arc;
+#[cache_tier(key = u32, value = u32)]
+impl Flag {
+    const fn get(&self, key: &u32) -> Option<u32> {
+        let Self { operations: _ } = self;
+        Some(*key)
+    }
 
-    use cachet::{Cache, CacheEntry, Tier};
-    use cachet_tests::ready;
+    const fn insert(&self, _: u32, _: u32) {
+        let Self { operations: _ } = self;
+    }
 
-    use super::{Metrics, Shelf};
-
-    #[test]
-    fn tier_and_handler_work() {
-        let metrics = Arc::new(Metrics::default());
-        let cache = Cache::<str, u32>::builder("ages")
-            .tier(Tier::new(Shelf::default()))
-            .event_handler(Arc::clone(&metrics))
-            .enable_logs()
-            .build();
-        ready(cache.insert("ada", 36_u32)).unwrap();
-        assert_eq!(ready(cache.get("ada")).unwrap().map(CacheEntry::into_value), Some(36));
-        assert_eq!(metrics.hits.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.tier_names().collect::<Vec<_>>(), ["shelf"]);
+    const fn invalidate(&self, _: &u32) {
+        let Self { operations: _ } = self;
     }
 }
