@@ -50,13 +50,12 @@ pub struct Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
     use std::sync::Arc;
 
     use crate::prelude::cachet::{Cache, CacheEntry, Tier};
     use cachet_tests::ready;
 
-    use super::{Metrics, Shelf};
+    use super::{Metrics, Ordering, Shelf};
 
     #[test]
     fn tier_and_handler_work() {

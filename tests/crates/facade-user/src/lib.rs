@@ -3,34 +3,40 @@
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery)]
 #![forbid(unsafe_code)]
 
-mod prelude {
-    pub(crate) use ::cachet_test_facade::cachet;
+/// Where this crate finds cachet.
+pub mod prelude {
+    pub use ::cachet_test_facade::cachet;
 }
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 include!("../../shelf.rs");
 
-/// A tier and a handler whose macros find the crate by the path that it has here.
+/// A handler whose macro finds the crate by the path that it has here.
 #[derive(CacheEventHandler, Debug, Default)]
 #[cache_event(crate = ::cachet_test_facade::cachet)]
-pub struct Flag {
+pub struct Operations {
     /// All operations.
     #[cache_event(count(operation))]
-    pub operations: AtomicU64,
+    pub count: AtomicU64,
 }
 
-#[cache_tier(crate = ::cachet_test_facade::cachet, key = u32, value = u32)]
-impl Flag {
-    const fn get(&self, key: &u32) -> Option<u32> {
-        let Self { operations: _ } = self;
-        Some(*key)
+/// A tier whose macro finds the crate by the path that it has here.
+#[derive(Debug, Default)]
+pub struct Last(AtomicU32);
+
+#[cache_tier(crate = ::cachet_test_facade::cachet, key = str, value = u32)]
+impl Last {
+    fn get(&self, key: &str) -> Option<u32> {
+        (key == "last").then(|| self.0.load(Ordering::Relaxed))
     }
 
-    const fn insert(&self, _: u32, _: u32) {
-        let Self { operations: _ } = self;
+    fn insert(&self, _: &str, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
-    const fn invalidate(&self, _: &u32) {
-        let Self { operations: _ } = self;
+    fn invalidate(&self, _: &str) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 
