@@ -2,17 +2,17 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
-use syn::{GenericParam, Generics, Member};
 
 use super::model::{Body, Filter, Handler, Part, Role, Scope};
 use super::vocabulary::variant;
+use crate::syntax::derive_input::{Parameter, ParameterKind};
 
 /// The impl of `CacheEventHandler`.
 pub(super) fn handler(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
     let Handler { krate, ident, lints, .. } = handler;
-    let generics = bounded(handler);
-    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let (impl_generics, type_generics) = (handler.generics.declared(), handler.generics.arguments());
+    let where_clause = where_clause(handler);
     let interest = interest(handler);
     let on_tier_event = on_event(handler, Scope::Tier);
     let on_operation_event = on_event(handler, Scope::Operation);
@@ -29,43 +29,30 @@ pub(super) fn handler(handler: &Handler) -> TokenStream {
     }
 }
 
-/// The type's generics, with what its fields' roles need.
+/// The type's where clause, with what its fields' roles need.
 ///
 /// Only types that mention a parameter are bounded: for others rustc's error is better where the type is used. The
 /// supertraits have to be repeated, since nothing else says that a generic field without a role can be shared.
-fn bounded(handler: &Handler) -> Generics {
+fn where_clause(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
     let krate = &handler.krate;
-    let mut generics = handler.generics.clone();
-    let names: Vec<&Ident> = handler.generics.params.iter().filter_map(parameter).collect();
-    let is_generic = handler.generics.params.iter().any(|param| !matches!(param, GenericParam::Const(_)));
-    let mut predicates: Vec<TokenStream> = Vec::new();
+    let parameters = &handler.generics.parameters;
+    let names: Vec<&Ident> = parameters.iter().filter_map(Parameter::ident).collect();
+    let mut predicates = handler.generics.predicates.clone();
     for part in handler.body.parts() {
         let ty = &part.ty;
-        let is_recursive = mentions(ty.to_token_stream(), &[&handler.ident]);
-        if mentions(ty.to_token_stream(), &names) && !is_recursive {
+        let is_recursive = mentions(ty.clone(), &[&handler.ident]);
+        if mentions(ty.clone(), &names) && !is_recursive {
             let bound = Ident::new(part.role.bound(), here);
-            predicates.push(quote_spanned!(here=> #ty: #krate::__private::#bound));
+            predicates.extend(quote_spanned!(here=> #ty: #krate::__private::#bound,));
         }
     }
-    if is_generic {
-        predicates.push(quote_spanned! {here=>
+    if parameters.iter().any(|parameter| parameter.kind != ParameterKind::Const) {
+        predicates.extend(quote_spanned! {here=>
             Self: ::core::marker::Send + ::core::marker::Sync + 'static
         });
     }
-    if !predicates.is_empty() {
-        let parsed = predicates.into_iter().filter_map(|predicate| syn::parse2(predicate).ok());
-        generics.make_where_clause().predicates.extend(parsed.collect::<Vec<syn::WherePredicate>>());
-    }
-    generics
-}
-
-const fn parameter(parameter: &GenericParam) -> Option<&Ident> {
-    match parameter {
-        GenericParam::Type(parameter) => Some(&parameter.ident),
-        GenericParam::Const(parameter) => Some(&parameter.ident),
-        GenericParam::Lifetime(_) => None,
-    }
+    if predicates.is_empty() { predicates } else { quote_spanned!(here=> where #predicates) }
 }
 
 fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
@@ -245,13 +232,8 @@ fn dispatch(
 }
 
 /// The field's name as the derive's own token, so that lints on using it stay silent.
-fn located(member: &Member) -> Member {
-    match member {
-        Member::Named(ident) => {
-            let mut ident = ident.clone();
-            ident.set_span(Span::mixed_site().located_at(ident.span()));
-            Member::Named(ident)
-        }
-        Member::Unnamed(index) => Member::Unnamed(index.clone()),
-    }
+fn located(member: &TokenTree) -> TokenTree {
+    let mut member = member.clone();
+    member.set_span(Span::mixed_site().located_at(member.span()));
+    member
 }

@@ -3,6 +3,7 @@ use quote::quote;
 
 use super::{expand, parse, validate};
 use crate::fuzz::{Fuzz, rounds};
+use crate::syntax::derive_input::DeriveInput;
 use crate::syntax::diag::Diagnostics;
 
 fn tokens(text: &str) -> TokenStream {
@@ -11,7 +12,7 @@ fn tokens(text: &str) -> TokenStream {
 
 fn messages(item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
-    let input = syn::parse2(tokens(item)).expect("the test's own item");
+    let input = DeriveInput::read(tokens(item)).expect("the test's own item");
     let parsed = parse::read(input, &mut diagnostics);
     validate::validate(parsed, &mut diagnostics);
     diagnostics.messages()
@@ -195,6 +196,12 @@ fn faulty_fields_are_refused() {
         ("count(tier, cache = any(\"a\", \"a\"))", "\"a\" is given twice; keep one".into()),
         ("count(tier, cache = \"\")", "`cache` must not be empty".into()),
         ("count(tier, outcome = \"hit\", outcome = \"miss\")", "`outcome` is given twice; keep one".into()),
+        ("count(outcome = \"hit\", tier)", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
+        ("count(cache = \"a\", operation)", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
+        ("count(tier, outcome != \"hit\")", "`outcome` takes a value, for example `outcome = \"hit\"`".into()),
+        ("count(tier, outcome == \"hit\")", "`outcome` takes a value, for example `outcome = \"hit\"`".into()),
+        ("count[tier]", "`count` takes a list in parentheses, for example `count(tier, outcome = \"hit\")`".into()),
+        ("= \"x\"", "expected an argument, for example `forward` (accepted: `forward`, `count`, `record`)".into()),
         ("count(tier, hit)", "unknown argument `hit`: outcomes are chosen with `outcome = \"…\"`".into()),
     ] {
         assert_eq!(message(attribute), text, "{attribute}");
@@ -242,5 +249,57 @@ fn random_tokens_never_panic() {
     for round in 0..rounds() {
         let item = if round % 8 == 0 { fuzz.stream(4) } else { fuzz.mutate(item.clone()) };
         expand(item);
+    }
+}
+
+#[test]
+fn types_may_hold_any_expression() {
+    for ty in [
+        "[u8; if X { 1 } else { 2 }]",
+        "[u8; [1, 2].len()]",
+        "[u8; const { 3 }]",
+        "[u8; { |a, b| a }]",
+        "[u8; match X { A => 1, B => 2 }]",
+        "A<{ 1 < 2 }, -1>",
+        "Map<A, Vec<B>>",
+        "fn(A, B) -> Map<A, B>",
+        "Box<dyn for<'a> Fn(&'a A) -> Map<A, B> + Send>",
+        "<A as B<C, D>>::E",
+        "&'static [A]",
+        "(A, B)",
+        "m!(A, B)",
+        "impl Fn() -> A",
+    ] {
+        for item in [
+            format!("struct S {{ a: {ty}, pub(crate) b: {ty}, #[cache_event(count(tier))] c: Last }}"),
+            format!("struct S(pub {ty}, {ty}, #[cache_event(count(tier))] Last);"),
+            format!(
+                "enum S {{ A({ty}) = 1 << f::<A, B>(|a, b| a), B {{ b: {ty} }}, C(#[cache_event(count(tier))] Last) }}"
+            ),
+            format!(
+                "struct S<T: A<B, C> = {ty}, const N: usize = {{ 1 }}>(#[cache_event(count(tier))] Last) where A: B<C, D>;"
+            ),
+        ] {
+            assert_eq!(messages(&item), [""; 0], "{item}");
+            let output = expand(tokens(&item)).to_string();
+            assert!(output.contains("EventCounter > :: increment"), "{item}: {output}");
+        }
+        let output = expand(tokens(&format!("struct S(#[cache_event(count(tier))] {ty});"))).to_string();
+        let kept = tokens(ty).to_string().replace(' ', "");
+        assert!(output.replace(' ', "").contains(&kept), "{ty}: {output}");
+    }
+}
+
+#[test]
+fn misspelt_helpers_and_syntax_errors_are_left_to_rustc() {
+    for item in [
+        "struct S { #[cache_events(forward)] a: H }",
+        "struct S { #[cachet::cache_event(forward)] a: H }",
+        "#[cache_evnt(on_tier = log)] struct S;",
+        "struct S { a: }",
+        "struct S { a }",
+        "struct S { a: u8, : H }",
+    ] {
+        assert_eq!(messages(item), [""; 0], "{item}");
     }
 }

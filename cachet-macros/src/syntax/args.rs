@@ -3,10 +3,14 @@
 //! It is driven by a [`Table`] and goes on at the next comma after a fault, so that one compile shows every fault.
 
 use proc_macro2::{Delimiter, Ident, Literal, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::LitStr;
 
-use crate::syntax::diag::{Diagnostics, did_you_mean, list};
-use crate::syntax::tokens::{Cursor, as_group, as_ident, as_literal, flatten, is_joint, is_punct, unraw};
+use super::diag::{Diagnostics, did_you_mean, list};
+use super::expression::Expression;
+use super::tokens::{
+    Cursor, are_brackets_balanced, as_group, as_ident, as_literal, flatten, is_joint, is_punct, unraw,
+};
 
 /// The arguments that are accepted in one place.
 pub(crate) struct Table {
@@ -34,6 +38,8 @@ pub(crate) enum Shape {
     Text,
     /// `=` and anything up to the next comma.
     Value,
+    /// `=` and an expression of the user.
+    Expression,
     /// `=` and a type.
     Type,
     /// `(…)`.
@@ -45,7 +51,7 @@ impl Shape {
         match self {
             Self::Word => "no value",
             Self::Text => "a string literal",
-            Self::Value => "a value",
+            Self::Value | Self::Expression => "a value",
             Self::Type => "a type",
             Self::List => "a list in parentheses",
         }
@@ -57,6 +63,8 @@ impl Shape {
 pub(crate) struct Args {
     pub(crate) given: Vec<Arg>,
     attempted: Vec<&'static str>,
+    /// Something was given without a name, so that it is not known what it was meant for.
+    pub(crate) has_nameless: bool,
 }
 
 impl Args {
@@ -78,6 +86,7 @@ pub(crate) enum Value {
     Word,
     Text(LitStr),
     Tokens(TokenStream),
+    Expression(Expression),
     List(TokenStream),
 }
 
@@ -91,33 +100,40 @@ impl Table {
         let mut cursor = Cursor::new(tokens);
         let mut args = Args::default();
         while !cursor.is_empty() {
-            self.read_one(&mut cursor, &mut args, diagnostics);
-            expect_comma(&mut cursor, diagnostics);
+            if self.read_one(&mut cursor, &mut args, diagnostics) {
+                expect_comma(&mut cursor, diagnostics);
+            } else {
+                recover(&mut cursor);
+            }
         }
         args
     }
 
-    fn read_one(&self, cursor: &mut Cursor, args: &mut Args, diagnostics: &mut Diagnostics) {
+    /// Reads one argument; false after a fault that leaves the cursor somewhere in it.
+    fn read_one(&self, cursor: &mut Cursor, args: &mut Args, diagnostics: &mut Diagnostics) -> bool {
         let Some(key) = cursor.take(as_ident) else {
-            self.report_no_name(cursor, diagnostics);
-            return;
+            args.has_nameless |= !cursor.at_punct(',');
+            return self.report_no_name(cursor, diagnostics);
         };
         let name = unraw(&key);
         let Some(spec) = self.specs.iter().find(|spec| spec.name == name) else {
             diagnostics.report(&key, self.unknown(&name));
             args.attempted.extend(did_you_mean(&name, &self.names()));
-            cursor.take_expression();
-            return;
+            cursor.skip_value();
+            return false;
         };
         let is_second = args.attempted(spec.name);
         args.attempted.push(spec.name);
-        let value = read_value(spec, &key, cursor, diagnostics);
         if is_second {
             let general = || format!("`{name}` is given twice; keep one");
             diagnostics.report(&key, self.repeated.map_or_else(general, ToOwned::to_owned));
-        } else if let Some(value) = value {
-            args.given.push(Arg { name: spec.name, key, value });
+            cursor.skip_value();
+            return false;
         }
+        let value = read_value(spec, &key, cursor, diagnostics);
+        let is_read = value.is_some();
+        args.given.extend(value.map(|value| Arg { name: spec.name, key, value }));
+        is_read
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -132,7 +148,8 @@ impl Table {
         }
     }
 
-    fn report_no_name(&self, cursor: &mut Cursor, diagnostics: &mut Diagnostics) {
+    /// Whether the next comma is still to come.
+    fn report_no_name(&self, cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> bool {
         let example = self.specs.first().map_or("name = …", |spec| spec.example);
         match cursor.peek() {
             Some(comma) if cursor.at_punct(',') => {
@@ -145,12 +162,13 @@ impl Table {
             }
             None => {}
         }
-        cursor.take_expression();
+        cursor.skip_to_comma();
+        true
     }
 }
 
 fn read_value(spec: &Spec, key: &Ident, cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Value> {
-    let wrong = |diagnostics: &mut Diagnostics, found: &dyn quote::ToTokens| {
+    let wrong = |diagnostics: &mut Diagnostics, found: &dyn ToTokens| {
         let (name, example) = (spec.name, spec.example);
         let text = match spec.shape {
             Shape::Word => format!("`{name}` stands alone; remove its value"),
@@ -181,19 +199,51 @@ fn read_value(spec: &Spec, key: &Ident, cursor: &mut Cursor, diagnostics: &mut D
     {
         return Some(Value::Text(text));
     }
-    let tokens = match spec.shape {
-        Shape::Type => cursor.take_type_until(|token| is_punct(Some(token), ',')).into_iter().collect(),
-        _ => cursor.take_expression(),
-    };
+    if spec.shape == Shape::Expression {
+        let expression = cursor.take_expression();
+        if !expression.tokens.is_empty() {
+            return Some(Value::Expression(expression));
+        }
+    }
+    if spec.shape == Shape::Type {
+        let found = match read_type(cursor) {
+            Ok(ty) => return Some(Value::Tokens(ty)),
+            Err(found) if found.is_empty() => equals.into_token_stream(),
+            Err(found) => found,
+        };
+        wrong(diagnostics, &found);
+        return None;
+    }
+    let tokens = cursor.take_value();
     if tokens.is_empty() {
         wrong(diagnostics, &equals);
         return None;
     }
-    if spec.shape == Shape::Value || spec.shape == Shape::Type && !is_literal(&tokens) {
+    if spec.shape == Shape::Value {
         return Some(Value::Tokens(tokens));
     }
     wrong(diagnostics, &tokens);
     None
+}
+
+/// A type that may stand in the header of an impl, or what stands in its place.
+fn read_type(cursor: &mut Cursor) -> Result<TokenStream, TokenStream> {
+    let (from, ty) = (cursor.position(), cursor.take_type());
+    if !ty.is_empty() && are_brackets_balanced(&ty) && !has_placeholder(&flatten(ty.clone())) {
+        return Ok(ty.into_iter().collect());
+    }
+    cursor.go_back_to(from);
+    Err(cursor.taken_by(Cursor::skip_to_comma).into_iter().collect())
+}
+
+/// `_` and `impl Trait` are types, but not of a header.
+fn has_placeholder(ty: &[TokenTree]) -> bool {
+    ty.iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "_" || word == "impl",
+        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => false,
+        TokenTree::Group(group) => has_placeholder(&flatten(group.stream())),
+        _ => false,
+    })
 }
 
 fn is_comparison(cursor: &Cursor) -> bool {
@@ -213,9 +263,24 @@ pub(crate) fn expect_comma(cursor: &mut Cursor, diagnostics: &mut Diagnostics) {
     }
     let Some(next) = cursor.peek() else { return };
     diagnostics.report(next, format!("expected `,` in front of `{}`", abbreviate(next)));
-    if as_ident(next).is_none() {
-        cursor.take_expression();
-        cursor.take(|token| matches!(token, TokenTree::Punct(_)).then_some(()));
+    if as_ident(next).is_some() {
+        return;
+    }
+    // Another mark in place of the comma.
+    if matches!(next, TokenTree::Punct(_)) {
+        cursor.bump();
+    }
+    recover(cursor);
+}
+
+/// Goes on at the next argument, after a fault that has been reported.
+fn recover(cursor: &mut Cursor) {
+    let at_argument = matches!(cursor.peek(), Some(TokenTree::Ident(_)))
+        && (is_punct(cursor.nth(1), '=')
+            || cursor.nth(1).is_some_and(|next| as_group(next, Delimiter::Parenthesis).is_some()));
+    if !at_argument {
+        cursor.skip_to_comma();
+        cursor.bump();
     }
 }
 
@@ -238,10 +303,6 @@ pub(crate) fn as_text(token: &TokenTree) -> Option<LitStr> {
         [single] => as_literal(single).and_then(text_of),
         _ => None,
     }
-}
-
-fn is_literal(tokens: &TokenStream) -> bool {
-    matches!(flatten(tokens.clone()).as_slice(), [TokenTree::Literal(_)])
 }
 
 fn text_of(literal: Literal) -> Option<LitStr> {

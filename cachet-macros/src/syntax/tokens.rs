@@ -25,6 +25,30 @@ impl Cursor {
         self.tokens.get(self.at + ahead)
     }
 
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Reads what follows `position` again.
+    pub(crate) const fn go_back_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    pub(crate) fn previous(&self) -> Option<&TokenTree> {
+        self.tokens.get(self.at.checked_sub(1)?)
+    }
+
+    pub(crate) fn before_previous(&self) -> Option<&TokenTree> {
+        self.tokens.get(self.at.checked_sub(2)?)
+    }
+
+    /// The tokens that `pass` passes.
+    pub(crate) fn taken_by(&mut self, pass: impl FnOnce(&mut Self)) -> Vec<TokenTree> {
+        let from = self.at;
+        pass(self);
+        self.tokens[from..self.at].to_vec()
+    }
+
     pub(crate) fn bump(&mut self) -> Option<TokenTree> {
         let token = self.tokens.get(self.at).cloned();
         self.at += usize::from(token.is_some());
@@ -148,8 +172,33 @@ pub(crate) fn split_types(tokens: Vec<TokenTree>) -> Vec<Vec<TokenTree>> {
     parts
 }
 
+/// Whether every `<` is closed.
+pub(crate) fn are_brackets_balanced(tokens: &[TokenTree]) -> bool {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        if is_punct(Some(token), '<') {
+            depth += 1;
+        } else if is_punct(Some(token), '>') && !is_joint(at.checked_sub(1).and_then(|at| tokens.get(at)), '-') {
+            let Some(outer) = depth.checked_sub(1) else { return false };
+            depth = outer;
+        }
+    }
+    depth == 0
+}
+
 /// The text of an identifier, without the `r#` of a raw one.
 pub(crate) fn unraw(ident: &Ident) -> String {
     let text = ident.to_string();
     text.strip_prefix("r#").map_or(text.clone(), ToOwned::to_owned)
+}
+
+/// An item that `macro_rules!` has substituted as a whole arrives in an invisible group.
+pub(crate) fn unwrap_groups(mut item: TokenStream) -> TokenStream {
+    loop {
+        let mut tokens = item.clone().into_iter();
+        match (tokens.next(), tokens.next()) {
+            (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => item = group.stream(),
+            _ => return item,
+        }
+    }
 }

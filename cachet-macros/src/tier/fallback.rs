@@ -3,13 +3,14 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
-use super::model::Header;
-use super::parse::last_segment;
-use crate::syntax::tokens::{Cursor, as_group, is_ident, is_joint};
+use super::model::{Header, TierImpl};
+use super::{expand, inherent};
+use crate::syntax::attributes::Attribute;
+use crate::syntax::tokens::{Cursor, as_group, is_ident, is_joint, is_punct, unwrap_groups};
 
 /// The item without the errors that `#[async_trait]` would add.
 pub(super) fn item(item: TokenStream, has_companion: bool) -> TokenStream {
-    if has_companion && has_async_trait(&item) { TokenStream::new() } else { without_async_trait(item) }
+    if has_companion && has_async_trait(&item) { TokenStream::new() } else { without_attributes(item) }
 }
 
 /// The header of a companion for a type that was annotated in place of its impl: without one, rustc would report
@@ -28,20 +29,39 @@ pub(super) fn header(name: Ident, shared_attributes: TokenStream) -> Header {
     }
 }
 
-/// The item without the `#[async_trait]` below the attribute, which is already refused and would add errors.
-fn without_async_trait(item: TokenStream) -> TokenStream {
-    let mut cursor = Cursor::new(item);
-    let mut kept = Vec::new();
-    while cursor.at_punct('#')
-        && let Some(group) = cursor.nth(1).and_then(|token| as_group(token, Delimiter::Bracket))
-    {
-        let attribute = [cursor.bump(), cursor.bump()];
-        if last_segment(&mut Cursor::new(group.stream())).is_none_or(|name| name != "async_trait") {
-            kept.extend(attribute.into_iter().flatten());
-        }
+/// Makes an inherent impl a tier of all keys and values, since its own are not known.
+pub(super) fn generalize(header: &mut Header, krate: &TokenStream) {
+    let here = Span::mixed_site();
+    let mut generics: Vec<TokenTree> = header.generics.clone().into_iter().collect();
+    generics.pop();
+    let (opening, separator) = match generics.last() {
+        None => (Some(quote_spanned!(here=> <)), None),
+        Some(last) if is_punct(Some(last), '<') || is_punct(Some(last), ',') => (None, None),
+        Some(_) => (None, Some(quote_spanned!(here=> ,))),
+    };
+    let own: TokenStream = generics.into_iter().collect();
+    header.generics =
+        quote_spanned!(here=> #opening #own #separator K: ?::core::marker::Sized + #krate::Key, V: #krate::Value>);
+    header.key = quote_spanned!(here=> K);
+    header.value = quote_spanned!(here=> V);
+}
+
+/// Both impls of an item whose methods cannot be used.
+pub(super) fn both_impls(model: TierImpl) -> TokenStream {
+    let model = model.stand_in();
+    [inherent::stub_impl(&model), expand::companion_impl(&model)].into_iter().collect()
+}
+
+/// The item without the attributes below ours that are already refused and would add errors.
+fn without_attributes(item: TokenStream) -> TokenStream {
+    let mut cursor = Cursor::new(unwrap_groups(item.clone()));
+    let attributes = cursor.take_attributes();
+    let refused = |attribute: &Attribute| attribute.is("async_trait") || attribute.is("cache_tier");
+    if !attributes.iter().any(refused) {
+        return item;
     }
-    kept.extend(std::iter::from_fn(|| cursor.bump()));
-    kept.into_iter().collect()
+    let kept = attributes.into_iter().filter(|attribute| !refused(attribute)).flat_map(|attribute| attribute.tokens);
+    kept.chain(std::iter::from_fn(|| cursor.bump())).collect()
 }
 
 /// Whether an `#[async_trait]` above the attribute has already rewritten the methods of the impl.

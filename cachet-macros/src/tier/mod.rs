@@ -32,20 +32,25 @@ fn companion_impl(args: TokenStream, item: TokenStream, diagnostics: &mut Diagno
     let arguments = parse::arguments(args, inherent_body.is_some(), diagnostics);
     diagnostics.append(in_item);
     let mut header = header?;
-    let Some(body) = inherent_body else {
-        let model = validate::tier_impl(header, arguments, diagnostics);
-        let mut companions = expand::companion_impl(&model);
-        if !diagnostics.is_empty() && has_async_trait {
-            companions.extend(inherent::stub_impl(&model));
+    if let Some(body) = inherent_body {
+        let mut methods = None;
+        if inherent::complete(&mut header, &arguments, diagnostics) {
+            methods = Some(inherent::methods(body, &header, diagnostics));
+        } else {
+            fallback::generalize(&mut header, &arguments.krate);
         }
-        return Some(companions);
-    };
-    inherent::complete(&mut header, &arguments, diagnostics)?;
-    let methods = inherent::methods(body, &header, diagnostics);
+        let model = validate::tier_impl(header, arguments, diagnostics);
+        return Some(match methods.filter(|_| diagnostics.is_empty()) {
+            Some(methods) => [inherent::tier(&methods, &model), expand::companion_impl(&model)].into_iter().collect(),
+            None => fallback::both_impls(model),
+        });
+    }
     let model = validate::tier_impl(header, arguments, diagnostics);
-    let mut companions = inherent::tier(&methods, &model);
-    companions.extend(expand::companion_impl(&model));
-    Some(companions)
+    Some(match has_async_trait {
+        _ if diagnostics.is_empty() => expand::companion_impl(&model),
+        true => fallback::both_impls(model),
+        false => expand::companion_impl(&model.stand_in()),
+    })
 }
 
 /// The attribute as a place of the user's code, so that errors there do not speak of a macro's expansion.

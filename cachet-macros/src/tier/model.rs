@@ -60,6 +60,8 @@ pub(super) struct Arguments {
     pub(super) value: Option<TokenStream>,
     /// Whether these two were given, readable or not.
     pub(super) types_attempted: [bool; 2],
+    /// Something was given that is not known to be one of them or not.
+    pub(super) has_nameless: bool,
     pub(super) name: Option<LitStr>,
     /// A name was given, readable or not.
     pub(super) name_attempted: bool,
@@ -76,6 +78,14 @@ pub(super) struct TierImpl {
     pub(super) header: Header,
     pub(super) arguments: Arguments,
     pub(super) name: LitStr,
+}
+
+impl TierImpl {
+    /// A tier without anything that could cause an error of its own, for use after a fault.
+    pub(super) fn stand_in(mut self) -> Self {
+        self.arguments.fields.clear();
+        self
+    }
 }
 
 /// Source text without the spaces that tokens have lost.

@@ -24,9 +24,9 @@ pub(super) fn header(item: Item, attribute: Span, diagnostics: &mut Diagnostics)
         Some(path) => trait_arguments(path, &self_type, diagnostics),
         None => Some(<_>::default()),
     };
-    let is_only_expansion = check_attributes(&attributes, attribute, body.as_ref(), diagnostics);
+    check_attributes(&attributes, attribute, body.as_ref(), diagnostics);
     let (key, value) = arguments?;
-    if body.is_none() || self_type.is_empty() || !is_only_expansion {
+    if body.is_none() || self_type.is_empty() {
         return None;
     }
     Some(Header {
@@ -70,13 +70,8 @@ fn no_generics(impl_token: &TokenTree) -> TokenStream {
     quote_spanned!(place.into()=> <>)
 }
 
-/// Reports what must not stand beside the attribute; whether this is the only expansion of the item.
-fn check_attributes(
-    attributes: &Attributes,
-    attribute: Span,
-    body: Option<&Group>,
-    diagnostics: &mut Diagnostics,
-) -> bool {
+/// Reports what must not stand beside the attribute.
+fn check_attributes(attributes: &Attributes, attribute: Span, body: Option<&Group>, diagnostics: &mut Diagnostics) {
     const REMOVE: &str = "remove `#[async_trait]`: the methods of `CacheTier` are native async methods, \
                           and boxing changes their signatures";
     if let Some(async_trait) = &attributes.async_trait {
@@ -87,7 +82,6 @@ fn check_attributes(
     if let Some(again) = &attributes.again {
         diagnostics.report(again, "`#[cache_tier]` is given twice; keep one");
     }
-    attributes.again.is_none()
 }
 
 /// Reports an item that is not an impl; a type without parameters gets a header that stands in for its impl's.

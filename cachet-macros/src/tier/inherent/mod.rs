@@ -110,8 +110,8 @@ pub(super) fn stub_impl(model: &TierImpl) -> TokenStream {
     tier(&Kind::ALL.map(Method::absent), model)
 }
 
-/// Gives the header the types that a trait impl would have in its trait; `None` if they are not known.
-pub(super) fn complete(header: &mut Header, arguments: &Arguments, diagnostics: &mut Diagnostics) -> Option<()> {
+/// Gives the header the types that a trait impl would have in its trait; false if they are not known.
+pub(super) fn complete(header: &mut Header, arguments: &Arguments, diagnostics: &mut Diagnostics) -> bool {
     let shown = compact(&header.self_type);
     let instead = format!("or write `impl CacheTier<K, V> for {shown}`");
     let message = match arguments.types_attempted {
@@ -123,12 +123,12 @@ pub(super) fn complete(header: &mut Header, arguments: &Arguments, diagnostics: 
         [false, true] => format!("`#[cache_tier]` on an inherent impl needs `key = …` too; {instead}"),
         [true, true] => String::new(),
     };
-    if !message.is_empty() {
+    if !message.is_empty() && !arguments.has_nameless {
         diagnostics.report(&header.self_type, message);
     }
-    header.key = arguments.key.clone()?;
-    header.value = arguments.value.clone()?;
-    Some(())
+    let (Some(key), Some(value)) = (&arguments.key, &arguments.value) else { return false };
+    (header.key, header.value) = (key.clone(), value.clone());
+    true
 }
 
 /// Finds the methods in the body of the impl, and validates whether they can be called.

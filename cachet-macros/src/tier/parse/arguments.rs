@@ -6,7 +6,7 @@ use syn::LitStr;
 use super::fields;
 use crate::syntax::args::{Shape, Spec, Table, Value};
 use crate::syntax::diag::{Diagnostics, alternatives, did_you_mean};
-use crate::syntax::{expression, krate};
+use crate::syntax::krate;
 use crate::tier::model::{Arguments, Field, Form};
 
 const LEVELS: [(&str, &str); 5] =
@@ -78,7 +78,7 @@ const ON_INHERENT_IMPL: Table = Table { specs: &SPECS, aliases: ALIASES, repeate
 const REMOTE: Table = Table {
     specs: &[
         Spec { name: "system", shape: Shape::Text, example: "system = \"redis\"" },
-        Spec { name: "address", shape: Shape::Value, example: "address = self.address()" },
+        Spec { name: "address", shape: Shape::Expression, example: "address = self.address()" },
     ],
     aliases: &[
         ("host", "the host and the port are one value: `address = …`"),
@@ -98,6 +98,7 @@ pub(in crate::tier) fn read(tokens: TokenStream, on_inherent_impl: bool, diagnos
         key: None,
         value: None,
         types_attempted: ["key", "value"].map(|name| args.attempted(name)),
+        has_nameless: args.has_nameless,
         name: None,
         name_attempted: args.attempted("name"),
         level: "DEBUG",
@@ -157,13 +158,13 @@ fn remote(list: TokenStream, key: &syn::Ident, arguments: &mut Arguments, diagno
             Value::Text(text) => {
                 arguments.system = not_empty("system", text, diagnostics);
             }
-            Value::Tokens(value) => {
+            Value::Expression(value) => {
                 let name = LitStr::new("server.address", arg.key.span());
-                if expression::is_plausible(&value, diagnostics) {
-                    arguments.fields.push(Field { name, form: Form::Address, value });
+                if value.is_complete(diagnostics) {
+                    arguments.fields.push(Field { name, form: Form::Address, value: value.tokens });
                 }
             }
-            Value::Word | Value::List(_) => {}
+            Value::Word | Value::Tokens(_) | Value::List(_) => {}
         }
     }
 }

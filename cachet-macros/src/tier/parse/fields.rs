@@ -5,9 +5,8 @@ use syn::LitStr;
 
 use crate::syntax::args::{abbreviate, as_text, at_colon, expect_comma};
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::expression;
 use crate::syntax::tokens::{Cursor, as_ident, is_joint, is_punct, unraw};
-use crate::tier::model::{Field, Form};
+use crate::tier::model::{Field, Form, compact};
 
 /// tracing stops at 32 fields in a span; the library's own need the other half.
 const MOST: usize = 16;
@@ -50,16 +49,23 @@ pub(super) fn read(list: TokenStream, key: &Ident, diagnostics: &mut Diagnostics
 fn read_one(cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Field> {
     let Some(name) = read_name(cursor) else {
         report_no_name(cursor, diagnostics);
-        cursor.take_expression();
+        cursor.skip_to_comma();
         return None;
     };
     if at_colon(cursor) {
         let shown = name.value();
         diagnostics.report(cursor.peek(), format!("write `=` instead of `:`, for example `{shown} = self.{shown}`"));
     } else if !cursor.at_punct('=') || is_joint(cursor.peek(), '=') && is_punct(cursor.nth(1), '=') {
-        let rest = cursor.take_expression();
+        let behind = cursor.peek().cloned();
+        let rest = cursor.taken_by(Cursor::skip_to_comma);
         let shown = name.value();
-        if name.value().starts_with("self.") || !rest.is_empty() {
+        let equals = rest.iter().position(|token| is_punct(Some(token), '='));
+        if let Some(equals) = equals.filter(|_| is_punct(behind.as_ref(), '-')) {
+            let rest = compact(&rest[..equals].iter().cloned().collect());
+            diagnostics.report(behind, format!("a name is made of words and dots; write `\"{shown}{rest}\" = …`"));
+        } else if shown == "self" {
+            diagnostics.report(&name, "a field needs a name in front of its value: write `name = self`");
+        } else if name.value().starts_with("self.") || !rest.is_empty() {
             diagnostics.report(&name, "a field needs a name and a value: write `name = value`");
         } else {
             diagnostics.report(&name, format!("the field `{shown}` needs a value: write `{shown} = self.{shown}`"));
@@ -74,14 +80,14 @@ fn read_one(cursor: &mut Cursor, diagnostics: &mut Diagnostics) -> Option<Field>
     };
     let sigil = if matches!(form, Form::Value) { None } else { cursor.bump() };
     let value = cursor.take_expression();
-    if value.is_empty() {
+    if value.tokens.is_empty() {
         let place = sigil.or(equals);
         let shown = name.value();
         diagnostics.report(place, format!("the field `{shown}` needs a value behind this"));
         return None;
     }
     validate_name(&name, diagnostics)?;
-    expression::is_plausible(&value, diagnostics).then_some(Field { name, form, value })
+    value.is_complete(diagnostics).then_some(Field { name, form, value: value.tokens })
 }
 
 /// A dotted name, or any name as a string literal.

@@ -7,7 +7,8 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
 pub(super) use self::arguments::read as arguments;
-use crate::syntax::tokens::{Cursor, as_group, as_ident, is_ident};
+use crate::syntax::attributes::Attribute;
+use crate::syntax::tokens::{Cursor, as_group, as_ident, is_ident, unwrap_groups};
 
 /// The item as it was written.
 pub(super) enum Item {
@@ -37,7 +38,7 @@ pub(super) struct Other {
 
 /// Reads the item.
 pub(super) fn item(item: TokenStream) -> Item {
-    let mut cursor = Cursor::new(unwrap_item(item));
+    let mut cursor = Cursor::new(unwrap_groups(item));
     let attributes = Attributes::read(&mut cursor);
     let modifiers = take_modifiers(&mut cursor);
     let Some(keyword) = cursor.take(|token| is_ident(Some(token), "impl").then(|| token.clone())) else {
@@ -61,17 +62,6 @@ pub(super) fn item(item: TokenStream) -> Item {
     Item::Impl(Impl { attributes, keyword, generics, trait_path, self_type, where_clause, body })
 }
 
-/// An item that `macro_rules!` has substituted as a whole arrives in an invisible group.
-fn unwrap_item(mut item: TokenStream) -> TokenStream {
-    loop {
-        let mut tokens = item.clone().into_iter();
-        match (tokens.next(), tokens.next()) {
-            (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => item = group.stream(),
-            _ => return item,
-        }
-    }
-}
-
 fn is_brace(token: &TokenTree) -> bool {
     as_group(token, Delimiter::Brace).is_some()
 }
@@ -88,44 +78,24 @@ pub(super) struct Attributes {
 impl Attributes {
     fn read(cursor: &mut Cursor) -> Self {
         let mut attributes = Self::default();
-        while cursor.at_punct('#')
-            && let Some(group) = cursor.nth(1).and_then(|token| as_group(token, Delimiter::Bracket))
-        {
-            let hash = cursor.bump();
-            cursor.bump();
-            attributes.add(hash.as_ref(), &group);
-        }
+        cursor.take_attributes().into_iter().for_each(|attribute| attributes.add(attribute));
         attributes
     }
 
-    fn add(&mut self, hash: Option<&TokenTree>, group: &Group) {
-        let mut inner = Cursor::new(group.stream());
-        let Some(name) = last_segment(&mut inner) else { return };
-        let whole = || hash.cloned().into_iter().chain([TokenTree::from(group.clone())]).collect::<TokenStream>();
-        if name == "cache_tier" {
-            self.again.get_or_insert_with(whole);
-        } else if name == "async_trait" {
-            self.async_trait.get_or_insert_with(whole);
-        } else if name == "cfg" || name == "allow" || name == "cfg_attr" && !mentions(group.stream(), "cache_tier") {
-            self.shared.extend(whole());
-        } else if name == "expect" {
-            // The companion names the same types, but must not be what fulfils the expectation.
-            let arguments: TokenStream = inner.bump().into_iter().collect();
-            self.shared.extend(quote_spanned!(Span::mixed_site()=> #[allow #arguments]));
+    fn add(&mut self, attribute: Attribute) {
+        match attribute.name.as_ref().map(ToString::to_string).unwrap_or_default().as_str() {
+            "cache_tier" => drop(self.again.get_or_insert(attribute.tokens)),
+            "async_trait" => drop(self.async_trait.get_or_insert(attribute.tokens)),
+            "cfg" | "allow" => self.shared.extend(attribute.tokens),
+            "cfg_attr" if !mentions(attribute.tokens.clone(), "cache_tier") => self.shared.extend(attribute.tokens),
+            "expect" => {
+                // The companion names the same types, but must not be what fulfils the expectation.
+                let arguments: TokenStream = attribute.rest.into_iter().collect();
+                self.shared.extend(quote_spanned!(Span::mixed_site()=> #[allow #arguments]));
+            }
+            _ => {}
         }
     }
-}
-
-/// The name of an attribute, without the path in front of it.
-pub(super) fn last_segment(attribute: &mut Cursor) -> Option<Ident> {
-    let mut name = None;
-    while let Some(ident) = attribute.take(as_ident) {
-        name = Some(ident);
-        while attribute.at_punct(':') {
-            attribute.bump();
-        }
-    }
-    name
 }
 
 fn mentions(tokens: TokenStream, name: &str) -> bool {

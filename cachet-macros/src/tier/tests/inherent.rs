@@ -175,10 +175,26 @@ fn types_are_needed_here_and_only_here() {
         ("key, value = u8", "`key` takes a type, for example `key = str`".into()),
         ("key(str), value = u8", "`key` takes a type, for example `key = str`".into()),
         ("key = , value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = 'a, value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = _, value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = [_; 2], value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = impl Clone, value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = Vec<, value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = <u8, value = u8", "`key` takes a type, for example `key = str`".into()),
+        ("key = str value = u8", "expected `,` in front of `value`".into()),
+        ("key = &'static str value = u8", "expected `,` in front of `value`".into()),
+        ("key = str; value = u8", "expected `,` in front of `;`".into()),
+        ("key: str, value = u8", "write `=` instead of `:`, for example `key = str`".into()),
+        ("= str, value = u8", "expected an argument, for example `key = str` (accepted: `key`, `value`, `name`, `level`, `target`, `remote`, `fields`, `immediate`, `crate`)".into()),
+        ("key = str, value = u8, crate = ::cachet name = \"x\"", "expected `,` in front of `name`".into()),
+        ("key = str, value = u8, fields[a = 1]", "`fields` takes a list in parentheses, for example `fields(shard = self.shard())`".into()),
+        ("key = str, value = u8, fields{a = 1}, name = \"x\"", "`fields` takes a list in parentheses, for example `fields(shard = self.shard())`".into()),
+        ("key = str, value = u8, name \"x\"", "`name` takes a string literal, for example `name = \"disk\"`".into()),
         ("keys = str, value = u8", "unknown argument `keys`; did you mean `key`? (accepted: `key`, `value`, `name`, `level`, `target`, `remote`, `fields`, `immediate`, `crate`)".into()),
     ] {
         assert_eq!(message(args, DISK), text, "{args}");
-        assert!(!added(args, DISK).contains("CacheTier <"), "{args}");
+        // A stand-in keeps other errors away.
+        assert!(added(args, DISK).contains("CacheTier <"), "{args}");
     }
     let on_trait_impl = message("key = str", "impl CacheTier<str, u8> for Disk {}");
     assert_eq!(on_trait_impl, "unknown argument `key`: the key and the value type are those of `impl CacheTier<K, V>`");
@@ -282,7 +298,7 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
         let args = if round % 3 == 0 { fuzz.mutate(args.clone()) } else { args.clone() };
         let item = fuzz.mutate(item.clone());
         let output = expand(args, item.clone());
-        if round % 16 == 0 && !item.to_string().contains("async_trait") {
+        if round % 16 == 0 && !["async_trait", "cache_tier"].iter().any(|name| item.to_string().contains(name)) {
             assert!(starts_with(&output, &item), "{item}");
         }
     }

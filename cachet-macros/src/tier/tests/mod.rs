@@ -206,7 +206,9 @@ fn aliased_trait_is_accepted() {
 fn second_attribute_is_refused_and_expands_once() {
     let item = format!("#[cachet::cache_tier(name = \"x\")] {DISK}");
     assert_eq!(message("", &item), "`#[cache_tier]` is given twice; keep one");
-    assert!(!added("", &item).contains("InstrumentedTier"));
+    let output = expand(TokenStream::new(), tokens(&item)).to_string();
+    assert_eq!(output.matches("InstrumentedTier").count(), 1, "{output}");
+    assert!(!output.contains("cachet :: cache_tier"), "{output}");
 }
 
 #[test]
@@ -317,7 +319,7 @@ fn random_tokens_never_panic_and_the_item_is_kept() {
         let item = if round % 3 == 1 { fuzz.stream(3) } else { fuzz.mutate(item.clone()) };
         let output = expand(args, item.clone());
         // Comparing texts costs more than expanding.
-        if round % 16 == 0 && !item.to_string().contains("async_trait") {
+        if round % 16 == 0 && !["async_trait", "cache_tier"].iter().any(|name| item.to_string().contains(name)) {
             assert!(starts_with(&output, &item), "{item}");
         }
         assert!(output.into_iter().count() >= item.clone().into_iter().count(), "{item}");
@@ -345,6 +347,58 @@ fn expressions_keep_their_commas() {
         "unsafe { x }",
         "async move { x }",
         "x as u8 as u16",
+        "self.0 || self.1",
+        "self.0 && !self.1 || self.2",
+        "a || b | c",
+        "|| 3",
+        "move |a: Map<A, B>, b| -> Map<A, B> { a }",
+        "for<'a> |x: &'a u8, y: u8| -> u8 { y }",
+        "&raw const self.x",
+        "&raw mut *self.x",
+        "raw",
+        "&raw",
+        "size_of::<&'a str>()",
+        "size_of::<fn(u8, u8) -> u8>()",
+        "f as extern \"C\" fn()",
+        "f as unsafe extern \"C\" fn(A, B) -> Map<A, B>",
+        "f as for<'a> fn(&'a A, B)",
+        "x as *const Map<A, B>",
+        "x as &dyn Fn(A) -> Map<A, B>",
+        "a as u32 <= b",
+        "1 << 2",
+        "a >> 2 >= 3",
+        "'a: loop { break 'a 3 }",
+        "for x in y { }",
+        "for (a, b) in y.map::<A, B>() { }",
+        "while let Some(x) = y { }",
+        "if let 1..=5 = x { 1 } else if y { 2 } else { 3 }",
+        "if let A::<B, C>::D | E = x && y { 1 } else { 2 }",
+        "loop { }",
+        "const { 1 }",
+        "1..2",
+        "..=3",
+        "a..",
+        "return",
+        "break 'a x",
+        "#[allow(b)] { c }",
+        "<[A; 3] as B<C, D>>::e::<F, G>(h)",
+        "::a::b::<C, D>(e)",
+        "a!{b, c}.d",
+        "a![b, c]",
+        "a.0.1",
+        "a.await?.b",
+        "a - -b",
+        "-a",
+        "*a = b",
+        "a += b",
+        "a % b ^ c",
+        "\"a\".len()",
+        "b'x'",
+        "1.0e3",
+        "unsafe { &mut *a }",
+        "Self::A { b, c }",
+        "r#type",
+        "a.r#type::<B, C>()",
     ] {
         let args = format!("fields(a = {expression}, b = 1)");
         assert_eq!(messages(&args, DISK), Vec::<String>::new(), "{expression}");
