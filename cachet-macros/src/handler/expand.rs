@@ -10,7 +10,8 @@ use crate::syntax::derive_input::{Parameter, ParameterKind};
 /// The impl of `CacheEventHandler`.
 pub(super) fn handler(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
-    let Handler { krate, ident, lints, .. } = handler;
+    let Handler { krate, lints, .. } = handler;
+    let ident = located(&handler.ident.clone().into());
     let (impl_generics, type_generics) = (handler.generics.declared(), handler.generics.arguments());
     let where_clause = where_clause(handler);
     let interest = interest(handler);
@@ -128,7 +129,7 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
     });
     let by_function = function.as_ref().map(|function| call(function, &event_type, krate));
     quote_spanned! {here=>
-        fn #method(&self, event: &#krate::__private::#event_type<'_>) {
+        fn #method(&self, cachet_event: &#krate::__private::#event_type<'_>) {
             #by_fields
             #by_function
         }
@@ -138,8 +139,8 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
 /// The call of the user's function. Its type stands beside it, so that rustc shows both where the signature is wrong.
 fn call(function: &TokenStream, event_type: &Ident, krate: &TokenStream) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
-        let function: fn(&Self, &#krate::__private::#event_type<'_>) = #function;
-        function(self, event);
+        let cachet_function: fn(&Self, &#krate::__private::#event_type<'_>) = #function;
+        cachet_function(self, cachet_event);
     }
 }
 
@@ -149,15 +150,15 @@ fn handle(part: &Part, access: &TokenStream, scope: Scope, method: &Ident, krate
     let Part { ty, role, .. } = part;
     let (call, filters) = match role {
         Role::Forward => {
-            return quote_spanned!(here=> <#ty as #krate::__private::CacheEventHandler>::#method(#access, event););
+            return quote_spanned!(here=> <#ty as #krate::__private::CacheEventHandler>::#method(#access, cachet_event););
         }
         Role::Count(_, filters) => {
             (quote_spanned!(here=> <#ty as #krate::__private::EventCounter>::increment(#access);), filters)
         }
         Role::Record(_, filters) => {
             let call = quote_spanned! {here=>
-                if let ::core::option::Option::Some(duration) = event.duration() {
-                    <#ty as #krate::__private::EventHistogram>::record(#access, duration);
+                if let ::core::option::Option::Some(cachet_duration) = cachet_event.duration() {
+                    <#ty as #krate::__private::EventHistogram>::record(#access, cachet_duration);
                 }
             };
             (call, filters)
@@ -184,18 +185,18 @@ fn condition(filter: &Filter, scope: Scope, krate: &TokenStream) -> TokenStream 
         let (method, enumeration) = (Ident::new(method, here), Ident::new(enumeration, here));
         let variants = names.iter().map(|name| Ident::new(&variant(name), here));
         quote_spanned! {here=>
-            ::core::matches!(event.#method(), #(#krate::__private::#enumeration::#variants)|*)
+            ::core::matches!(cachet_event.#method(), #(#krate::__private::#enumeration::#variants)|*)
         }
     };
     match filter {
         Filter::Operation(names) => one_of("operation", operation, names),
         Filter::Outcome(names) => one_of("outcome", outcome, names),
-        Filter::Tier(names) => quote_spanned!(here=> ::core::matches!(event.tier(), #(#names)|*)),
-        Filter::Cache(names) => quote_spanned!(here=> ::core::matches!(event.cache(), #(#names)|*)),
-        Filter::Fallback(true) => quote_spanned!(here=> event.fallback()),
-        Filter::Fallback(false) => quote_spanned!(here=> !event.fallback()),
-        Filter::Coalesced(true) => quote_spanned!(here=> event.coalesced()),
-        Filter::Coalesced(false) => quote_spanned!(here=> !event.coalesced()),
+        Filter::Tier(names) => quote_spanned!(here=> ::core::matches!(cachet_event.tier(), #(#names)|*)),
+        Filter::Cache(names) => quote_spanned!(here=> ::core::matches!(cachet_event.cache(), #(#names)|*)),
+        Filter::Fallback(true) => quote_spanned!(here=> cachet_event.fallback()),
+        Filter::Fallback(false) => quote_spanned!(here=> !cachet_event.fallback()),
+        Filter::Coalesced(true) => quote_spanned!(here=> cachet_event.coalesced()),
+        Filter::Coalesced(false) => quote_spanned!(here=> !cachet_event.coalesced()),
     }
 }
 
@@ -216,10 +217,11 @@ fn dispatch(
         }
         Body::Enum(variants) => {
             let arms = variants.iter().map(|variant| {
-                let name = &variant.ident;
+                let name = located(&variant.ident.clone().into());
                 let parts: Vec<&Part> = variant.parts.iter().filter(|part| wanted(part)).collect();
                 let members = parts.iter().map(|part| located(&part.member));
-                let bindings: Vec<Ident> = (0..parts.len()).map(|at| format_ident!("field{at}", span = here)).collect();
+                let bindings: Vec<Ident> =
+                    (0..parts.len()).map(|at| format_ident!("cachet_field{at}", span = here)).collect();
                 let bound: Vec<_> =
                     parts.iter().zip(&bindings).map(|(part, binding)| (*part, binding.to_token_stream())).collect();
                 let code = write(&bound);
@@ -231,9 +233,19 @@ fn dispatch(
     }
 }
 
-/// The field's name as the derive's own token, so that lints on using it stay silent.
+/// A name as the derive's own token, so that lints on using it, `deprecated` above all, stay silent.
+///
+/// That token is of the derive's edition, so what is a word in the user's must not be a keyword there.
 fn located(member: &TokenTree) -> TokenTree {
-    let mut member = member.clone();
-    member.set_span(Span::mixed_site().located_at(member.span()));
-    member
+    let place = Span::mixed_site().located_at(member.span());
+    match member {
+        TokenTree::Ident(ident) if ["async", "await", "dyn", "gen", "try"].iter().any(|word| ident == word) => {
+            Ident::new_raw(&ident.to_string(), place).into()
+        }
+        member => {
+            let mut member = member.clone();
+            member.set_span(place);
+            member
+        }
+    }
 }

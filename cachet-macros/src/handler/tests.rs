@@ -57,28 +57,28 @@ fn struct_counts_records_and_forwards() {
                     .union(::cachet::__private::Interest::TRAIL)
                     .union(<H as ::cachet::__private::CacheEventHandler>::interest(&self.inner))
             }
-            fn on_tier_event(&self, event: &::cachet::__private::CacheTierEvent<'_>) {
-                if ::core::matches!(event.operation(), ::cachet::__private::TierOperation::Get)
+            fn on_tier_event(&self, cachet_event: &::cachet::__private::CacheTierEvent<'_>) {
+                if ::core::matches!(cachet_event.operation(), ::cachet::__private::TierOperation::Get)
                     && ::core::matches!(
-                        event.outcome(),
+                        cachet_event.outcome(),
                         ::cachet::__private::TierOutcome::Hit | ::cachet::__private::TierOutcome::Expired
                     )
-                    && ::core::matches!(event.tier(), "l1")
-                    && !event.fallback()
+                    && ::core::matches!(cachet_event.tier(), "l1")
+                    && !cachet_event.fallback()
                 {
                     <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.hits);
                 }
-                <H as ::cachet::__private::CacheEventHandler>::on_tier_event(&self.inner, event);
+                <H as ::cachet::__private::CacheEventHandler>::on_tier_event(&self.inner, cachet_event);
             }
-            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
-                if ::core::matches!(event.cache(), "a" | "b") && event.coalesced() {
-                    if let ::core::option::Option::Some(duration) = event.duration() {
-                        <Histogram as ::cachet::__private::EventHistogram>::record(&self.latency, duration);
+            fn on_operation_event(&self, cachet_event: &::cachet::__private::CacheOperationEvent<'_>) {
+                if ::core::matches!(cachet_event.cache(), "a" | "b") && cachet_event.coalesced() {
+                    if let ::core::option::Option::Some(cachet_duration) = cachet_event.duration() {
+                        <Histogram as ::cachet::__private::EventHistogram>::record(&self.latency, cachet_duration);
                     }
                 }
-                <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, event);
-                let function: fn(&Self, &::cachet::__private::CacheOperationEvent<'_>) = Self::log;
-                function(self, event);
+                <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, cachet_event);
+                let cachet_function: fn(&Self, &::cachet::__private::CacheOperationEvent<'_>) = Self::log;
+                cachet_function(self, cachet_event);
             }
         }
     };
@@ -95,30 +95,30 @@ fn enum_forwards_to_its_active_variant() {
             fn interest(&self) -> crate::rt::__private::Interest {
                 match self {
                     Self::Off { .. } => { crate::rt::__private::Interest::OPERATIONS }
-                    Self::One { 1: field0, .. } => {
+                    Self::One { 1: cachet_field0, .. } => {
                         crate::rt::__private::Interest::OPERATIONS
-                            .union(<Log as crate::rt::__private::CacheEventHandler>::interest(field0))
+                            .union(<Log as crate::rt::__private::CacheEventHandler>::interest(cachet_field0))
                     }
                     Self::Two { .. } => { crate::rt::__private::Interest::OPERATIONS }
                 }
             }
-            fn on_tier_event(&self, event: &crate::rt::__private::CacheTierEvent<'_>) {
+            fn on_tier_event(&self, cachet_event: &crate::rt::__private::CacheTierEvent<'_>) {
                 match self {
                     Self::Off { .. } => {}
-                    Self::One { 1: field0, .. } => {
-                        <Log as crate::rt::__private::CacheEventHandler>::on_tier_event(field0, event);
+                    Self::One { 1: cachet_field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_tier_event(cachet_field0, cachet_event);
                     }
                     Self::Two { .. } => {}
                 }
             }
-            fn on_operation_event(&self, event: &crate::rt::__private::CacheOperationEvent<'_>) {
+            fn on_operation_event(&self, cachet_event: &crate::rt::__private::CacheOperationEvent<'_>) {
                 match self {
                     Self::Off { .. } => {}
-                    Self::One { 1: field0, .. } => {
-                        <Log as crate::rt::__private::CacheEventHandler>::on_operation_event(field0, event);
+                    Self::One { 1: cachet_field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_operation_event(cachet_field0, cachet_event);
                     }
-                    Self::Two { n: field0, .. } => {
-                        <AtomicU64 as crate::rt::__private::EventCounter>::increment(field0);
+                    Self::Two { n: cachet_field0, .. } => {
+                        <AtomicU64 as crate::rt::__private::EventCounter>::increment(cachet_field0);
                     }
                 }
             }
@@ -136,7 +136,7 @@ fn counters_of_operations_ask_for_nothing_else() {
             fn interest(&self) -> ::cachet::__private::Interest {
                 ::cachet::__private::Interest::OPERATIONS
             }
-            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
+            fn on_operation_event(&self, cachet_event: &::cachet::__private::CacheOperationEvent<'_>) {
                 <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.0);
             }
         }

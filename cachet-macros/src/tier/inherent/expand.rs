@@ -52,7 +52,7 @@ struct Caller<'a> {
 impl Caller<'_> {
     fn write(&self) -> TokenStream {
         let here = Span::mixed_site();
-        let Method { kind, cfg, name, receiver, parameters, .. } = self.method;
+        let Method { kind, attributes, name, receiver, parameters, .. } = self.method;
         let Header { value, .. } = self.header;
         let krate = &self.runtime.krate;
         let receiver = self.place(receiver).put(quote!(&self));
@@ -66,11 +66,15 @@ impl Caller<'_> {
         let place = self.output();
         let returned = self.runtime.path(place, "TierResult");
         let (opening, closing) = (place.end(quote!(<)), place.end(quote!(>)));
+        // rustc takes two spellings of an elided or higher-ranked lifetime for two types.
+        let is_refining = *kind == Kind::Get && mentions_lifetimes(value.clone());
+        let refining = is_refining.then(|| quote_spanned!(here=> #[allow(refining_impl_trait)]));
         let body = parameters
             .as_ref()
             .map_or_else(|| quote_spanned!(here=> ::core::unimplemented!()), |types| self.body(types));
         quote_spanned! {here=>
-            #cfg
+            #attributes
+            #refining
             async fn #name(#receiver #taken) -> #returned #opening #answer #closing {
                 #body
             }
@@ -104,16 +108,16 @@ impl Caller<'_> {
         match (self.method.kind, types) {
             (Kind::Get, [key]) => {
                 let result = self.call_method("Lookup", &self.borrowed(key, &TokenStream::new()));
-                let (place, found) = (self.output(), self.local("found"));
+                let (place, found, value_found) = (self.output(), self.local("found"), self.local("value"));
                 let convert = place.end(quote!(>::into_entry));
                 let mut entry = self.runtime.path(place, "Stored");
                 entry.extend(quote_spanned!(here=> ::<#value #convert));
-                entry.extend([place.parenthesise(place.whole(quote!(#found)))]);
+                entry.extend([place.parenthesise(place.whole(quote!(#value_found)))]);
                 self.answer(
                     &result,
                     &quote_spanned! {here=>
                         match #found {
-                            ::core::option::Option::Some(#found) => ::core::option::Option::Some(#entry),
+                            ::core::option::Option::Some(#value_found) => ::core::option::Option::Some(#entry),
                             ::core::option::Option::None => ::core::option::Option::None,
                         }
                     },
@@ -128,14 +132,14 @@ impl Caller<'_> {
                     self.call(place, "OwnedKey::of", place.whole(quote!(#owned)))
                 };
                 let place = self.place(entry);
-                let entry = self.local("entry");
+                let (entry, unwrapped) = (self.local("entry"), self.local("stored"));
                 let stored = self.call(place, "Stored::of", place.whole(quote!(#entry)));
-                let result = self.call_method("Insertion", &quote_spanned!(here=> #key, #entry));
+                let result = self.call_method("Insertion", &quote_spanned!(here=> #key, #unwrapped));
                 let answer = self.answer(&result, &self.local("found").to_token_stream());
                 let krate = &self.runtime.krate;
                 quote_spanned! {here=>
                     match #stored {
-                        ::core::option::Option::Some(#entry) => #answer,
+                        ::core::option::Option::Some(#unwrapped) => #answer,
                         ::core::option::Option::None => #krate::__private::adapt::REJECTED_TTL,
                     }
                 }
@@ -195,7 +199,7 @@ impl Caller<'_> {
 
     /// A variable. All of a method's share its hygiene, wherever they stand.
     fn local(&self, name: &str) -> Ident {
-        Ident::new(name, self.method.name.span())
+        Ident::new(&format!("cachet_{name}"), self.method.name.span())
     }
 
     fn place(&self, written: &TokenStream) -> Place {
@@ -206,6 +210,15 @@ impl Caller<'_> {
     fn output(&self) -> Place {
         self.place(&self.method.output)
     }
+}
+
+fn mentions_lifetimes(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => punct.as_char() == '&',
+        TokenTree::Ident(word) => word == "for" || word == "fn",
+        TokenTree::Group(group) => mentions_lifetimes(group.stream()),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 /// Where the user wrote something, from its first token to its last.

@@ -77,8 +77,8 @@ impl Kind {
 pub(super) struct Method {
     kind: Kind,
     name: Ident,
-    /// Its `cfg` attributes, which the method that calls it shares.
-    cfg: TokenStream,
+    /// The attributes that the method that calls it shares: conditions, and lints that are off.
+    attributes: TokenStream,
     /// It is an `async fn`, or returns `impl Future`.
     is_awaited: bool,
     /// `&self`, as it was written.
@@ -96,7 +96,7 @@ impl Method {
         Self {
             kind,
             name,
-            cfg: TokenStream::new(),
+            attributes: TokenStream::new(),
             is_awaited: false,
             receiver: TokenStream::new(),
             parameters: None,
@@ -142,7 +142,7 @@ pub(super) fn methods(body: TokenStream, header: &Header, diagnostics: &mut Diag
             methods.push(Method::absent(kind));
         }
         // More than one is rustc's to refuse, unless `cfg` decides between them.
-        let is_conditional = given.iter().all(|function| !function.cfg.is_empty());
+        let is_conditional = given.iter().all(|function| function.is_conditional());
         let count = if is_conditional { given.len() } else { 1 };
         methods.extend(given.into_iter().take(count).map(|function| function.validate(kind, header, diagnostics)));
     }

@@ -1,7 +1,7 @@
 //! Finds the functions among the tokens of an impl's body.
 
-use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Delimiter, Group, Ident, Punct, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 
 use super::{Kind, Method};
 use crate::syntax::diag::Diagnostics;
@@ -11,7 +11,7 @@ use crate::tier::model::{Header, compact};
 /// The signature of a function, as far as it matters.
 pub(super) struct Function {
     pub(super) name: Ident,
-    pub(super) cfg: TokenStream,
+    pub(super) attributes: TokenStream,
     modifiers: Vec<Ident>,
     generics: Vec<TokenTree>,
     parameters: Group,
@@ -22,26 +22,24 @@ pub(super) struct Function {
 pub(super) fn functions(body: TokenStream) -> Vec<Function> {
     let mut cursor = Cursor::new(flatten(body).into_iter().collect());
     let mut functions = Vec::new();
-    let mut cfg = TokenStream::new();
+    let mut attributes = TokenStream::new();
     let mut modifiers = Vec::new();
     while let Some(token) = cursor.bump() {
         match &token {
             TokenTree::Ident(keyword) if keyword == "fn" => {
-                let (cfg, modifiers) = (std::mem::take(&mut cfg), std::mem::take(&mut modifiers));
-                functions.extend(function(&mut cursor, cfg, modifiers));
+                let (attributes, modifiers) = (std::mem::take(&mut attributes), std::mem::take(&mut modifiers));
+                functions.extend(function(&mut cursor, attributes, modifiers));
             }
             TokenTree::Ident(modifier) => modifiers.push(modifier.clone()),
             TokenTree::Punct(hash) if hash.as_char() == '#' => {
                 let attribute = cursor.take(|token| as_group(token, Delimiter::Bracket));
-                if let Some(attribute) = attribute.filter(is_cfg) {
-                    cfg.extend(quote!(#hash #attribute));
-                }
+                attributes.extend(attribute.and_then(|attribute| shared(hash, &attribute)));
             }
             // `pub(crate)`, `extern "C"`
             TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {}
             TokenTree::Literal(_) => {}
             _ => {
-                cfg = TokenStream::new();
+                attributes = TokenStream::new();
                 modifiers.clear();
             }
         }
@@ -49,11 +47,22 @@ pub(super) fn functions(body: TokenStream) -> Vec<Function> {
     functions
 }
 
-fn is_cfg(attribute: &Group) -> bool {
-    is_ident(attribute.stream().into_iter().next().as_ref(), "cfg")
+/// What a method that calls this one has to have too: its conditions, and the lints that are off in it.
+fn shared(hash: &Punct, attribute: &Group) -> Option<TokenStream> {
+    let mut tokens = attribute.stream().into_iter();
+    let name = tokens.next().and_then(|token| as_ident(&token))?;
+    match name.to_string().as_str() {
+        "cfg" | "cfg_attr" | "allow" => Some(quote!(#hash #attribute)),
+        "expect" => {
+            let lints: TokenStream = tokens.collect();
+            Some(quote_spanned!(Span::mixed_site()=> #[allow #lints]))
+        }
+        "deprecated" => Some(quote_spanned!(Span::mixed_site()=> #[allow(deprecated)])),
+        _ => None,
+    }
 }
 
-fn function(cursor: &mut Cursor, cfg: TokenStream, modifiers: Vec<Ident>) -> Option<Function> {
+fn function(cursor: &mut Cursor, attributes: TokenStream, modifiers: Vec<Ident>) -> Option<Function> {
     let name = cursor.take(as_ident)?;
     let generics = cursor.take_generics();
     let parameters = cursor.take(|token| as_group(token, Delimiter::Parenthesis))?;
@@ -68,10 +77,20 @@ fn function(cursor: &mut Cursor, cfg: TokenStream, modifiers: Vec<Ident>) -> Opt
     }
     cursor.take_type_until(|token| as_group(token, Delimiter::Brace).is_some() || is_punct(Some(token), ';'));
     cursor.bump();
-    Some(Function { name, cfg, modifiers, generics, parameters, output })
+    Some(Function { name, attributes, modifiers, generics, parameters, output })
 }
 
 impl Function {
+    /// Whether `cfg` decides whether it exists.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.attributes.clone().into_iter().any(|token| {
+            as_group(&token, Delimiter::Bracket).is_some_and(|group| {
+                let name = group.stream().into_iter().next();
+                is_ident(name.as_ref(), "cfg") || is_ident(name.as_ref(), "cfg_attr")
+            })
+        })
+    }
+
     /// The function as one of the tier's methods. Whether its types fit is not checked here.
     pub(super) fn validate(&self, kind: Kind, header: &Header, diagnostics: &mut Diagnostics) -> Method {
         let returns_future = is_ident(self.output.clone().into_iter().next().as_ref(), "impl");
@@ -86,7 +105,7 @@ impl Function {
         Method {
             kind,
             name: self.name.clone(),
-            cfg: self.cfg.clone(),
+            attributes: self.attributes.clone(),
             is_awaited: self.is("async") || returns_future,
             receiver: receiver.into_iter().collect(),
             parameters: is_sound.then_some(types),

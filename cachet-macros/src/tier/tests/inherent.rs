@@ -35,53 +35,53 @@ fn minimal_impl_gets_an_impl_of_the_trait_and_its_companion() {
     let expected = quote! {
         #[automatically_derived]
         impl ::cachet::__private::adapt::CacheTier<str, Bytes> for Disk {
-            async fn get(&self, key: &str)
+            async fn get(&self, cachet_key: &str)
                 -> ::cachet::__private::adapt::TierResult<::core::option::Option<::cachet::__private::adapt::CacheEntry<Bytes>>>
             {
                 match ::cachet::__private::adapt::Lookup::into_result(Self::get(
                     self,
-                    ::cachet::__private::adapt::BorrowedKey::of(::cachet::__private::adapt::Borrow::<str>::borrow(key))
+                    ::cachet::__private::adapt::BorrowedKey::of(::cachet::__private::adapt::Borrow::<str>::borrow(cachet_key))
                 ).await) {
-                    ::core::result::Result::Ok(found) => ::core::result::Result::Ok(match found {
-                        ::core::option::Option::Some(found) => ::core::option::Option::Some(
-                            ::cachet::__private::adapt::Stored::<Bytes>::into_entry(::core::convert::identity(found))
+                    ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(match cachet_found {
+                        ::core::option::Option::Some(cachet_value) => ::core::option::Option::Some(
+                            ::cachet::__private::adapt::Stored::<Bytes>::into_entry(::core::convert::identity(cachet_value))
                         ),
                         ::core::option::Option::None => ::core::option::Option::None,
                     }),
-                    ::core::result::Result::Err(error) => ::core::result::Result::Err(
-                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(error))
+                    ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
+                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
                     ),
                 }
             }
             async fn insert(
                 &self,
-                key: <str as ::cachet::__private::adapt::ToOwned>::Owned,
-                entry: ::cachet::__private::adapt::CacheEntry<Bytes>
+                cachet_key: <str as ::cachet::__private::adapt::ToOwned>::Owned,
+                cachet_entry: ::cachet::__private::adapt::CacheEntry<Bytes>
             ) -> ::cachet::__private::adapt::TierResult<::cachet::__private::adapt::InsertOutcome> {
-                match ::cachet::__private::adapt::Stored::of(::core::convert::identity(entry)) {
-                    ::core::option::Option::Some(entry) => match ::cachet::__private::adapt::Insertion::into_result(Self::insert(
+                match ::cachet::__private::adapt::Stored::of(::core::convert::identity(cachet_entry)) {
+                    ::core::option::Option::Some(cachet_stored) => match ::cachet::__private::adapt::Insertion::into_result(Self::insert(
                         self,
                         ::cachet::__private::adapt::BorrowedKey::of(
-                            ::cachet::__private::adapt::Borrow::<str>::borrow(&key)
+                            ::cachet::__private::adapt::Borrow::<str>::borrow(&cachet_key)
                         ),
-                        entry
+                        cachet_stored
                     ).await) {
-                        ::core::result::Result::Ok(found) => ::core::result::Result::Ok(found),
-                        ::core::result::Result::Err(error) => ::core::result::Result::Err(
-                            ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(error))
+                        ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(cachet_found),
+                        ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
+                            ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
                         ),
                     },
                     ::core::option::Option::None => ::cachet::__private::adapt::REJECTED_TTL,
                 }
             }
-            async fn invalidate(&self, key: &str) -> ::cachet::__private::adapt::TierResult<()> {
+            async fn invalidate(&self, cachet_key: &str) -> ::cachet::__private::adapt::TierResult<()> {
                 match ::cachet::__private::adapt::Removal::into_result(Self::invalidate(
                     self,
-                    ::cachet::__private::adapt::BorrowedKey::of(::cachet::__private::adapt::Borrow::<str>::borrow(key))
+                    ::cachet::__private::adapt::BorrowedKey::of(::cachet::__private::adapt::Borrow::<str>::borrow(cachet_key))
                 )) {
-                    ::core::result::Result::Ok(found) => ::core::result::Result::Ok(found),
-                    ::core::result::Result::Err(error) => ::core::result::Result::Err(
-                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(error))
+                    ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(cachet_found),
+                    ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
+                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
                     ),
                 }
             }
@@ -105,8 +105,11 @@ fn methods_are_called_as_they_are_written() {
         ("fn get<'a>(&'a self, key: &'a str) -> impl Future<Output = Option<u8>> + 'a {}", ".await)"),
         ("async unsafe_free fn get(&self, _: &str) {}", ".await)"),
         ("fn get(self: &Self, (Wrap::<A, B>(key)): &str) {}", "::into_result(Self::get(self,"),
-        ("fn insert(&self, key: String, entry: CacheEntry<u8>) {}", "OwnedKey::of(::core::convert::identity(key))"),
-        ("fn insert(&self, key: &'static str, entry: V) {}", "Borrow::<str>::borrow(&key)"),
+        (
+            "fn insert(&self, key: String, entry: CacheEntry<u8>) {}",
+            "OwnedKey::of(::core::convert::identity(cachet_key))",
+        ),
+        ("fn insert(&self, key: &'static str, entry: V) {}", "Borrow::<str>::borrow(&cachet_key)"),
         ("fn insert(&self, key: HashMap<K, V>, entry: V,) {}", "OwnedKey::of("),
         ("pub(crate) async fn clear(&self) {}", "Removal::into_result(Self::clear(self).await)"),
         ("const fn len(&self) -> u64 where Self: Sized {}", "EntryCount::into_result(Self::len(self))"),

@@ -88,11 +88,11 @@ fn all_arguments_arrive() {
                     fields = ["shard", "a.b", "c d"],
                 }
             }
-            fn record_fields(&self, recorder: &mut crate::rt::__private::FieldRecorder<'_>) {
-                crate::rt::__private::AddressField::record(&(self.addr()), recorder);
-                crate::rt::__private::FieldValue::record(&(self.shard()), "shard", recorder);
-                crate::rt::__private::DisplayField::record(&(f::<A, B>(|x, y| x)), "a.b", recorder);
-                crate::rt::__private::DebugField::record(&(self.d), "c d", recorder);
+            fn record_fields(&self, cachet_recorder: &mut crate::rt::__private::FieldRecorder<'_>) {
+                crate::rt::__private::AddressField::record(&(self.addr()), cachet_recorder);
+                crate::rt::__private::FieldValue::record(&(self.shard()), "shard", cachet_recorder);
+                crate::rt::__private::DisplayField::record(&(f::<A, B>(|x, y| x)), "a.b", cachet_recorder);
+                crate::rt::__private::DebugField::record(&(self.d), "c d", cachet_recorder);
             }
         }
     };
