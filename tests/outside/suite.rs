@@ -102,10 +102,14 @@ mod types {
     pub struct Unnamed(
         #[cache_event(count(operation))] pub AtomicU64,
         pub (u8, u16),
-        pub(in crate::types) u8,
+        pub(in super::types) u8,
         pub(self) [u8; 1 << 2],
         pub(crate) (u8,),
     );
+
+    pub fn unnamed() -> Unnamed {
+        Unnamed(AtomicU64::new(0), (1, 2), 3, [4; 4], (5,))
+    }
 
     #[derive(CacheEventHandler)]
     #[repr(u8)]
@@ -113,7 +117,7 @@ mod types {
         Shift = 1 << 2,
         Branch(#[cache_event(count(operation))] AtomicU64) = if 1 < 2 { 7 } else { 8 },
         Generic { r#type: u8 } = size_of::<(u8, u8)>() as u8 + 9,
-        Block = { 40 },
+        Block = { let block = 40; block },
     }
 
     const fn size_of<T>() -> usize {
@@ -187,7 +191,7 @@ mod expressions {
         fields(
             shift = 1 << self.2, less = self.2 < 3, at_most = self.2 as u16 <= 4, range = ?1..2, open = ?self.2..,
             matched = matches!(self.2, 1 | 2), pattern = if let 1..=5 = self.2 { 1 } else { 2 },
-            more = if let Option::<u8>::Some(a) | Some(a) = self.3 { a } else if self.0 { 2 } else { 3 },
+            more = if let Option::<u8>::Some(1) | Some(2) = self.3 { 1 } else if self.0 { 2 } else { 3 },
             labelled = 'outer: loop { break 'outer 3 }, dangerous = ?(dangerous as unsafe extern "C" fn(u8, u8)),
             object = ?(&self.2 as &dyn std::fmt::Debug), negative = -1 - -2, constant = const { 1 + 2 },
             qualified = <[u8; 3] as AsRef<[u8]>>::as_ref(&[1, 2, 3]).len(), block = unsafe { *&raw const self.2 },
@@ -242,12 +246,12 @@ mod lints {
 
     pub struct Borrowing;
 
-    #[cache_tier(key = str, value = Box<dyn Fn(&u8) -> &u8 + Send + Sync>)]
+    #[cache_tier(key = str, value = std::sync::Arc<dyn Fn(&u8) -> &u8 + Send + Sync>)]
     impl Borrowing {
-        async fn get(&self, _: &str) -> Option<Box<dyn Fn(&u8) -> &u8 + Send + Sync>> {
+        async fn get(&self, _: &str) -> Option<std::sync::Arc<dyn Fn(&u8) -> &u8 + Send + Sync>> {
             None
         }
-        fn insert(&self, _: &str, _: Box<dyn Fn(&u8) -> &u8 + Send + Sync>) {}
+        fn insert(&self, _: &str, _: std::sync::Arc<dyn Fn(&u8) -> &u8 + Send + Sync>) {}
         fn invalidate(&self, _: &str) {}
     }
 }
@@ -275,7 +279,7 @@ mod two_selves {
 
 #[test]
 fn tiers_and_handlers_work() {
-    let calls = Arc::new(types::Unnamed(AtomicU64::new(0), (1, 2), 3, [4; 4], (5,)));
+    let calls = Arc::new(types::unnamed());
     let cache = Cache::<str, u32>::builder("outside")
         .tier(Tier::new(expressions::Tiers(true, false, 3, None)))
         .tier(Tier::new(expressions::More(true, false, 3, None)))
@@ -292,5 +296,5 @@ fn tiers_and_handlers_work() {
     assert_eq!(calls.0.load(Ordering::Relaxed), 2);
     assert_eq!(cache.tier_names().collect::<Vec<_>>(), ["expressions", "more", "given", "both"]);
     let _ = Tier::<u64, fn(&u8) -> &u8>::new(lints::Methods);
-    let _ = Tier::<str, Box<dyn Fn(&u8) -> &u8 + Send + Sync>>::new(lints::Borrowing);
+    let _ = Tier::<str, std::sync::Arc<dyn Fn(&u8) -> &u8 + Send + Sync>>::new(lints::Borrowing);
 }

@@ -15,7 +15,11 @@ fn run(edition: &str, files: &[&str]) {
         let package = target.join(format!("{edition}-{name}"));
         fs::create_dir_all(&package).unwrap();
         let includes = files.iter().map(|file| format!("include!({:?});\n", root.join("outside").join(file)));
-        fs::write(package.join("lib.rs"), format!("#![deny(warnings)]\n{}", includes.collect::<String>())).unwrap();
+        fs::write(
+            package.join("lib.rs"),
+            format!("#![deny(warnings)]\n#![allow(dead_code)]\n{}", includes.collect::<String>()),
+        )
+        .unwrap();
         let manifest = format!(
             "[package]\nname = \"outside-{edition}-{name}\"\nversion = \"0.0.0\"\nedition = \"{edition}\"\n\
              [lib]\npath = \"lib.rs\"\ndoctest = false\n\

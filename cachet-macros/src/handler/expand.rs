@@ -11,7 +11,9 @@ use crate::syntax::derive_input::{Parameter, ParameterKind};
 pub(super) fn handler(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
     let Handler { krate, lints, .. } = handler;
-    let ident = located(&handler.ident.clone().into());
+    // Errors about the type are to be at the user's name of it, but a deprecated name must not be used there.
+    let ident = handler.ident.clone().into();
+    let ident = if handler.is_deprecated { located(&ident) } else { ident };
     let (impl_generics, type_generics) = (handler.generics.declared(), handler.generics.arguments());
     let where_clause = where_clause(handler);
     let interest = interest(handler);

@@ -9,6 +9,7 @@ use crate::syntax::derive_input::Generics;
 pub(super) struct Handler {
     pub(super) krate: TokenStream,
     pub(super) ident: Ident,
+    pub(super) is_deprecated: bool,
     pub(super) generics: Generics,
     /// `allow` attributes of the type and its fields, whose types are named again.
     pub(super) lints: TokenStream,

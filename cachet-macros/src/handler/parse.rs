@@ -12,6 +12,7 @@ use crate::syntax::tokens::is_punct;
 /// The type as it was written.
 pub(super) struct Parsed {
     pub(super) ident: Ident,
+    pub(super) is_deprecated: bool,
     pub(super) generics: Generics,
     pub(super) lints: TokenStream,
     pub(super) arguments: Vec<Arg>,
@@ -109,6 +110,7 @@ pub(super) fn read(input: DeriveInput, diagnostics: &mut Diagnostics) -> Parsed 
     };
     Parsed {
         ident: input.ident,
+        is_deprecated: input.attributes.iter().any(|attribute| attribute.is("deprecated")),
         generics: input.generics,
         lints,
         arguments: of_type.map(|args| args.given).unwrap_or_default(),
@@ -138,10 +140,10 @@ fn arguments(attributes: &[Attribute], table: &Table, diagnostics: &mut Diagnost
         is_present = true;
         match attribute.list() {
             Some(list) if !list.is_empty() => {
-                let ends_in_comma = is_punct(list.clone().into_iter().last().as_ref(), ',');
+                let last = list.clone().into_iter().last();
                 tokens.extend(list);
-                if !ends_in_comma {
-                    tokens.extend(quote_spanned!(Span::mixed_site()=> ,));
+                if let Some(last) = last.filter(|last| !is_punct(Some(last), ',')) {
+                    tokens.extend(quote_spanned!(last.span()=> ,));
                 }
             }
             list => {
@@ -161,11 +163,13 @@ fn arguments(attributes: &[Attribute], table: &Table, diagnostics: &mut Diagnost
     is_present.then(|| table.read(tokens, diagnostics))
 }
 
+/// The one role; with two of them it is not known which one the field is for.
 fn only_role(args: Args, diagnostics: &mut Diagnostics) -> Option<Arg> {
     let mut roles = args.given.into_iter();
-    let first = roles.next();
-    for second in roles {
+    let first = roles.next().filter(|_| !args.has_second);
+    if let Some(second) = roles.next() {
         diagnostics.report(&second.key, TWO_ROLES);
+        return None;
     }
     first
 }

@@ -9,7 +9,7 @@ use super::parse::{Parsed, ParsedField, ParsedShape};
 use crate::syntax::args::{Arg, Value};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::krate;
-use crate::syntax::tokens::{Cursor, flatten};
+use crate::syntax::tokens::{Cursor, are_brackets_balanced, flatten};
 
 pub(super) fn validate(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
     let (mut on_tier, mut on_operation, mut krate) = (None, None, krate::default_path());
@@ -46,14 +46,26 @@ pub(super) fn validate(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler
             ),
         );
     }
-    Handler { krate, ident, generics: parsed.generics, lints: parsed.lints, on_tier, on_operation, body }
+    Handler {
+        krate,
+        ident,
+        is_deprecated: parsed.is_deprecated,
+        generics: parsed.generics,
+        lints: parsed.lints,
+        on_tier,
+        on_operation,
+        body,
+    }
 }
 
 /// A path that is called with the handler and the event; a bare name is a method of the type.
 fn function(name: &str, tokens: TokenStream, diagnostics: &mut Diagnostics) -> Option<TokenStream> {
     let mut cursor = Cursor::new(flatten(tokens.clone()).into_iter().collect());
     let path = cursor.take_path();
-    if path.is_empty() || !cursor.is_empty() || matches!(path.last(), Some(TokenTree::Group(_) | TokenTree::Literal(_)))
+    if path.is_empty()
+        || !are_brackets_balanced(&path)
+        || !cursor.is_empty()
+        || matches!(path.last(), Some(TokenTree::Group(_) | TokenTree::Literal(_)))
     {
         diagnostics.report(
             tokens,

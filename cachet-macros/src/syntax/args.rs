@@ -63,6 +63,8 @@ impl Shape {
 pub(crate) struct Args {
     pub(crate) given: Vec<Arg>,
     attempted: Vec<&'static str>,
+    /// An argument was given twice.
+    pub(crate) has_second: bool,
     /// Something was given without a name, so that it is not known what it was meant for.
     pub(crate) has_nameless: bool,
 }
@@ -125,6 +127,7 @@ impl Table {
         let is_second = args.attempted(spec.name);
         args.attempted.push(spec.name);
         if is_second {
+            args.has_second = true;
             let general = || format!("`{name}` is given twice; keep one");
             diagnostics.report(&key, self.repeated.map_or_else(general, ToOwned::to_owned));
             cursor.skip_value();

@@ -6,6 +6,7 @@
 #![allow(clippy::missing_errors_doc, reason = "the errors are those of the user's methods")]
 
 pub use std::borrow::{Borrow, ToOwned};
+pub use std::convert::identity;
 use std::error::Error as StdError;
 
 pub use crate::{CacheEntry, CacheTier, Error, InsertOutcome};

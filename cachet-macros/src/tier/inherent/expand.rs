@@ -112,7 +112,7 @@ impl Caller<'_> {
                 let convert = place.end(quote!(>::into_entry));
                 let mut entry = self.runtime.path(place, "Stored");
                 entry.extend(quote_spanned!(here=> ::<#value #convert));
-                entry.extend([place.parenthesise(place.whole(quote!(#value_found)))]);
+                entry.extend([place.parenthesise(self.whole(place, quote!(#value_found)))]);
                 self.answer(
                     &result,
                     &quote_spanned! {here=>
@@ -129,11 +129,11 @@ impl Caller<'_> {
                 } else {
                     let place = self.place(key);
                     let owned = self.local("key");
-                    self.call(place, "OwnedKey::of", place.whole(quote!(#owned)))
+                    self.call(place, "OwnedKey::of", self.whole(place, quote!(#owned)))
                 };
                 let place = self.place(entry);
                 let (entry, unwrapped) = (self.local("entry"), self.local("stored"));
-                let stored = self.call(place, "Stored::of", place.whole(quote!(#entry)));
+                let stored = self.call(place, "Stored::of", self.whole(place, quote!(#entry)));
                 let result = self.call_method("Insertion", &quote_spanned!(here=> #key, #unwrapped));
                 let answer = self.answer(&result, &self.local("found").to_token_stream());
                 let krate = &self.runtime.krate;
@@ -170,7 +170,7 @@ impl Caller<'_> {
     fn answer(&self, result: &TokenStream, found: &TokenStream) -> TokenStream {
         let place = self.output();
         let (success, error) = (self.local("found"), self.local("error"));
-        let failure = self.call(place, "Failure::into_error", place.whole(quote!(#error)));
+        let failure = self.call(place, "Failure::into_error", self.whole(place, quote!(#error)));
         quote_spanned! {Span::mixed_site()=>
             match #result {
                 ::core::result::Result::Ok(#success) => ::core::result::Result::Ok(#found),
@@ -195,6 +195,11 @@ impl Caller<'_> {
         let mut call = self.runtime.path(place, function);
         call.extend([place.parenthesise(arguments)]);
         call
+    }
+
+    /// A single token as an expression that is as wide as the place.
+    fn whole(&self, place: Place, token: TokenStream) -> TokenStream {
+        self.call(place, "identity", place.end(token))
     }
 
     /// A variable. All of a method's share its hygiene, wherever they stand.
@@ -257,13 +262,6 @@ impl Place {
         let mut group = Group::new(Delimiter::Parenthesis, inside);
         group.set_span(self.last);
         group.into()
-    }
-
-    /// A single token as an expression that is as wide as the place.
-    fn whole(self, token: TokenStream) -> TokenStream {
-        let mut whole = self.put(quote!(::core::convert::identity));
-        whole.extend([self.parenthesise(self.end(token))]);
-        whole
     }
 }
 

@@ -44,12 +44,12 @@ fn minimal_impl_gets_an_impl_of_the_trait_and_its_companion() {
                 ).await) {
                     ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(match cachet_found {
                         ::core::option::Option::Some(cachet_value) => ::core::option::Option::Some(
-                            ::cachet::__private::adapt::Stored::<Bytes>::into_entry(::core::convert::identity(cachet_value))
+                            ::cachet::__private::adapt::Stored::<Bytes>::into_entry(::cachet::__private::adapt::identity(cachet_value))
                         ),
                         ::core::option::Option::None => ::core::option::Option::None,
                     }),
                     ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
-                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
+                        ::cachet::__private::adapt::Failure::into_error(::cachet::__private::adapt::identity(cachet_error))
                     ),
                 }
             }
@@ -58,7 +58,7 @@ fn minimal_impl_gets_an_impl_of_the_trait_and_its_companion() {
                 cachet_key: <str as ::cachet::__private::adapt::ToOwned>::Owned,
                 cachet_entry: ::cachet::__private::adapt::CacheEntry<Bytes>
             ) -> ::cachet::__private::adapt::TierResult<::cachet::__private::adapt::InsertOutcome> {
-                match ::cachet::__private::adapt::Stored::of(::core::convert::identity(cachet_entry)) {
+                match ::cachet::__private::adapt::Stored::of(::cachet::__private::adapt::identity(cachet_entry)) {
                     ::core::option::Option::Some(cachet_stored) => match ::cachet::__private::adapt::Insertion::into_result(Self::insert(
                         self,
                         ::cachet::__private::adapt::BorrowedKey::of(
@@ -68,7 +68,7 @@ fn minimal_impl_gets_an_impl_of_the_trait_and_its_companion() {
                     ).await) {
                         ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(cachet_found),
                         ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
-                            ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
+                            ::cachet::__private::adapt::Failure::into_error(::cachet::__private::adapt::identity(cachet_error))
                         ),
                     },
                     ::core::option::Option::None => ::cachet::__private::adapt::REJECTED_TTL,
@@ -81,7 +81,7 @@ fn minimal_impl_gets_an_impl_of_the_trait_and_its_companion() {
                 )) {
                     ::core::result::Result::Ok(cachet_found) => ::core::result::Result::Ok(cachet_found),
                     ::core::result::Result::Err(cachet_error) => ::core::result::Result::Err(
-                        ::cachet::__private::adapt::Failure::into_error(::core::convert::identity(cachet_error))
+                        ::cachet::__private::adapt::Failure::into_error(::cachet::__private::adapt::identity(cachet_error))
                     ),
                 }
             }
@@ -107,7 +107,7 @@ fn methods_are_called_as_they_are_written() {
         ("fn get(self: &Self, (Wrap::<A, B>(key)): &str) {}", "::into_result(Self::get(self,"),
         (
             "fn insert(&self, key: String, entry: CacheEntry<u8>) {}",
-            "OwnedKey::of(::core::convert::identity(cachet_key))",
+            "OwnedKey::of(::cachet::__private::adapt::identity(cachet_key))",
         ),
         ("fn insert(&self, key: &'static str, entry: V) {}", "Borrow::<str>::borrow(&cachet_key)"),
         ("fn insert(&self, key: HashMap<K, V>, entry: V,) {}", "OwnedKey::of("),
