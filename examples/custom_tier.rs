@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cachet::telemetry::Stats;
 use cachet::{
     Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome,
-    Interest, Tier, cache_tier,
+    EventMask, Tier, cache_tier,
 };
 
 /// Stands for whatever you want to store in: a directory, Redis, a database.
@@ -66,8 +66,8 @@ struct Printer;
 
 impl CacheEventHandler for Printer {
     // A handler says what it wants to be told, and the cache finds out no more than that.
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS | Interest::TRAIL
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS | EventMask::TRAIL
     }
 
     // Printing inline is all right for an example. A handler of a real program must not block.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::{
     Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome,
-    Interest, RequestId, Tier, cache_tier,
+    EventMask, RequestId, Tier, cache_tier,
 };
 use dashmap::DashMap;
 
@@ -36,9 +36,9 @@ struct FromCompletion {
 }
 
 impl CacheEventHandler for FromCompletion {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         // The trail is what fills `event.tiers()`. The events of tiers themselves are not asked for.
-        Interest::OPERATIONS | Interest::TRAIL | Interest::TIMING
+        EventMask::OPERATIONS | EventMask::TRAIL | EventMask::TIMING
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
@@ -55,9 +55,9 @@ struct Accumulator {
 }
 
 impl CacheEventHandler for Accumulator {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         // No trail this time.
-        Interest::OPERATIONS | Interest::TIERS | Interest::TIMING
+        EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING
     }
 
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {

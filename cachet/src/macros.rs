@@ -11,17 +11,17 @@
 /// The name of the tier in spans, events and metrics. [`Tier::name`](crate::Tier::name) overrides it per cache.
 ///
 /// ```
-/// # use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+/// # use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 /// struct DiskTier;
 ///
 /// // Without `name` it would be `disk_tier`.
 /// #[cache_tier(name = "disk")]
 /// impl CacheTier<str, u32> for DiskTier {
 ///     // …
-/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> { Ok(None) }
-/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> { Ok(InsertOutcome::Rejected) }
-/// #   async fn invalidate(&self, _key: &str) -> Result<(), Error> { Ok(()) }
-/// #   async fn clear(&self) -> Result<(), Error> { Ok(()) }
+/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> { Ok(None) }
+/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> { Ok(InsertOutcome::Rejected) }
+/// #   async fn invalidate(&self, _key: &str) -> Result<(), TierError> { Ok(()) }
+/// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
 /// }
 ///
 /// let cache = cachet::Cache::<str, u32>::builder("ages").tier(Tier::new(DiskTier)).build();
@@ -34,16 +34,16 @@
 /// the module that contains the impl.
 ///
 /// ```
-/// # use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+/// # use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 /// # struct DiskTier;
 /// // Shown with RUST_LOG=storage::disk=trace.
 /// #[cache_tier(level = "trace", target = "storage::disk")]
 /// impl CacheTier<str, u32> for DiskTier {
 ///     // …
-/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> { Ok(None) }
-/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> { Ok(InsertOutcome::Rejected) }
-/// #   async fn invalidate(&self, _key: &str) -> Result<(), Error> { Ok(()) }
-/// #   async fn clear(&self) -> Result<(), Error> { Ok(()) }
+/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> { Ok(None) }
+/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> { Ok(InsertOutcome::Rejected) }
+/// #   async fn invalidate(&self, _key: &str) -> Result<(), TierError> { Ok(()) }
+/// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
 /// }
 /// ```
 ///
@@ -52,7 +52,7 @@
 /// Adds fields to the tier's spans. Expressions may use `self`, and are evaluated only while the span is enabled.
 ///
 /// ```
-/// # use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+/// # use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 /// struct RedisTier {
 ///     address: std::net::SocketAddr,
 ///     shard: u16,
@@ -65,10 +65,10 @@
 /// )]
 /// impl CacheTier<str, u32> for RedisTier {
 ///     // …
-/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> { Ok(None) }
-/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> { Ok(InsertOutcome::Rejected) }
-/// #   async fn invalidate(&self, _key: &str) -> Result<(), Error> { Ok(()) }
-/// #   async fn clear(&self) -> Result<(), Error> { Ok(()) }
+/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> { Ok(None) }
+/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> { Ok(InsertOutcome::Rejected) }
+/// #   async fn invalidate(&self, _key: &str) -> Result<(), TierError> { Ok(()) }
+/// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
 /// }
 /// ```
 ///
@@ -78,7 +78,7 @@
 /// and a hit allocates nothing. If such a future is pending after all, the call fails with an error that says so.
 ///
 /// ```
-/// use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+/// use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
 ///
@@ -87,16 +87,16 @@
 ///
 /// #[cache_tier(immediate)]
 /// impl CacheTier<u64, u32> for Shelf {
-///     async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u32>>, Error> {
+///     async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u32>>, TierError> {
 ///         Ok(self.0.lock().unwrap().get(key).cloned())
 ///     }
 ///     // …
-/// #   async fn insert(&self, key: u64, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+/// #   async fn insert(&self, key: u64, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
 /// #       self.0.lock().unwrap().insert(key, entry);
 /// #       Ok(InsertOutcome::Accepted)
 /// #   }
-/// #   async fn invalidate(&self, _key: &u64) -> Result<(), Error> { Ok(()) }
-/// #   async fn clear(&self) -> Result<(), Error> { Ok(()) }
+/// #   async fn invalidate(&self, _key: &u64) -> Result<(), TierError> { Ok(()) }
+/// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
 /// }
 /// # let _ = Cache::<u64, u32>::builder("ages").tier(Tier::new(Shelf::default())).build();
 /// ```
@@ -175,16 +175,16 @@
 /// mod prelude {
 ///     pub extern crate cachet;
 /// }
-/// # use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+/// # use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 /// # struct DiskTier;
 ///
 /// #[cache_tier(crate = crate::prelude::cachet)]
 /// impl CacheTier<str, u32> for DiskTier {
 ///     // …
-/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> { Ok(None) }
-/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> { Ok(InsertOutcome::Rejected) }
-/// #   async fn invalidate(&self, _key: &str) -> Result<(), Error> { Ok(()) }
-/// #   async fn clear(&self) -> Result<(), Error> { Ok(()) }
+/// #   async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> { Ok(None) }
+/// #   async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> { Ok(InsertOutcome::Rejected) }
+/// #   async fn invalidate(&self, _key: &str) -> Result<(), TierError> { Ok(()) }
+/// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
 /// }
 /// # fn main() {}
 /// ```

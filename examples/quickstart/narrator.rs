@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
-use cachet::{CacheEventHandler, CacheOperationEvent, Interest};
+use cachet::{CacheEventHandler, CacheOperationEvent, EventMask};
 
 /// How many operations of one kind are told in full; of the others, only the number.
 const EXAMPLES: u64 = 2;
@@ -34,9 +34,9 @@ impl Narrator {
 }
 
 impl CacheEventHandler for Narrator {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         // The completion event brings the calls of the tiers with it, so there is no need to hear of them one by one.
-        Interest::OPERATIONS | Interest::TRAIL | Interest::TIMING
+        EventMask::OPERATIONS | EventMask::TRAIL | EventMask::TIMING
     }
 
     // Handlers run inside the operation and must not block it. So this one takes notes, and `main` prints them.

@@ -2,8 +2,8 @@
 // `tests/outside.rs`.
 
 use cachet::telemetry::Histogram;
-use cachet::{cache_tier, Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error};
-use cachet::{InsertOutcome, Tier};
+use cachet::{Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, TierError, cache_tier};
+use cachet::{InsertOutcome, Tier, TierError};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ mod taken_names {
 
     #[cache_tier(key = str, value = u32, fields(a = self.0), remote(system = "x", address = "a:1"))]
     impl Both {
-        async fn get(&self, _: &str) -> Result<Option<u32>, Error> {
+        async fn get(&self, _: &str) -> Result<Option<u32>, TierError> {
             Ok(None)
         }
         async fn insert(&self, _: &str, _: CacheEntry<u32>) {}
@@ -170,16 +170,16 @@ mod expressions {
         remote(system = "x", address = if self.0 || self.1 { "a:1" } else { "b:2" })
     )]
     impl CacheTier<str, u32> for Tiers {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
             Ok(None)
         }
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
             Ok(InsertOutcome::Rejected)
         }
-        async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
             Ok(())
         }
-        async fn clear(&self) -> Result<(), Error> {
+        async fn clear(&self) -> Result<(), TierError> {
             Ok(())
         }
     }

@@ -6,7 +6,7 @@ use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOut
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{CacheOperationEvent, CacheTierEvent, RequestId};
 
-/// Checks everything that a handler of interest [`ALL`](cachet::Interest::ALL) has recorded of operations that all have
+/// Checks everything that a handler of interest [`ALL`](cachet::EventMask::ALL) has recorded of operations that all have
 /// ended.
 ///
 /// # Panics

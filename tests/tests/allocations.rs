@@ -12,10 +12,10 @@ use cachet::telemetry::{
 use cachet::testing::{MockTier, RecordingHandler};
 use cachet::{
     Cache, CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTierEvent, Clock, Error,
-    EvictionReporter, HasTier, InsertOutcome, InsertPolicy, Interest, ManualClock, RecordKeys, RequestId, Tier,
+    EvictionReporter, HasTier, InsertOutcome, InsertPolicy, EventMask, ManualClock, RecordKeys, RequestId, Tier,
     WithRequestId,
 };
-use cachet_tests::ready;
+use cachet_tests::{collected, ready};
 
 type Numbers = Cache<u64, u64>;
 
@@ -23,16 +23,16 @@ const ACCEPTED: InsertOutcome = InsertOutcome::Accepted;
 
 /// Counts what it is told, and wants to be told this.
 #[derive(Clone)]
-struct Counting(Interest, Arc<AtomicU64>);
+struct Counting(EventMask, Arc<AtomicU64>);
 
 impl Counting {
-    fn new(interest: Interest) -> Self {
+    fn new(interest: EventMask) -> Self {
         Self(interest, Arc::default())
     }
 }
 
 impl CacheEventHandler for Counting {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         self.0
     }
 
@@ -57,8 +57,8 @@ type Listen = fn(CacheBuilder<u64, u64, HasTier>) -> CacheBuilder<u64, u64, HasT
 fn listeners() -> [(&'static str, Listen); 5] {
     [
         ("nobody", |builder| builder),
-        ("a counting handler", |builder| builder.event_handler(Counting::new(Interest::OPERATIONS))),
-        ("a handler that wants everything", |builder| builder.event_handler(Counting::new(Interest::ALL))),
+        ("a counting handler", |builder| builder.event_handler(Counting::new(EventMask::OPERATIONS))),
+        ("a handler that wants everything", |builder| builder.event_handler(Counting::new(EventMask::ALL))),
         ("logs without a subscriber", CacheBuilder::enable_logs),
         ("stats", |builder| builder.event_handler(Stats::new())),
     ]
@@ -171,15 +171,15 @@ fn an_operation_of_several_keys_allocates_its_lists_whoever_listens() {
         let cache = listen(Numbers::builder("numbers").tier(Tier::memory(1000).name("l1"))).build();
         let hundred: [u64; 100] = std::array::from_fn(|number| number as u64);
         let pairs = || hundred.map(|number| (number, number));
-        ready(cache.insert_many(pairs())).unwrap();
+        collected(ready(cache.insert_many(pairs()))).unwrap();
         let absent = hundred.map(|number| number + 1000);
         let counts = [
             allocations(|| assert!(ready_in_place(cache.get_many(&hundred)).iter().all(Result::is_ok))),
             allocations(|| assert!(ready_in_place(cache.get_many(&hundred[..3])).iter().all(Result::is_ok))),
             allocations(|| assert!(ready_in_place(cache.get_many(&absent)).iter().all(Result::is_ok))),
             allocations(|| drop(ready_in_place(cache.get_many::<u64>([])))),
-            allocations(|| assert_eq!(ready_in_place(cache.insert_many(pairs())).unwrap(), [ACCEPTED; 100])),
-            allocations(|| ready_in_place(cache.invalidate_many(&absent)).unwrap()),
+            allocations(|| assert_eq!(collected(ready_in_place(cache.insert_many(pairs()))).unwrap(), [ACCEPTED; 100])),
+            allocations(|| collected(ready_in_place(cache.invalidate_many(&absent))).unwrap()),
         ];
         assert_eq!(counts, [13, 8, 13, 0, 13, 1], "with {who}");
     }
@@ -282,7 +282,7 @@ fn types_keep_their_promises() {
     handle::<Clock>();
     handle::<ManualClock>();
     handle::<RequestId>();
-    handle::<Interest>();
+    handle::<EventMask>();
     handle::<Stats>();
     handle::<TierStats>();
     handle::<Buffered>();
@@ -308,8 +308,8 @@ fn types_keep_their_promises() {
 // S36: handlers are kept as trait objects.
 #[test]
 fn the_handler_trait_is_object_safe() {
-    let handler: Box<dyn CacheEventHandler> = Box::new(Counting::new(Interest::NONE));
-    assert_eq!(handler.interest(), Interest::NONE);
+    let handler: Box<dyn CacheEventHandler> = Box::new(Counting::new(EventMask::NONE));
+    assert_eq!(handler.interest(), EventMask::NONE);
     let shared: Arc<dyn CacheEventHandler> = Arc::new(Stats::new());
     let cache = Numbers::builder("numbers").tier(Tier::memory(1)).event_handler(shared).event_handler(handler).build();
     assert!(ready(cache.get(&1)).unwrap().is_none());

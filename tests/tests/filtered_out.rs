@@ -4,10 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, Error, InsertOutcome, Interest, ManualClock,
-    RequestId, SpanPolicy, Tier, cache_tier,
-};
+use cachet::{Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, EventMask, InsertOutcome, ManualClock, RequestId, SpanPolicy, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 use tracing::level_filters::LevelFilter;
@@ -20,22 +17,22 @@ struct Asked;
 
 #[cache_tier(name = "asked", immediate)]
 impl CacheTier<u64, Option<u64>> for Asked {
-    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<Option<u64>>>, Error> {
+    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<Option<u64>>>, TierError> {
         if *key == 0 {
-            return Err(Error::msg("unplugged"));
+            return Err(TierError::msg("unplugged"));
         }
         Ok(Some(RequestId::current().map(RequestId::get).into()))
     }
 
-    async fn insert(&self, _: u64, _: CacheEntry<Option<u64>>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: u64, _: CacheEntry<Option<u64>>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Rejected)
     }
 
-    async fn invalidate(&self, _: &u64) -> Result<(), Error> {
+    async fn invalidate(&self, _: &u64) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -43,8 +40,8 @@ impl CacheTier<u64, Option<u64>> for Asked {
 struct Counting(AtomicU64);
 
 impl CacheEventHandler for Counting {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

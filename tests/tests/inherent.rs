@@ -10,10 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use cachet::testing::RecordingHandler;
-use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, Key, ManualClock, NoTier, Tier, Value,
-    cache_tier,
-};
+use cachet::{Cache, CacheBuilder, CacheEntry, CacheTier, HasTier, InsertOutcome, Key, ManualClock, NoTier, Tier, TierError, Value, cache_tier};
 use cachet_tests::trace::Recorder;
 use cachet_tests::{laws, ready};
 
@@ -150,9 +147,9 @@ where
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         pause().await;
-        self.shelf.check().map_err(|error| Error::new(error).with_type("jammed"))?;
+        self.shelf.check().map_err(|error| TierError::from(error).with_type("jammed"))?;
         self.shelf.entries().clear();
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(super) fn handler(handler: &Handler) -> TokenStream {
         #lints
         #[automatically_derived]
         impl #impl_generics #krate::__private::CacheEventHandler for #ident #type_generics #where_clause {
-            fn interest(&self) -> #krate::__private::Interest {
+            fn interest(&self) -> #krate::__private::EventMask {
                 #interest
             }
             #on_tier_event
@@ -95,7 +95,7 @@ fn interest(handler: &Handler) -> TokenStream {
     }
     let (first, rest) = (&names[0], &names[1..]);
     let fixed = quote_spanned! {here=>
-        #krate::__private::Interest::#first #(.union(#krate::__private::Interest::#rest))*
+        #krate::__private::EventMask::#first #(.union(#krate::__private::EventMask::#rest))*
     };
     let forwarded = |parts: &[(&Part, TokenStream)]| {
         let own = parts.iter().map(|(part, access)| {

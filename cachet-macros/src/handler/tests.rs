@@ -50,11 +50,11 @@ fn struct_counts_records_and_forwards() {
             H: ::cachet::__private::CacheEventHandler,
             Self: ::core::marker::Send + ::core::marker::Sync + 'static
         {
-            fn interest(&self) -> ::cachet::__private::Interest {
-                ::cachet::__private::Interest::OPERATIONS
-                    .union(::cachet::__private::Interest::TIERS)
-                    .union(::cachet::__private::Interest::TIMING)
-                    .union(::cachet::__private::Interest::TRAIL)
+            fn interest(&self) -> ::cachet::__private::EventMask {
+                ::cachet::__private::EventMask::OPERATIONS
+                    .union(::cachet::__private::EventMask::TIERS)
+                    .union(::cachet::__private::EventMask::TIMING)
+                    .union(::cachet::__private::EventMask::TRAIL)
                     .union(<H as ::cachet::__private::CacheEventHandler>::interest(&self.inner))
             }
             fn on_tier_event(&self, cachet_event: &::cachet::__private::CacheTierEvent<'_>) {
@@ -92,14 +92,14 @@ fn enum_forwards_to_its_active_variant() {
     let expected = quote! {
         #[automatically_derived]
         impl crate::rt::__private::CacheEventHandler for Sink {
-            fn interest(&self) -> crate::rt::__private::Interest {
+            fn interest(&self) -> crate::rt::__private::EventMask {
                 match self {
-                    Self::Off { .. } => { crate::rt::__private::Interest::OPERATIONS }
+                    Self::Off { .. } => { crate::rt::__private::EventMask::OPERATIONS }
                     Self::One { 1: cachet_field0, .. } => {
-                        crate::rt::__private::Interest::OPERATIONS
+                        crate::rt::__private::EventMask::OPERATIONS
                             .union(<Log as crate::rt::__private::CacheEventHandler>::interest(cachet_field0))
                     }
-                    Self::Two { .. } => { crate::rt::__private::Interest::OPERATIONS }
+                    Self::Two { .. } => { crate::rt::__private::EventMask::OPERATIONS }
                 }
             }
             fn on_tier_event(&self, cachet_event: &crate::rt::__private::CacheTierEvent<'_>) {
@@ -133,8 +133,8 @@ fn counters_of_operations_ask_for_nothing_else() {
     let expected = quote! {
         #[automatically_derived]
         impl ::cachet::__private::CacheEventHandler for S {
-            fn interest(&self) -> ::cachet::__private::Interest {
-                ::cachet::__private::Interest::OPERATIONS
+            fn interest(&self) -> ::cachet::__private::EventMask {
+                ::cachet::__private::EventMask::OPERATIONS
             }
             fn on_operation_event(&self, cachet_event: &::cachet::__private::CacheOperationEvent<'_>) {
                 <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.0);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use cachet::telemetry::{Buffered, Filtered, OperationOutcome, Sampled, TierOperation, TierOutcome};
 use cachet::testing::RecordingHandler;
-use cachet::{CacheEventHandler, CacheTierEvent, Interest, Tier};
+use cachet::{CacheEventHandler, CacheTierEvent, EventMask, Tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Mock, value};
@@ -41,7 +41,7 @@ fn a_full_buffer_drops_events_and_counts_them() {
 // S39
 #[test]
 fn a_buffer_without_another_end_drops_everything() {
-    let (buffered, events) = Buffered::new(0, Interest::OPERATIONS);
+    let (buffered, events) = Buffered::new(0, EventMask::OPERATIONS);
     drop(events);
     let cache = ages(buffered.clone());
     value(&cache, "ada");

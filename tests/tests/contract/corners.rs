@@ -11,11 +11,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use cachet::testing::RecordingHandler;
-use cachet::{
-    Cache, CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, ManualClock, RecordKeys, Tier, cache_tier,
-};
+use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, InsertPolicy, ManualClock, RecordKeys, Tier, TierError, cache_tier};
 use cachet_tests::trace::Recorder;
-use cachet_tests::{ByHand, ready};
+use cachet_tests::{ByHand, ready, collected};
 
 use crate::{Ages, Mock, secs, stored, value};
 
@@ -35,7 +33,7 @@ fn insert_many_keeps_the_later_of_a_key_where_the_policy_rejects_the_earlier() {
     let cache = Ages::builder("ages")
         .tier(Tier::memory(10).insert_policy(InsertPolicy::when(|_: &str, e: &CacheEntry<u32>| **e > 1)))
         .build();
-    let outcomes = ready(cache.insert_many([("a", 1), ("a", 2)])).unwrap();
+    let outcomes = collected(ready(cache.insert_many([("a", 1), ("a", 2)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Rejected, InsertOutcome::Accepted]);
     assert_eq!(value(&cache, "a"), Some(2));
 }
@@ -86,7 +84,7 @@ fn a_panic_of_a_keys_clone_leaves_no_refresh_running() {
         .tier(Tier::memory(10).name("l2"))
         .runtime(tasks.clone())
         .clock(clock.clone())
-        .max_refreshes(1)
+        .max_concurrent_refreshes(1)
         .build();
     ready(cache.insert(Fragile(1), 1)).unwrap();
     ready(cache.insert(Fragile(2), 1)).unwrap();
@@ -168,18 +166,18 @@ struct Quiet(Mock);
 
 #[cache_tier(name = "quiet", immediate, level = "trace")]
 impl CacheTier<str, u32> for Quiet {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         tracing::info!("inside");
         Ok(stored(&self.0, key).map(CacheEntry::new))
     }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.put(key, entry);
         Ok(InsertOutcome::Accepted)
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -216,17 +214,17 @@ impl Fields {
 
 #[cache_tier(name = "fields", immediate, fields(shard = self.shard()))]
 impl CacheTier<str, u32> for Fields {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(stored(&self.0, key).map(CacheEntry::new))
     }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.put(key, entry);
         Ok(InsertOutcome::Accepted)
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -257,18 +255,18 @@ struct Eager;
 
 #[cache_tier(name = "eager", immediate)]
 impl CacheTier<str, u32> for Eager {
-    fn get(&self, _: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + Send {
+    fn get(&self, _: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, TierError>> + Send {
         assert!(std::hint::black_box(false), "boom");
         std::future::ready(Ok(None))
     }
-    fn insert(&self, _: String, _: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, Error>> + Send {
+    fn insert(&self, _: String, _: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, TierError>> + Send {
         assert!(std::hint::black_box(false), "boom");
         std::future::ready(Ok(InsertOutcome::Accepted))
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::{OperationOutcome, TierOperation, TierOutcome};
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{Cache, CacheEntry, CacheTier, Error, EvictionReporter, InsertOutcome, Tier, cache_tier};
+use cachet::{Cache, CacheEntry, CacheTier, EvictionReporter, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Mock, Watched, secs, value};
@@ -73,19 +73,19 @@ struct Reaper(Arc<Mutex<Option<EvictionReporter>>>);
 
 #[cache_tier(name = "reaper")]
 impl CacheTier<str, u32> for Reaper {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 
@@ -101,7 +101,7 @@ fn an_eviction_outside_of_every_operation_carries_no_id() {
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(reaper.clone())));
     let reporter = reaper.0.lock().unwrap().clone().unwrap();
     assert!(reporter.is_listening());
-    let entry = CacheEntry::new(()).with_inserted_at(watched.clock.wall() - secs(5));
+    let entry = CacheEntry::restore((), None, watched.clock.wall() - secs(5));
     reporter.evicted(&entry);
     reporter.expired(&entry);
     let recorded = watched.events();

@@ -1,6 +1,6 @@
 //! S35: names are part of the contract, and change only with a new major version.
 
-use cachet::Interest;
+use cachet::EventMask;
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome, attributes};
 
 // S35
@@ -109,7 +109,7 @@ fn reads_and_computes_are_what_the_laws_call_so() {
 // S36
 #[test]
 fn interests_add_up() {
-    let all = Interest::OPERATIONS | Interest::TIERS | Interest::TIMING | Interest::TRAIL;
-    assert_eq!(all, Interest::ALL);
-    assert!(!Interest::NONE.intersects(all) && all.contains(Interest::NONE));
+    let all = EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING | EventMask::TRAIL;
+    assert_eq!(all, EventMask::ALL);
+    assert!(!EventMask::NONE.intersects(all) && all.contains(EventMask::NONE));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cachet::telemetry::{CacheOperation, Histogram, OperationOutcome, Stats};
 use cachet::testing::{MockTier, RecordingHandler};
 use cachet::{
-    Cache, CacheEventHandler, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, Interest, ManualClock,
+    Cache, CacheEventHandler, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask, ManualClock,
     Tier,
 };
 use cachet_tests::ready;
@@ -94,7 +94,7 @@ fn counters_and_all_filters() {
         alone,
     ];
     assert_eq!(counted.map(count), [6, 3, 2, 5, 1, 3, 4, 6, 6, 0, 2, 3, 0, 2]);
-    assert_eq!((*label, counts.interest()), ("x", Interest::TIERS | Interest::OPERATIONS));
+    assert_eq!((*label, counts.interest()), ("x", EventMask::TIERS | EventMask::OPERATIONS));
     observe_as("users", Arc::clone(&counts));
     assert_eq!([&counts.pages, &counts.others].map(count), [6, 3]);
 }
@@ -112,7 +112,7 @@ fn histograms() {
     let durations = Arc::new(Durations::default());
     observe(Arc::clone(&durations));
     assert_eq!((durations.calls.count(), durations.hits.count()), (6, 2));
-    assert_eq!(durations.interest(), Interest::TIERS | Interest::OPERATIONS | Interest::TIMING);
+    assert_eq!(durations.interest(), EventMask::TIERS | EventMask::OPERATIONS | EventMask::TIMING);
 }
 
 struct OwnCounter(AtomicU64);
@@ -210,7 +210,7 @@ fn methods_of_the_type() {
     let functions = Arc::new(Functions(AtomicU64::new(0), AtomicU64::new(0)));
     observe(Arc::clone(&functions));
     assert_eq!([&functions.0, &functions.1].map(count), [6, 6]);
-    assert_eq!(functions.interest(), Interest::ALL);
+    assert_eq!(functions.interest(), EventMask::ALL);
 }
 
 mod sinks {
@@ -252,7 +252,7 @@ impl Unit {
 #[test]
 fn unit_struct() {
     observe(Unit);
-    assert_eq!(Unit.interest(), Interest::TIERS | Interest::TIMING);
+    assert_eq!(Unit.interest(), EventMask::TIERS | EventMask::TIMING);
 }
 
 #[derive(CacheEventHandler)]
@@ -348,7 +348,7 @@ fn nested_handlers() {
     let outer = Arc::new(Outer { inner: Inner { innermost: Innermost(AtomicU64::new(0)) } });
     observe(Arc::clone(&outer));
     assert_eq!(count(&outer.inner.innermost.0), 3);
-    assert_eq!(outer.interest(), Interest::OPERATIONS);
+    assert_eq!(outer.interest(), EventMask::OPERATIONS);
 }
 
 #[derive(CacheEventHandler)]
@@ -538,9 +538,9 @@ struct Silent(#[cache_event(forward)] Option<Stats>);
 
 #[test]
 fn interest_is_what_is_used() {
-    assert_eq!(OnlyTiers(AtomicU64::new(0)).interest(), Interest::TIERS);
-    assert_eq!(OnlyTimedOperations(Histogram::new()).interest(), Interest::OPERATIONS | Interest::TIMING);
-    assert_eq!(Silent(None).interest(), Interest::NONE);
+    assert_eq!(OnlyTiers(AtomicU64::new(0)).interest(), EventMask::TIERS);
+    assert_eq!(OnlyTimedOperations(Histogram::new()).interest(), EventMask::OPERATIONS | EventMask::TIMING);
+    assert_eq!(Silent(None).interest(), EventMask::NONE);
     assert_eq!(Silent(Some(Stats::new())).interest(), Stats::new().interest());
-    assert_eq!(Sink::Off.interest(), Interest::OPERATIONS | Interest::TIERS | Interest::TIMING);
+    assert_eq!(Sink::Off.interest(), EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING);
 }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Tier, Value, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, Key, Tier, TierError, Value, cache_tier};
 use cachet_tests::ready;
 
 use crate::support::{Shelf, used, used_for};
@@ -43,19 +43,19 @@ struct Sharded<const N: usize, const STRICT: bool = { 1 < 2 }>([Shelf; N]);
 
 #[cache_tier]
 impl<const N: usize, const STRICT: bool> CacheTier<str, u32> for Sharded<N, STRICT> {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.0[key.len() % N].get(key)
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0[key.len() % N].insert(key, entry)
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.0[key.len() % N].invalidate(key)
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.iter().try_for_each(Shelf::clear)
     }
 }
@@ -158,19 +158,19 @@ struct Null;
 
 #[cache_tier]
 impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for Null {
-    async fn get(&self, _: &K) -> Result<Option<CacheEntry<V>>, Error> {
+    async fn get(&self, _: &K) -> Result<Option<CacheEntry<V>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _: K::Owned, _: CacheEntry<V>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: K::Owned, _: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Rejected)
     }
 
-    async fn invalidate(&self, _: &K) -> Result<(), Error> {
+    async fn invalidate(&self, _: &K) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -289,7 +289,7 @@ fn qualified_paths() {
 }
 
 mod private {
-    use cachet::{CacheTier, Tier, cache_tier};
+    use cachet::{CacheTier, Tier, TierError, cache_tier};
 
     use crate::support::Shelf;
 
@@ -353,19 +353,19 @@ trait Backend: Send + Sync {}
 
 #[cache_tier(name = "backend")]
 impl CacheTier<str, u32> for dyn Backend {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Rejected)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -391,10 +391,10 @@ mod parenthesised {
     #[cache_tier]
     #[allow(unused_parens, reason = "that is the case")]
     impl CacheTier<(str), (u32)> for (Wrapped) {
-        async fn get(&self, key: &str) -> Result<Option<cachet::CacheEntry<u32>>, cachet::Error> { self.0.0.get(key) }
-        async fn insert(&self, key: String, entry: cachet::CacheEntry<u32>) -> Result<cachet::InsertOutcome, cachet::Error> { self.0.0.insert(key, entry) }
-        async fn invalidate(&self, key: &str) -> Result<(), cachet::Error> { self.0.0.invalidate(key) }
-        async fn clear(&self) -> Result<(), cachet::Error> { self.0.0.clear() }
+        async fn get(&self, key: &str) -> Result<Option<cachet::CacheEntry<u32>>, cachet::TierError> { self.0.0.get(key) }
+        async fn insert(&self, key: String, entry: cachet::CacheEntry<u32>) -> Result<cachet::InsertOutcome, cachet::TierError> { self.0.0.insert(key, entry) }
+        async fn invalidate(&self, key: &str) -> Result<(), cachet::TierError> { self.0.0.invalidate(key) }
+        async fn clear(&self) -> Result<(), cachet::TierError> { self.0.0.clear() }
     }
 }
 

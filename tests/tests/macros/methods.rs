@@ -4,7 +4,7 @@ use std::future::{Future, ready as at_once};
 use std::pin::Pin;
 use std::sync::Mutex;
 
-use cachet::{CacheEntry, CacheTier, Error, EvictionReporter, InsertOutcome, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, Error, EvictionReporter, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 
@@ -16,19 +16,19 @@ struct ReturnsImpl(Shelf);
 #[cache_tier]
 impl CacheTier<str, u32> for ReturnsImpl {
     #[expect(clippy::manual_async_fn, reason = "this is the form in question")]
-    fn get(&self, key: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + Send {
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, TierError>> + Send {
         async move { self.0.get(key) }
     }
 
-    fn insert(&self, key: String, entry: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, Error>> + Send {
+    fn insert(&self, key: String, entry: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, TierError>> + Send {
         at_once(self.0.insert(key, entry))
     }
 
-    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), Error>> + Send {
+    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), TierError>> + Send {
         at_once(self.0.invalidate(key))
     }
 
-    fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send {
+    fn clear(&self) -> impl Future<Output = Result<(), TierError>> + Send {
         at_once(self.0.clear())
     }
 }
@@ -46,7 +46,7 @@ struct ReturnsBoxed(Shelf);
 #[cache_tier]
 #[allow(refining_impl_trait, reason = "this is the form in question")]
 impl CacheTier<str, u32> for ReturnsBoxed {
-    fn get(&self, key: &str) -> Pin<Box<dyn Future<Output = Result<Option<CacheEntry<u32>>, Error>> + Send + 'static>> {
+    fn get(&self, key: &str) -> Pin<Box<dyn Future<Output = Result<Option<CacheEntry<u32>>, TierError>> + Send + 'static>> {
         let found = self.0.get(key);
         Box::pin(async move { found })
     }
@@ -80,15 +80,15 @@ impl CacheTier<str, u32> for Mixed {
         Box::pin(async move { self.0.clear() })
     }
 
-    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), Error>> + Send {
+    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), TierError>> + Send {
         at_once(self.0.invalidate(key))
     }
 
-    fn get(&self, key: &str) -> std::future::Ready<Result<Option<CacheEntry<u32>>, Error>> {
+    fn get(&self, key: &str) -> std::future::Ready<Result<Option<CacheEntry<u32>>, TierError>> {
         at_once(self.0.get(key))
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.insert(key, entry)
     }
 }
@@ -122,11 +122,11 @@ impl CacheTier<Point, u32> for Patterns {
         self.0.invalidate(&(*across, *down))
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear()
     }
 
-    async fn peek(&self, Point { x, y }: &Point) -> Result<Option<CacheEntry<()>>, Error> {
+    async fn metadata(&self, Point { x, y }: &Point) -> Result<Option<CacheEntry<()>>, Error> {
         Ok(self.0.get(&(*x, *y))?.map(|entry| entry.metadata()))
     }
 }
@@ -140,20 +140,20 @@ struct Unused;
 
 #[cache_tier]
 impl CacheTier<str, u32> for Unused {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Rejected)
     }
 
-    async fn invalidate(&self, #[allow(unused_variables, reason = "that is the case")] key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, #[allow(unused_variables, reason = "that is the case")] key: &str) -> Result<(), TierError> {
         Ok(())
     }
 
     #[allow(unused_mut, unused_variables, reason = "that is the case")]
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         let mut nothing = ();
         Ok(())
     }
@@ -176,31 +176,31 @@ struct Documented(Shelf);
 impl CacheTier<str, u32> for Documented {
     /// Looks a key up.
     #[inline]
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.0.get(key)
     }
 
     /** Stores an entry. */
     #[expect(clippy::let_and_return, reason = "lint attributes are left alone")]
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         let outcome = self.0.insert(key, entry);
         outcome
     }
 
     #[cold]
     #[doc = "Removes an entry."]
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         #![allow(clippy::needless_return, reason = "an inner attribute")]
         return self.0.invalidate(key);
     }
 
     #[cfg(test)]
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear()
     }
 
     #[cfg(not(test))]
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         compile_error!("this method is not there")
     }
 }
@@ -216,21 +216,21 @@ struct Instrumented(Shelf);
 #[cache_tier(level = "trace")]
 impl CacheTier<str, u32> for Instrumented {
     #[tracing::instrument(name = "mine", skip_all, fields(key.len = key.len()))]
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.0.get(key)
     }
 
     #[tracing::instrument(skip(self, entry), err)]
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.insert(key, entry)
     }
 
     #[tracing::instrument(skip_all)]
-    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), Error>> + Send {
+    fn invalidate(&self, key: &str) -> impl Future<Output = Result<(), TierError>> + Send {
         at_once(self.0.invalidate(key))
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear()
     }
 }
@@ -252,16 +252,16 @@ struct Everything(Shelf, Mutex<u32>);
 impl CacheTier<str, u32> for Everything {
     methods!(0: str => u32);
 
-    async fn peek(&self, key: &str) -> Result<Option<CacheEntry<()>>, Error> {
+    async fn metadata(&self, key: &str) -> Result<Option<CacheEntry<()>>, TierError> {
         *self.1.lock().unwrap() += 1;
         Ok(self.0.get(key)?.map(|entry| entry.metadata()))
     }
 
-    async fn len(&self) -> Result<Option<u64>, Error> {
+    async fn len(&self) -> Result<Option<u64>, TierError> {
         Ok(Some(self.1.lock().map_or(0, |peeks| u64::from(*peeks))))
     }
 
-    async fn invalidate_expired(&self, key: &str, _expired: &CacheEntry<()>) -> Result<(), Error> {
+    async fn invalidate_expired(&self, key: &str, _expired: &CacheEntry<()>) -> Result<(), TierError> {
         self.0.invalidate(key)
     }
 

@@ -1,6 +1,6 @@
 //! Raw identifiers, and names that snake case has to be found for.
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 
 use crate::support::{Shelf, field, span_of, used};
 
@@ -14,19 +14,19 @@ mod r#mod {
 
 #[cache_tier(fields(r#type = self.r#type.get("a").is_ok()))]
 impl CacheTier<str, u32> for r#mod::r#struct {
-    async fn get(&self, r#in: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, r#in: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.r#type.get(r#in)
     }
 
-    async fn insert(&self, r#in: String, r#as: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, r#in: String, r#as: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.r#type.insert(r#in, r#as)
     }
 
-    async fn invalidate(&self, r#in: &str) -> Result<(), Error> {
+    async fn invalidate(&self, r#in: &str) -> Result<(), TierError> {
         self.r#type.invalidate(r#in)
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.r#type.clear()
     }
 }

@@ -54,7 +54,7 @@ macro_rules! methods {
         async fn get(
             &self,
             key: &$key,
-        ) -> ::std::result::Result<::std::option::Option<::cachet::CacheEntry<$value>>, ::cachet::Error> {
+        ) -> ::std::result::Result<::std::option::Option<::cachet::CacheEntry<$value>>, ::cachet::TierError> {
             self.$field.get(key)
         }
 
@@ -62,15 +62,15 @@ macro_rules! methods {
             &self,
             key: <$key as ::std::borrow::ToOwned>::Owned,
             entry: ::cachet::CacheEntry<$value>,
-        ) -> ::std::result::Result<::cachet::InsertOutcome, ::cachet::Error> {
+        ) -> ::std::result::Result<::cachet::InsertOutcome, ::cachet::TierError> {
             self.$field.insert(key, entry)
         }
 
-        async fn invalidate(&self, key: &$key) -> ::std::result::Result<(), ::cachet::Error> {
+        async fn invalidate(&self, key: &$key) -> ::std::result::Result<(), ::cachet::TierError> {
             self.$field.invalidate(key)
         }
 
-        async fn clear(&self) -> ::std::result::Result<(), ::cachet::Error> {
+        async fn clear(&self) -> ::std::result::Result<(), ::cachet::TierError> {
             self.$field.clear()
         }
     };

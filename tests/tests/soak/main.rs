@@ -74,7 +74,7 @@ impl Soaked {
             .tier(Tier::memory(256).name("l3").ttl(millis(20_000)))
             .follower_timeout(millis(150))
             .serve_stale_on_error(millis(10_000))
-            .max_refreshes(8)
+            .max_concurrent_refreshes(8)
             .runtime(runtime.handle().clone())
             .clock(clock.clone());
         for handler in handlers {

@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, TierError, cache_tier};
 use cachet_tests::step::pend;
 use fastrand::Rng;
 
@@ -50,10 +50,10 @@ impl Wild {
         match Rng::with_seed(self.0.seed ^ (call << 8)).u8(..40) {
             0..10 => pend(1).await,
             10..14 => pend(4).await,
-            14..18 => return Err(Error::msg("down")),
+            14..18 => return Err(TierError::msg("down")),
             18 => {
                 pend(1).await;
-                return Err(Error::msg("gone"));
+                return Err(TierError::msg("gone"));
             }
             // Nothing of it is printed.
             19 => resume_unwind(Box::new("boom")),
@@ -71,12 +71,12 @@ impl Wild {
 
 #[cache_tier(name = "wild")]
 impl CacheTier<u64, u64> for Wild {
-    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u64>>, Error> {
+    async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u64>>, TierError> {
         self.misbehave().await?;
         Ok(self.with(|entries| entries.get(key).cloned()))
     }
 
-    async fn insert(&self, key: u64, entry: CacheEntry<u64>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: u64, entry: CacheEntry<u64>) -> Result<InsertOutcome, TierError> {
         self.misbehave().await?;
         if entry.is_multiple_of(16) {
             return Ok(InsertOutcome::Rejected);
@@ -86,13 +86,13 @@ impl CacheTier<u64, u64> for Wild {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &u64) -> Result<(), Error> {
+    async fn invalidate(&self, key: &u64) -> Result<(), TierError> {
         self.misbehave().await?;
         self.with(|entries| entries.remove(key));
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.misbehave().await?;
         self.with(HashMap::clear);
         Ok(())

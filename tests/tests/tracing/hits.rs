@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, ManualClock, RecordKeys, SpanPolicy, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, ManualClock, RecordKeys, SpanPolicy, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};
 use tracing::level_filters::LevelFilter;
@@ -19,25 +19,25 @@ struct Near(Mutex<HashMap<String, CacheEntry<u32>>>);
 
 #[cache_tier(name = "near", target = "app::near", immediate, fields(shard = 7))]
 impl CacheTier<str, u32> for Near {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         match key {
-            "broken" => Err(Error::msg("unplugged")),
+            "broken" => Err(TierError::msg("unplugged")),
             "cursed" => panic!("boom"),
             _ => Ok(self.0.lock().unwrap().get(key).cloned()),
         }
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.lock().unwrap().insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.0.lock().unwrap().remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.lock().unwrap().clear();
         Ok(())
     }
@@ -46,8 +46,8 @@ impl CacheTier<str, u32> for Near {
 /// The tier over a scripted one that has "below" and "due"; "near" is fresh, "due" is to be refreshed, "old" is expired.
 fn cache(policy: SpanPolicy, record_keys: RecordKeys<str>) -> Ages {
     let (below, clock) = (Mock::new(), ManualClock::new());
-    below.put("below", CacheEntry::new(1).with_inserted_at(clock.wall()));
-    below.put("due", CacheEntry::new(2).with_inserted_at(clock.wall()));
+    below.put("below", CacheEntry::restore(1, None, clock.wall()));
+    below.put("due", CacheEntry::restore(2, None, clock.wall()));
     let cache = Ages::builder("ages")
         .clock(clock.clone())
         .tier(Tier::new(Near::default()).ttl(millis(100)).refresh_after(millis(50)))

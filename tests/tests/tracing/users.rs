@@ -1,6 +1,6 @@
 //! The user's own spans and events around and inside the library's.
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, SpanPolicy, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, SpanPolicy, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{Stepped, ready};
@@ -21,24 +21,24 @@ impl Drop for Farewell {
 
 #[cache_tier(name = "chatty")]
 impl CacheTier<str, u32> for Chatty {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         info!("before");
         pend(1).await;
         info_span!("inner").in_scope(|| info!("after"));
-        Ok(Some(CacheEntry::expires_after(1, millis(1)).with_inserted_at(std::time::UNIX_EPOCH)))
+        Ok(Some(CacheEntry::restore(1, Some(millis(1)), std::time::UNIX_EPOCH)))
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         let _farewell = Farewell;
         std::future::pending().await
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         info!("removing");
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

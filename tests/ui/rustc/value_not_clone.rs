@@ -1,4 +1,4 @@
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
 
 struct Page;
 
@@ -6,10 +6,10 @@ struct Disk;
 
 #[cache_tier(name = "disk")]
 impl CacheTier<str, Page> for Disk {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<Page>>, Error> { todo!() }
-    async fn insert(&self, _: String, _: CacheEntry<Page>) -> Result<InsertOutcome, Error> { todo!() }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> { todo!() }
-    async fn clear(&self) -> Result<(), Error> { todo!() }
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<Page>>, TierError> { todo!() }
+    async fn insert(&self, _: String, _: CacheEntry<Page>) -> Result<InsertOutcome, TierError> { todo!() }
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> { todo!() }
+    async fn clear(&self) -> Result<(), TierError> { todo!() }
 }
 
 fn main() {}

@@ -7,7 +7,7 @@ pub use cachet;
 
 /// What a user needs most.
 pub mod prelude {
-    pub use cachet::{CacheEntry, CacheEventHandler, CacheTier, Error, InsertOutcome, cache_tier};
+    pub use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, cache_tier};
 }
 
 /// Makes a tier that stores nothing, of a type that the user names.
@@ -19,7 +19,7 @@ macro_rules! empty_tier {
             async fn get(
                 &self,
                 _: &str,
-            ) -> ::core::result::Result<::core::option::Option<$crate::cachet::CacheEntry<u32>>, $crate::cachet::Error>
+            ) -> ::core::result::Result<::core::option::Option<$crate::cachet::CacheEntry<u32>>, $crate::cachet::TierError>
             {
                 ::core::result::Result::Ok(::core::option::Option::None)
             }
@@ -28,15 +28,15 @@ macro_rules! empty_tier {
                 &self,
                 _: ::std::string::String,
                 _: $crate::cachet::CacheEntry<u32>,
-            ) -> ::core::result::Result<$crate::cachet::InsertOutcome, $crate::cachet::Error> {
+            ) -> ::core::result::Result<$crate::cachet::InsertOutcome, $crate::cachet::TierError> {
                 ::core::result::Result::Ok($crate::cachet::InsertOutcome::Rejected)
             }
 
-            async fn invalidate(&self, _: &str) -> ::core::result::Result<(), $crate::cachet::Error> {
+            async fn invalidate(&self, _: &str) -> ::core::result::Result<(), $crate::cachet::TierError> {
                 ::core::result::Result::Ok(())
             }
 
-            async fn clear(&self) -> ::core::result::Result<(), $crate::cachet::Error> {
+            async fn clear(&self) -> ::core::result::Result<(), $crate::cachet::TierError> {
                 ::core::result::Result::Ok(())
             }
         }

@@ -18,21 +18,21 @@ pub struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
 
 #[cache_tier(remote(system = "shelf", address = "here:1"), immediate, fields(entries = self.entries().len()))]
 impl CacheTier<str, u32> for Shelf {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(self.entries().get(key).cloned())
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.entries().insert(key, entry);
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.entries().remove(key);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.entries().clear();
         Ok(())
     }
