@@ -1,26 +1,22 @@
 //! The macros of `cachet`: [`macro@cache_tier`] and [`derive@CacheEventHandler`].
 //!
-//! `cachet` re-exports both, with examples; nobody needs to depend on this crate.
+//! `cachet` re-exports both, with examples; depend on `cachet`, not on this crate.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-mod args;
-mod diag;
-mod expression;
-mod handler;
-mod krate;
 #[cfg(test)]
-mod noise;
+mod fuzz;
+mod handler;
+mod syntax;
 mod tier;
-mod tokens;
 
 use proc_macro::TokenStream;
 
 /// Makes an `impl CacheTier<K, V> for …` observable, or makes a tier of an inherent impl.
 ///
-/// The impl stays as it was written, token for token. Beside it comes one small impl of a hidden trait that tells the
-/// runtime the tier's name, tracing target, level and fields; `Tier::new` accepts only types that have it.
+/// Keeps the impl unchanged, token for token, and adds one small impl of a hidden trait with the tier's name, tracing
+/// target, level and fields. `Tier::new` accepts only types that implement it.
 ///
 /// # Arguments
 ///
@@ -43,8 +39,8 @@ use proc_macro::TokenStream;
 /// # Inherent impls
 ///
 /// `#[cache_tier(key = str, value = Vec<u8>)] impl Disk { … }` writes an `impl CacheTier<str, Vec<u8>> for Disk` that calls
-/// the methods of that impl block, which stays as it is. Methods of other names are nothing to it; what `CacheTier` has
-/// beside these five keeps its default.
+/// the methods of that impl block, which is kept unchanged. Other methods are ignored; the other methods of `CacheTier`
+/// keep their defaults.
 ///
 /// | method | takes beside `&self` | returns | if there is none |
 /// |---|---|---|---|
@@ -52,15 +48,15 @@ use proc_macro::TokenStream;
 /// | `insert` | the key as `&K` or `K::Owned`, and a `V` or a `CacheEntry<V>` | `Result<(), E>`, nothing | an error |
 /// | `invalidate` | `&K` | `Result<(), E>`, nothing | an error |
 /// | `clear` | | `Result<(), E>`, nothing | clearing the tier fails, with the error type `unsupported` |
-/// | `len` | | `Result<u64, E>`, `u64`, also of `usize` or of an `Option` | the tier cannot tell |
+/// | `len` | | `Result<u64, E>`, `u64`, also of `usize` or of an `Option` | the number of entries is unknown |
 ///
-/// * **Errors:** `E` is whatever is `Into<Box<dyn Error + Send + Sync>>`: any error, a `String`, a `cachet::Error`.
-/// * **Waiting:** a method is awaited if it is an `async fn` or returns `impl Future`. Any other is called in place, and
-///   holds up the task that asked the cache for as long as it takes.
-/// * **Turning entries away:** `insert` may return an `InsertOutcome` in place of `()`.
+/// * **Errors:** `E` is any type that is `Into<Box<dyn Error + Send + Sync>>`: any error, a `String`, a `cachet::Error`.
+/// * **Waiting:** a method is awaited if it is an `async fn` or returns `impl Future`. Any other is called in place and
+///   blocks the calling task until it returns.
+/// * **Rejecting entries:** `insert` may return an `InsertOutcome` in place of `()`.
 /// * **Values and entries:** `get` may return `CacheEntry<V>` in place of `V`. Only an entry knows when it was inserted and
-///   how long it may live, so with plain values the tier forgets both. An `insert` that takes a `V` is therefore never given an
-///   entry that has a time to live of its own: it is reported as `rejected`. And a `get` that returns a `V` cannot be
+///   its time to live; a tier of plain values loses both. An `insert` that takes a `V` is therefore not
+///   called for an entry with its own time to live: the write is reported as `rejected`. And a `get` that returns a `V` cannot be
 ///   used with a time to live of the tier, in which an entry of unknown age counts as expired. Where entries may expire, take and
 ///   return `CacheEntry<V>`.
 ///
@@ -75,9 +71,9 @@ pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Derives `CacheEventHandler` from the roles of a type's fields.
 ///
-/// A field gets its role from `#[cache_event(…)]`; a field without one is left alone. In an enum, the fields of the
-/// active variant have their roles. The derived `interest()` asks for no more than the roles need: a handler that only
-/// counts never causes the clock to be read.
+/// `#[cache_event(…)]` gives a field its role; fields without a role are ignored. In an enum, the fields of the
+/// active variant are used. The derived `interest()` requests only what the roles need: a handler that only counts
+/// never causes a clock read.
 ///
 /// # Roles of a field
 ///
@@ -85,7 +81,7 @@ pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | role | meaning | the field's type |
 /// |---|---|---|
-/// | `forward` | Hands every event on to the field. | implements `CacheEventHandler` |
+/// | `forward` | Forwards every event to the field. | implements `CacheEventHandler` |
 /// | `count(tier, …)`, `count(operation, …)` | Counts the calls of tiers, or the operations of the cache, that pass all filters. | implements `EventCounter`, as `AtomicU64` does |
 /// | `record(tier, …)`, `record(operation, …)` | Records how long they took. | implements `EventHistogram` |
 ///
@@ -95,12 +91,12 @@ pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | filter | passes | in |
 /// |---|---|---|
-/// | `outcome = "hit"` | what ended like this | both |
-/// | `operation = "get"` | what was asked | both |
+/// | `outcome = "hit"` | calls with this outcome | both |
+/// | `operation = "get"` | calls of this operation | both |
 /// | `cache = "pages"` | events of the cache of this name | both |
-/// | `fallback = true` | tiers that were asked because an earlier one did not answer, and operations in which that happened | both |
+/// | `fallback = true` | tier calls made because an earlier tier had no answer, and operations with such calls | both |
 /// | `tier = "l1"` | calls of the tier of this name | `tier` |
-/// | `coalesced = true` | operations that waited for the work of another | `operation` |
+/// | `coalesced = true` | operations that shared the result of another (single flight) | `operation` |
 ///
 /// An outcome that none of the operations reports is an error that lists those they do report.
 ///
@@ -108,14 +104,14 @@ pub fn cache_tier(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | meaning | default |
 /// |---|---|---|
-/// | `on_tier = Self::log` | A function that is called with the handler and every tier event, after the fields had it; a bare name is a method of the type. | none |
-/// | `on_operation = Self::log` | The same for operation events, which then carry their trail of tier events. | none |
+/// | `on_tier = Self::log` | A function called with the handler and every tier event, after the fields; a bare name is a method of the type. | none |
+/// | `on_operation = Self::log` | The same for operation events, which then include their tier events. | none |
 /// | `crate = ::cachet` | Where to find the runtime: a path that starts with `::`, `crate` or `$crate`. | `::cachet` |
 ///
 /// # Generics
 ///
 /// Fields whose types mention a parameter of the type are bounded by what their roles need, and the type itself by
-/// `Send + Sync + 'static`; bounds need not be written by hand.
+/// `Send + Sync + 'static`; no bounds have to be written by hand.
 #[proc_macro_derive(CacheEventHandler, attributes(cache_event))]
 pub fn derive_cache_event_handler(item: TokenStream) -> TokenStream {
     handler::expand(item.into()).into()

@@ -4,12 +4,11 @@
 ///
 /// # Examples
 ///
-/// Every example below uses this shelf, whose methods are left out; [`CacheTier`](crate::CacheTier) shows one in full.
+/// The examples leave the methods of `DiskTier` out; [`CacheTier`](crate::CacheTier) shows a tier in full.
 ///
 /// ## `name`
 ///
-/// What spans, events and metrics call the tier, unless the cache gives it another name with
-/// [`Tier::name`](crate::Tier::name).
+/// The name of the tier in spans, events and metrics. [`Tier::name`](crate::Tier::name) overrides it per cache.
 ///
 /// ```
 /// # use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
@@ -31,8 +30,8 @@
 ///
 /// ## `level` and `target`
 ///
-/// At which level the tier's spans are, and under which target its spans and events can be filtered. By default a tier is
-/// as visible as the operations are, under the module that it is written in.
+/// The level of the tier's spans, and the target of its spans and events. Default: the level of the operations' spans, and
+/// the module that contains the impl.
 ///
 /// ```
 /// # use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
@@ -50,7 +49,7 @@
 ///
 /// ## `remote` and `fields`
 ///
-/// What else the tier's spans say. Expressions may use `self`, and are evaluated only while the span is enabled.
+/// Adds fields to the tier's spans. Expressions may use `self`, and are evaluated only while the span is enabled.
 ///
 /// ```
 /// # use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
@@ -75,8 +74,8 @@
 ///
 /// ## `immediate`
 ///
-/// The tier lives in this process and its futures are ready when they are first polled. Such a tier is asked without a
-/// box for its future, and a hit in it allocates nothing. A tier that says so and then waits gets an error that tells it.
+/// Declares that the tier's futures are ready when first polled. The cache then calls the tier without boxing its futures,
+/// and a hit allocates nothing. If such a future is pending after all, the call fails with an error that says so.
 ///
 /// ```
 /// use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
@@ -104,8 +103,8 @@
 ///
 /// ## `key` and `value`: on an inherent impl
 ///
-/// For a store that has methods of its own. The impl stays as it is, and an `impl CacheTier<u64, Vec<u8>>` is written
-/// beside it that calls them: any error type, async or not, values or entries. All other arguments work here too.
+/// For a store with its own methods. The impl is kept unchanged, and an `impl CacheTier<u64, Vec<u8>>` that calls its methods
+/// is added: any error type, async or not, values or entries. All other arguments work here too.
 ///
 /// ```
 /// use cachet::{Cache, Tier, cache_tier};
@@ -157,20 +156,20 @@
 /// pages.insert(7_u64, b"<html>".to_vec()).await?;
 /// assert_eq!(pages.get(&7).await?.unwrap().value(), b"<html>");
 ///
-/// // What the store has no method for is an error that says so.
+/// // A method that the store does not have fails with `unsupported`.
 /// assert_eq!(pages.clear().await.unwrap_err().error_type(), "unsupported");
 /// # let _ = fs::remove_dir_all(remove);
 /// # Ok(()) }
 /// ```
 ///
-/// Plain values forget when they were inserted and how long they may live. So this `Disk` is given no entry that has a
-/// time to live of its own (such an insert is `rejected`), and cannot be used with [`Tier::ttl`](crate::Tier::ttl), where
-/// everything it has would count as expired. A store whose entries may expire takes and returns
-/// [`CacheEntry<V>`](crate::CacheEntry), and keeps the whole of it.
+/// Plain values lose the time of insertion and the time to live. This `Disk` therefore never stores an entry with its own
+/// time to live (the insert is `rejected`), and cannot be used with [`Tier::ttl`](crate::Tier::ttl), with which all of its
+/// entries would count as expired. A store whose entries may expire takes and returns
+/// [`CacheEntry<V>`](crate::CacheEntry) and keeps it whole.
 ///
 /// ## `crate`
 ///
-/// Where to find this crate, if it was renamed in `Cargo.toml`, or comes through another crate that re-exports it.
+/// The path of this crate, if it is renamed in `Cargo.toml` or re-exported by another crate.
 ///
 /// ```
 /// mod prelude {
@@ -191,14 +190,13 @@
 /// ```
 pub use cachet_macros::cache_tier;
 
-/// Makes a handler of a struct or an enum, from what each of its fields counts, records or hands on.
+/// Derives a handler for a struct or an enum, whose fields count, record or forward events.
 ///
 /// # Examples
 ///
 /// ## `count` and `record`
 ///
-/// A team's cache metrics in one struct. It costs the atomics that it names, and a reading of the clock only where
-/// something is recorded.
+/// All cache metrics of a service in one struct. It costs its atomics, and a clock read only where durations are recorded.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -219,7 +217,7 @@ pub use cachet_macros::cache_tier;
 ///     evictions: AtomicU64,
 ///     #[cache_event(record(tier, tier = "l1", operation = "get"))]
 ///     l1_latency: Histogram,
-///     // Without a role: left alone.
+///     // Without a role: ignored.
 ///     version: u32,
 /// }
 ///
@@ -239,7 +237,7 @@ pub use cachet_macros::cache_tier;
 ///
 /// ## `forward`, `on_tier` and `on_operation`
 ///
-/// Handlers are made of handlers, and of methods that get the whole event:
+/// Combines handlers, and calls methods with the whole event:
 ///
 /// ```
 /// use cachet::telemetry::Stats;
@@ -266,7 +264,7 @@ pub use cachet_macros::cache_tier;
 ///
 /// ## Enums
 ///
-/// The fields of the active variant have their roles; a variant without fields is silent.
+/// The fields of the active variant are used; a variant without fields ignores events.
 ///
 /// ```
 /// use cachet::CacheEventHandler;

@@ -17,7 +17,7 @@ use cachet::{
 use cachet_tests::trace::Recorder;
 use cachet_tests::{laws, ready};
 
-/// What the tiers of this file keep their entries in; it can be told to fail.
+/// The store behind the tiers of this file; it can be made to fail.
 struct Shelf<K, V> {
     entries: Mutex<HashMap<K, V>>,
     broken: Mutex<bool>,
@@ -228,8 +228,8 @@ fn watched<K: Key + ?Sized + 'static, V: Value + 'static>(
     (cache, seen, clock)
 }
 
-/// What the handler was told since the last time, found lawful.
-fn told(seen: &RecordingHandler) -> Vec<String> {
+/// The events since the last call, checked against the laws.
+fn seen_lines(seen: &RecordingHandler) -> Vec<String> {
     let recorded = seen.take();
     laws::check(&recorded);
     recorded.iter().map(ToString::to_string).collect()
@@ -245,7 +245,7 @@ fn tier_under_memory_is_asked_and_promoted_from() {
     ready(cache.invalidate("ada")).unwrap();
     assert_eq!(ready(cache.get("ada")).unwrap(), None);
     assert_eq!(
-        told(&seen),
+        seen_lines(&seen),
         [
             "memory get: miss",
             "disk get: hit (fallback)",
@@ -312,14 +312,14 @@ fn plain_values_never_outlive_their_time() {
     assert_eq!(ready(cache.get("ada")).unwrap(), None);
     let expected =
         ["disk insert: rejected", "disk invalidate: invalidated", "insert: rejected", "disk get: miss", "get: miss"];
-    assert_eq!(told(&seen)[2..], expected);
+    assert_eq!(seen_lines(&seen)[2..], expected);
 
     // A tier that does not know the age of anything finds everything expired.
     let (cache, seen, _) =
         watched::<str, Vec<u8>>(|cache| cache.tier(Tier::new(Disk::default()).ttl(Duration::from_secs(9))));
     ready(cache.insert("ada", vec![1])).unwrap();
     assert_eq!(ready(cache.get("ada")).unwrap(), None);
-    let lines = told(&seen);
+    let lines = seen_lines(&seen);
     assert!(lines.iter().any(|line| line.starts_with("disk get: expired")), "{lines:#?}");
 }
 

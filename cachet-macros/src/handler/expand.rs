@@ -2,17 +2,20 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
-use syn::{GenericParam, Generics, Member};
 
 use super::model::{Body, Filter, Handler, Part, Role, Scope};
 use super::vocabulary::variant;
+use crate::syntax::derive_input::{Parameter, ParameterKind};
 
 /// The impl of `CacheEventHandler`.
 pub(super) fn handler(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
-    let Handler { krate, ident, lints, .. } = handler;
-    let generics = bounded(handler);
-    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let Handler { krate, lints, .. } = handler;
+    // Errors about the type are to be at the user's name of it, but a deprecated name must not be used there.
+    let ident = handler.ident.clone().into();
+    let ident = if handler.is_deprecated { located(&ident) } else { ident };
+    let (impl_generics, type_generics) = (handler.generics.declared(), handler.generics.arguments());
+    let where_clause = where_clause(handler);
     let interest = interest(handler);
     let on_tier_event = on_event(handler, Scope::Tier);
     let on_operation_event = on_event(handler, Scope::Operation);
@@ -29,43 +32,30 @@ pub(super) fn handler(handler: &Handler) -> TokenStream {
     }
 }
 
-/// The type's generics, with what its fields' roles need.
+/// The type's where clause, with what its fields' roles need.
 ///
 /// Only types that mention a parameter are bounded: for others rustc's error is better where the type is used. The
 /// supertraits have to be repeated, since nothing else says that a generic field without a role can be shared.
-fn bounded(handler: &Handler) -> Generics {
+fn where_clause(handler: &Handler) -> TokenStream {
     let here = Span::mixed_site();
     let krate = &handler.krate;
-    let mut generics = handler.generics.clone();
-    let names: Vec<&Ident> = handler.generics.params.iter().filter_map(parameter).collect();
-    let is_generic = handler.generics.params.iter().any(|param| !matches!(param, GenericParam::Const(_)));
-    let mut predicates: Vec<TokenStream> = Vec::new();
+    let parameters = &handler.generics.parameters;
+    let names: Vec<&Ident> = parameters.iter().filter_map(Parameter::ident).collect();
+    let mut predicates = handler.generics.predicates.clone();
     for part in handler.body.parts() {
         let ty = &part.ty;
-        let is_recursive = mentions(ty.to_token_stream(), &[&handler.ident]);
-        if mentions(ty.to_token_stream(), &names) && !is_recursive {
+        let is_recursive = mentions(ty.clone(), &[&handler.ident]);
+        if mentions(ty.clone(), &names) && !is_recursive {
             let bound = Ident::new(part.role.bound(), here);
-            predicates.push(quote_spanned!(here=> #ty: #krate::__private::#bound));
+            predicates.extend(quote_spanned!(here=> #ty: #krate::__private::#bound,));
         }
     }
-    if is_generic {
-        predicates.push(quote_spanned! {here=>
+    if parameters.iter().any(|parameter| parameter.kind != ParameterKind::Const) {
+        predicates.extend(quote_spanned! {here=>
             Self: ::core::marker::Send + ::core::marker::Sync + 'static
         });
     }
-    if !predicates.is_empty() {
-        let parsed = predicates.into_iter().filter_map(|predicate| syn::parse2(predicate).ok());
-        generics.make_where_clause().predicates.extend(parsed.collect::<Vec<syn::WherePredicate>>());
-    }
-    generics
-}
-
-const fn parameter(parameter: &GenericParam) -> Option<&Ident> {
-    match parameter {
-        GenericParam::Type(parameter) => Some(&parameter.ident),
-        GenericParam::Const(parameter) => Some(&parameter.ident),
-        GenericParam::Lifetime(_) => None,
-    }
+    if predicates.is_empty() { predicates } else { quote_spanned!(here=> where #predicates) }
 }
 
 fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
@@ -141,7 +131,7 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
     });
     let by_function = function.as_ref().map(|function| call(function, &event_type, krate));
     quote_spanned! {here=>
-        fn #method(&self, event: &#krate::__private::#event_type<'_>) {
+        fn #method(&self, cachet_event: &#krate::__private::#event_type<'_>) {
             #by_fields
             #by_function
         }
@@ -151,8 +141,8 @@ fn on_event(handler: &Handler, scope: Scope) -> TokenStream {
 /// The call of the user's function. Its type stands beside it, so that rustc shows both where the signature is wrong.
 fn call(function: &TokenStream, event_type: &Ident, krate: &TokenStream) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
-        let function: fn(&Self, &#krate::__private::#event_type<'_>) = #function;
-        function(self, event);
+        let cachet_function: fn(&Self, &#krate::__private::#event_type<'_>) = #function;
+        cachet_function(self, cachet_event);
     }
 }
 
@@ -162,15 +152,15 @@ fn handle(part: &Part, access: &TokenStream, scope: Scope, method: &Ident, krate
     let Part { ty, role, .. } = part;
     let (call, filters) = match role {
         Role::Forward => {
-            return quote_spanned!(here=> <#ty as #krate::__private::CacheEventHandler>::#method(#access, event););
+            return quote_spanned!(here=> <#ty as #krate::__private::CacheEventHandler>::#method(#access, cachet_event););
         }
         Role::Count(_, filters) => {
             (quote_spanned!(here=> <#ty as #krate::__private::EventCounter>::increment(#access);), filters)
         }
         Role::Record(_, filters) => {
             let call = quote_spanned! {here=>
-                if let ::core::option::Option::Some(duration) = event.duration() {
-                    <#ty as #krate::__private::EventHistogram>::record(#access, duration);
+                if let ::core::option::Option::Some(cachet_duration) = cachet_event.duration() {
+                    <#ty as #krate::__private::EventHistogram>::record(#access, cachet_duration);
                 }
             };
             (call, filters)
@@ -197,18 +187,18 @@ fn condition(filter: &Filter, scope: Scope, krate: &TokenStream) -> TokenStream 
         let (method, enumeration) = (Ident::new(method, here), Ident::new(enumeration, here));
         let variants = names.iter().map(|name| Ident::new(&variant(name), here));
         quote_spanned! {here=>
-            ::core::matches!(event.#method(), #(#krate::__private::#enumeration::#variants)|*)
+            ::core::matches!(cachet_event.#method(), #(#krate::__private::#enumeration::#variants)|*)
         }
     };
     match filter {
         Filter::Operation(names) => one_of("operation", operation, names),
         Filter::Outcome(names) => one_of("outcome", outcome, names),
-        Filter::Tier(names) => quote_spanned!(here=> ::core::matches!(event.tier(), #(#names)|*)),
-        Filter::Cache(names) => quote_spanned!(here=> ::core::matches!(event.cache(), #(#names)|*)),
-        Filter::Fallback(true) => quote_spanned!(here=> event.fallback()),
-        Filter::Fallback(false) => quote_spanned!(here=> !event.fallback()),
-        Filter::Coalesced(true) => quote_spanned!(here=> event.coalesced()),
-        Filter::Coalesced(false) => quote_spanned!(here=> !event.coalesced()),
+        Filter::Tier(names) => quote_spanned!(here=> ::core::matches!(cachet_event.tier(), #(#names)|*)),
+        Filter::Cache(names) => quote_spanned!(here=> ::core::matches!(cachet_event.cache(), #(#names)|*)),
+        Filter::Fallback(true) => quote_spanned!(here=> cachet_event.fallback()),
+        Filter::Fallback(false) => quote_spanned!(here=> !cachet_event.fallback()),
+        Filter::Coalesced(true) => quote_spanned!(here=> cachet_event.coalesced()),
+        Filter::Coalesced(false) => quote_spanned!(here=> !cachet_event.coalesced()),
     }
 }
 
@@ -229,10 +219,11 @@ fn dispatch(
         }
         Body::Enum(variants) => {
             let arms = variants.iter().map(|variant| {
-                let name = &variant.ident;
+                let name = located(&variant.ident.clone().into());
                 let parts: Vec<&Part> = variant.parts.iter().filter(|part| wanted(part)).collect();
                 let members = parts.iter().map(|part| located(&part.member));
-                let bindings: Vec<Ident> = (0..parts.len()).map(|at| format_ident!("field{at}", span = here)).collect();
+                let bindings: Vec<Ident> =
+                    (0..parts.len()).map(|at| format_ident!("cachet_field{at}", span = here)).collect();
                 let bound: Vec<_> =
                     parts.iter().zip(&bindings).map(|(part, binding)| (*part, binding.to_token_stream())).collect();
                 let code = write(&bound);
@@ -244,14 +235,19 @@ fn dispatch(
     }
 }
 
-/// The field's name as the derive's own token, so that lints on using it stay silent.
-fn located(member: &Member) -> Member {
+/// A name as the derive's own token, so that lints on using it, `deprecated` above all, stay silent.
+///
+/// That token is of the derive's edition, so what is a word in the user's must not be a keyword there.
+fn located(member: &TokenTree) -> TokenTree {
+    let place = Span::mixed_site().located_at(member.span());
     match member {
-        Member::Named(ident) => {
-            let mut ident = ident.clone();
-            ident.set_span(Span::mixed_site().located_at(ident.span()));
-            Member::Named(ident)
+        TokenTree::Ident(ident) if ["async", "await", "dyn", "gen", "try"].iter().any(|word| ident == word) => {
+            Ident::new_raw(&ident.to_string(), place).into()
         }
-        Member::Unnamed(index) => Member::Unnamed(index.clone()),
+        member => {
+            let mut member = member.clone();
+            member.set_span(place);
+            member
+        }
     }
 }

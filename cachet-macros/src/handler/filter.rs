@@ -5,9 +5,9 @@ use syn::LitStr;
 
 use super::model::{Filter, Scope};
 use super::vocabulary::{operation_names, operations, outcome_names, outcomes_of};
-use crate::args::{Arg, Shape, Spec, Table, Value, abbreviate, as_text, expect_comma};
-use crate::diag::{Diagnostics, alternatives, did_you_mean};
-use crate::tokens::{Cursor, as_group, as_ident, flatten, is_punct};
+use crate::syntax::args::{Arg, Shape, Spec, Table, Value, abbreviate, as_text, expect_comma};
+use crate::syntax::diag::{Diagnostics, alternatives, did_you_mean};
+use crate::syntax::tokens::{Cursor, as_group, as_ident, flatten, is_punct};
 
 const OUTCOME: &str = "outcomes are chosen with `outcome = \"…\"`";
 const OPERATION: &str = "operations are chosen with `operation = \"…\"`";
@@ -21,7 +21,7 @@ const FILTERS: Table = Table {
         Spec { name: "fallback", shape: Shape::Value, example: "fallback = true" },
         Spec { name: "coalesced", shape: Shape::Value, example: "coalesced = true" },
     ],
-    habits: &[
+    aliases: &[
         ("result", OUTCOME),
         ("status", OUTCOME),
         ("hit", OUTCOME),
@@ -45,8 +45,8 @@ pub(super) fn read(role: &Ident, list: TokenStream, diagnostics: &mut Diagnostic
     let mut cursor = Cursor::new(list);
     let scope = read_scope(role, &mut cursor, diagnostics);
     let rest = std::iter::from_fn(|| cursor.bump()).collect();
-    let given = FILTERS.read(rest, diagnostics).given;
     let scope = scope?;
+    let given = FILTERS.read(rest, diagnostics).given;
     let mut filters = Vec::new();
     let (mut chosen, mut outcomes) = (Vec::new(), Vec::new());
     for arg in given {
@@ -109,7 +109,7 @@ fn read_scope(role: &Ident, cursor: &mut Cursor, diagnostics: &mut Diagnostics) 
         let meant = did_you_mean(&word.to_string(), &["tier", "operation"]);
         let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
         diagnostics.report(&word, format!("`{role}` starts with `tier` or `operation`, not with `{word}`{meant}"));
-        cursor.take_expression();
+        cursor.skip_to_comma();
     }
     expect_comma(cursor, diagnostics);
     known
@@ -241,7 +241,7 @@ fn any_of(list: TokenStream, diagnostics: &mut Diagnostics) -> Vec<LitStr> {
         } else if let Some(token) = cursor.peek() {
             let shown = abbreviate(token);
             diagnostics.report(token, format!("`any(…)` takes string literals, not `{shown}`"));
-            cursor.take_expression();
+            cursor.skip_to_comma();
         }
         expect_comma(&mut cursor, diagnostics);
     }

@@ -1,12 +1,15 @@
 //! What the expansion of one derive is made from.
 
-use proc_macro2::{Ident, TokenStream};
-use syn::{Generics, LitStr, Member, Type};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::LitStr;
+
+use crate::syntax::derive_input::Generics;
 
 /// A handler that is ready to be expanded.
 pub(super) struct Handler {
     pub(super) krate: TokenStream,
     pub(super) ident: Ident,
+    pub(super) is_deprecated: bool,
     pub(super) generics: Generics,
     /// `allow` attributes of the type and its fields, whose types are named again.
     pub(super) lints: TokenStream,
@@ -16,10 +19,17 @@ pub(super) struct Handler {
     pub(super) body: Body,
 }
 
+impl Handler {
+    /// A handler that needs nothing of its fields, so that no other error follows a fault.
+    pub(super) fn stand_in(self) -> Self {
+        Self { on_tier: None, on_operation: None, body: Body::None, ..self }
+    }
+}
+
 pub(super) enum Body {
     Struct(Vec<Part>),
     Enum(Vec<Variant>),
-    /// A union, which has been refused.
+    /// Stands in for one with faults, so that no other error follows.
     None,
 }
 
@@ -30,8 +40,8 @@ pub(super) struct Variant {
 
 /// A field with a role.
 pub(super) struct Part {
-    pub(super) member: Member,
-    pub(super) ty: Type,
+    pub(super) member: TokenTree,
+    pub(super) ty: TokenStream,
     pub(super) role: Role,
 }
 

@@ -1,15 +1,18 @@
 //! Reads the type and its `#[cache_event(…)]` attributes.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote_spanned};
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Generics, Index, Member, Meta, Type};
+use quote::quote_spanned;
 
-use crate::args::{Arg, Args, Shape, Spec, Table};
-use crate::diag::{Diagnostics, alternatives};
+use crate::syntax::args::{Arg, Args, Shape, Spec, Table};
+use crate::syntax::attributes::Attribute;
+use crate::syntax::derive_input::{Data, DeriveInput, Field, Generics, Variant};
+use crate::syntax::diag::{Diagnostics, alternatives, did_you_mean};
+use crate::syntax::tokens::is_punct;
 
 /// The type as it was written.
 pub(super) struct Parsed {
     pub(super) ident: Ident,
+    pub(super) is_deprecated: bool,
     pub(super) generics: Generics,
     pub(super) lints: TokenStream,
     pub(super) arguments: Vec<Arg>,
@@ -25,8 +28,8 @@ pub(super) enum ParsedShape {
 }
 
 pub(super) struct ParsedField {
-    pub(super) member: Member,
-    pub(super) ty: Type,
+    pub(super) member: TokenTree,
+    pub(super) ty: TokenStream,
     pub(super) role: Option<Arg>,
 }
 
@@ -42,7 +45,7 @@ const OF_TYPE: Table = Table {
         Spec { name: "on_operation", shape: Shape::Value, example: "on_operation = Self::log_operation" },
         Spec { name: "crate", shape: Shape::Value, example: "crate = ::cachet" },
     ],
-    habits: &[("forward", ON_FIELD), ("count", ON_FIELD), ("record", ON_FIELD)],
+    aliases: &[("forward", ON_FIELD), ("count", ON_FIELD), ("record", ON_FIELD)],
     repeated: None,
 };
 
@@ -52,7 +55,7 @@ const OF_FIELD: Table = Table {
         Spec { name: "count", shape: Shape::List, example: "count(tier, outcome = \"hit\")" },
         Spec { name: "record", shape: Shape::List, example: "record(operation, operation = \"get\")" },
     ],
-    habits: &[
+    aliases: &[
         ("on_tier", ON_TYPE),
         ("on_operation", ON_TYPE),
         ("crate", ON_TYPE),
@@ -74,44 +77,40 @@ const OF_FIELD: Table = Table {
 };
 
 pub(super) fn read(input: DeriveInput, diagnostics: &mut Diagnostics) -> Parsed {
-    let mut lints = allowed(&input.attrs);
-    let mut has_roles = false;
-    let of_type = arguments(&input.attrs, &OF_TYPE, diagnostics);
+    let mut lints = allowed(&input.attributes);
+    let of_type = arguments(&input.attributes, &OF_TYPE, diagnostics);
+    let mut has_roles = !input.is_whole || has_misspelt_helper(&input.attributes);
     if let Some(args) = &of_type {
         has_roles |= ["on_tier", "on_operation"].iter().any(|name| args.attempted(name)) || args.given.is_empty();
     }
-    for parameter in &input.generics.params {
-        let attributes = match parameter {
-            GenericParam::Lifetime(parameter) => &parameter.attrs,
-            GenericParam::Type(parameter) => &parameter.attrs,
-            GenericParam::Const(parameter) => &parameter.attrs,
-        };
-        has_roles |= refuse(attributes, "a generic parameter", diagnostics);
+    for parameter in &input.generics.parameters {
+        has_roles |= refuse(&parameter.attributes, "a generic parameter", diagnostics);
     }
     let mut misplaced = false;
-    let mut read_fields = |fields: Fields, diagnostics: &mut Diagnostics| -> Vec<ParsedField> {
-        let read = |(at, field): (usize, syn::Field)| {
-            lints.extend(allowed(&field.attrs));
-            let args = arguments(&field.attrs, &OF_FIELD, diagnostics);
-            has_roles |= args.is_some();
-            let member = field.ident.map_or_else(|| Member::Unnamed(Index::from(at)), Member::Named);
-            ParsedField { member, ty: field.ty, role: args.and_then(|args| only_role(args, diagnostics)) }
+    let mut read_fields = |fields: Vec<Field>, diagnostics: &mut Diagnostics| -> Vec<ParsedField> {
+        let read = |field: Field| {
+            lints.extend(allowed(&field.attributes));
+            let args = arguments(&field.attributes, &OF_FIELD, diagnostics);
+            has_roles |= args.is_some() || has_misspelt_helper(&field.attributes);
+            let role = args.and_then(|args| only_role(args, diagnostics));
+            ParsedField { member: field.member, ty: field.ty, role }
         };
-        fields.into_iter().enumerate().map(read).collect()
+        fields.into_iter().map(read).collect()
     };
     let shape = match input.data {
-        Data::Struct(data) => ParsedShape::Struct(read_fields(data.fields, diagnostics)),
-        Data::Enum(data) => {
-            let read = |variant: syn::Variant| {
-                misplaced |= refuse(&variant.attrs, "a variant", diagnostics);
+        Data::Struct(fields) => ParsedShape::Struct(read_fields(fields, diagnostics)),
+        Data::Enum(variants) => {
+            let read = |variant: Variant| {
+                misplaced |= refuse(&variant.attributes, "a variant", diagnostics);
                 (variant.ident, read_fields(variant.fields, diagnostics))
             };
-            ParsedShape::Enum(data.variants.into_iter().map(read).collect())
+            ParsedShape::Enum(variants.into_iter().map(read).collect())
         }
-        Data::Union(data) => ParsedShape::Union(data.union_token.span),
+        Data::Union(keyword) => ParsedShape::Union(keyword.span()),
     };
     Parsed {
         ident: input.ident,
+        is_deprecated: input.attributes.iter().any(|attribute| attribute.is("deprecated")),
         generics: input.generics,
         lints,
         arguments: of_type.map(|args| args.given).unwrap_or_default(),
@@ -121,7 +120,16 @@ pub(super) fn read(input: DeriveInput, diagnostics: &mut Diagnostics) -> Parsed 
 }
 
 fn helpers(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("cache_event"))
+    attributes.iter().filter(|attribute| attribute.is_plain && attribute.is("cache_event"))
+}
+
+/// Whether a helper is misspelt, or has a path in front of it: rustc reports that it does not exist.
+fn has_misspelt_helper(attributes: &[Attribute]) -> bool {
+    attributes.iter().filter_map(|attribute| Some((attribute.is_plain, attribute.name.as_ref()?.to_string()))).any(
+        |(is_plain, name)| {
+            if name == "cache_event" { !is_plain } else { did_you_mean(&name, &["cache_event"]).is_some() }
+        },
+    )
 }
 
 /// The arguments of all `#[cache_event(…)]` of one place, read as one list.
@@ -130,36 +138,38 @@ fn arguments(attributes: &[Attribute], table: &Table, diagnostics: &mut Diagnost
     let mut is_present = false;
     for attribute in helpers(attributes) {
         is_present = true;
-        match &attribute.meta {
-            Meta::List(list) if !list.tokens.is_empty() => {
-                let ends_in_comma = matches!(list.tokens.clone().into_iter().last(),
-                    Some(TokenTree::Punct(punct)) if punct.as_char() == ',');
-                tokens.extend(list.tokens.clone());
-                if !ends_in_comma {
-                    tokens.extend(quote_spanned!(Span::mixed_site()=> ,));
+        match attribute.list() {
+            Some(list) if !list.is_empty() => {
+                let last = list.clone().into_iter().last();
+                tokens.extend(list);
+                if let Some(last) = last.filter(|last| !is_punct(Some(last), ',')) {
+                    tokens.extend(quote_spanned!(last.span()=> ,));
                 }
             }
-            _ => {
+            list => {
                 let examples: Vec<_> = table.specs.iter().map(|spec| spec.example).collect();
-                let text = match &attribute.meta {
-                    Meta::NameValue(_) => format!(
+                let text = if list.is_some() || attribute.rest.is_empty() {
+                    format!("`#[cache_event(…)]` is empty; it takes for example {}", alternatives(&examples, '`'))
+                } else {
+                    format!(
                         "`#[cache_event]` takes a list in parentheses, for example `#[cache_event({})]`",
                         examples.first().unwrap_or(&"…")
-                    ),
-                    _ => format!("`#[cache_event(…)]` is empty; it takes for example {}", alternatives(&examples, '`')),
+                    )
                 };
-                diagnostics.report(attribute, text);
+                diagnostics.report(&attribute.tokens, text);
             }
         }
     }
     is_present.then(|| table.read(tokens, diagnostics))
 }
 
+/// The one role; with two of them it is not known which one the field is for.
 fn only_role(args: Args, diagnostics: &mut Diagnostics) -> Option<Arg> {
     let mut roles = args.given.into_iter();
-    let first = roles.next();
-    for second in roles {
+    let first = roles.next().filter(|_| !args.has_second);
+    if let Some(second) = roles.next() {
         diagnostics.report(&second.key, TWO_ROLES);
+        return None;
     }
     first
 }
@@ -169,7 +179,8 @@ fn refuse(attributes: &[Attribute], place: &str, diagnostics: &mut Diagnostics) 
     let mut found = false;
     for attribute in helpers(attributes) {
         found = true;
-        diagnostics.report(attribute, format!("`#[cache_event]` goes on a field or on the type, not on {place}"));
+        diagnostics
+            .report(&attribute.tokens, format!("`#[cache_event]` goes on a field or on the type, not on {place}"));
     }
     found
 }
@@ -177,14 +188,13 @@ fn refuse(attributes: &[Attribute], place: &str, diagnostics: &mut Diagnostics) 
 /// The lint attributes under which the user has named the types that the impl names again.
 fn allowed(attributes: &[Attribute]) -> TokenStream {
     let mut lints = TokenStream::new();
-    for attribute in attributes {
-        if let Meta::List(list) = &attribute.meta {
-            let arguments = &list.tokens;
-            if list.path.is_ident("allow") {
-                attribute.to_tokens(&mut lints);
-            } else if list.path.is_ident("expect") {
-                lints.extend(quote_spanned!(Span::mixed_site()=> #[allow(#arguments)]));
-            }
+    for attribute in attributes.iter().filter(|attribute| attribute.is_plain) {
+        if attribute.is("allow") {
+            lints.extend(attribute.tokens.clone());
+        } else if attribute.is("expect")
+            && let Some(arguments) = attribute.list()
+        {
+            lints.extend(quote_spanned!(Span::mixed_site()=> #[allow(#arguments)]));
         }
     }
     lints

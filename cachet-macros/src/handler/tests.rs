@@ -2,8 +2,9 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{expand, parse, validate};
-use crate::diag::Diagnostics;
-use crate::noise::{Noise, rounds};
+use crate::fuzz::{Fuzz, rounds};
+use crate::syntax::derive_input::DeriveInput;
+use crate::syntax::diag::Diagnostics;
 
 fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the test's own tokens")
@@ -11,9 +12,9 @@ fn tokens(text: &str) -> TokenStream {
 
 fn messages(item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
-    let input = syn::parse2(tokens(item)).expect("the test's own item");
+    let input = DeriveInput::read(tokens(item)).expect("the test's own item");
     let parsed = parse::read(input, &mut diagnostics);
-    validate::judge(parsed, &mut diagnostics);
+    validate::validate(parsed, &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -56,28 +57,28 @@ fn struct_counts_records_and_forwards() {
                     .union(::cachet::__private::EventMask::TRAIL)
                     .union(<H as ::cachet::__private::CacheEventHandler>::interest(&self.inner))
             }
-            fn on_tier_event(&self, event: &::cachet::__private::CacheTierEvent<'_>) {
-                if ::core::matches!(event.operation(), ::cachet::__private::TierOperation::Get)
+            fn on_tier_event(&self, cachet_event: &::cachet::__private::CacheTierEvent<'_>) {
+                if ::core::matches!(cachet_event.operation(), ::cachet::__private::TierOperation::Get)
                     && ::core::matches!(
-                        event.outcome(),
+                        cachet_event.outcome(),
                         ::cachet::__private::TierOutcome::Hit | ::cachet::__private::TierOutcome::Expired
                     )
-                    && ::core::matches!(event.tier(), "l1")
-                    && !event.fallback()
+                    && ::core::matches!(cachet_event.tier(), "l1")
+                    && !cachet_event.fallback()
                 {
                     <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.hits);
                 }
-                <H as ::cachet::__private::CacheEventHandler>::on_tier_event(&self.inner, event);
+                <H as ::cachet::__private::CacheEventHandler>::on_tier_event(&self.inner, cachet_event);
             }
-            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
-                if ::core::matches!(event.cache(), "a" | "b") && event.coalesced() {
-                    if let ::core::option::Option::Some(duration) = event.duration() {
-                        <Histogram as ::cachet::__private::EventHistogram>::record(&self.latency, duration);
+            fn on_operation_event(&self, cachet_event: &::cachet::__private::CacheOperationEvent<'_>) {
+                if ::core::matches!(cachet_event.cache(), "a" | "b") && cachet_event.coalesced() {
+                    if let ::core::option::Option::Some(cachet_duration) = cachet_event.duration() {
+                        <Histogram as ::cachet::__private::EventHistogram>::record(&self.latency, cachet_duration);
                     }
                 }
-                <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, event);
-                let function: fn(&Self, &::cachet::__private::CacheOperationEvent<'_>) = Self::log;
-                function(self, event);
+                <H as ::cachet::__private::CacheEventHandler>::on_operation_event(&self.inner, cachet_event);
+                let cachet_function: fn(&Self, &::cachet::__private::CacheOperationEvent<'_>) = Self::log;
+                cachet_function(self, cachet_event);
             }
         }
     };
@@ -94,30 +95,30 @@ fn enum_forwards_to_its_active_variant() {
             fn interest(&self) -> crate::rt::__private::EventMask {
                 match self {
                     Self::Off { .. } => { crate::rt::__private::EventMask::OPERATIONS }
-                    Self::One { 1: field0, .. } => {
+                    Self::One { 1: cachet_field0, .. } => {
                         crate::rt::__private::EventMask::OPERATIONS
-                            .union(<Log as crate::rt::__private::CacheEventHandler>::interest(field0))
+                            .union(<Log as crate::rt::__private::CacheEventHandler>::interest(cachet_field0))
                     }
                     Self::Two { .. } => { crate::rt::__private::EventMask::OPERATIONS }
                 }
             }
-            fn on_tier_event(&self, event: &crate::rt::__private::CacheTierEvent<'_>) {
+            fn on_tier_event(&self, cachet_event: &crate::rt::__private::CacheTierEvent<'_>) {
                 match self {
                     Self::Off { .. } => {}
-                    Self::One { 1: field0, .. } => {
-                        <Log as crate::rt::__private::CacheEventHandler>::on_tier_event(field0, event);
+                    Self::One { 1: cachet_field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_tier_event(cachet_field0, cachet_event);
                     }
                     Self::Two { .. } => {}
                 }
             }
-            fn on_operation_event(&self, event: &crate::rt::__private::CacheOperationEvent<'_>) {
+            fn on_operation_event(&self, cachet_event: &crate::rt::__private::CacheOperationEvent<'_>) {
                 match self {
                     Self::Off { .. } => {}
-                    Self::One { 1: field0, .. } => {
-                        <Log as crate::rt::__private::CacheEventHandler>::on_operation_event(field0, event);
+                    Self::One { 1: cachet_field0, .. } => {
+                        <Log as crate::rt::__private::CacheEventHandler>::on_operation_event(cachet_field0, cachet_event);
                     }
-                    Self::Two { n: field0, .. } => {
-                        <AtomicU64 as crate::rt::__private::EventCounter>::increment(field0);
+                    Self::Two { n: cachet_field0, .. } => {
+                        <AtomicU64 as crate::rt::__private::EventCounter>::increment(cachet_field0);
                     }
                 }
             }
@@ -135,7 +136,7 @@ fn counters_of_operations_ask_for_nothing_else() {
             fn interest(&self) -> ::cachet::__private::EventMask {
                 ::cachet::__private::EventMask::OPERATIONS
             }
-            fn on_operation_event(&self, event: &::cachet::__private::CacheOperationEvent<'_>) {
+            fn on_operation_event(&self, cachet_event: &::cachet::__private::CacheOperationEvent<'_>) {
                 <AtomicU64 as ::cachet::__private::EventCounter>::increment(&self.0);
             }
         }
@@ -195,6 +196,12 @@ fn faulty_fields_are_refused() {
         ("count(tier, cache = any(\"a\", \"a\"))", "\"a\" is given twice; keep one".into()),
         ("count(tier, cache = \"\")", "`cache` must not be empty".into()),
         ("count(tier, outcome = \"hit\", outcome = \"miss\")", "`outcome` is given twice; keep one".into()),
+        ("count(outcome = \"hit\", tier)", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
+        ("count(cache = \"a\", operation)", "`count` needs to know of what: write `count(tier, …)` for the calls of tiers or `count(operation, …)` for the operations of the cache".into()),
+        ("count(tier, outcome != \"hit\")", "`outcome` takes a value, for example `outcome = \"hit\"`".into()),
+        ("count(tier, outcome == \"hit\")", "`outcome` takes a value, for example `outcome = \"hit\"`".into()),
+        ("count[tier]", "`count` takes a list in parentheses, for example `count(tier, outcome = \"hit\")`".into()),
+        ("= \"x\"", "expected an argument, for example `forward` (accepted: `forward`, `count`, `record`)".into()),
         ("count(tier, hit)", "unknown argument `hit`: outcomes are chosen with `outcome = \"…\"`".into()),
     ] {
         assert_eq!(message(attribute), text, "{attribute}");
@@ -214,7 +221,7 @@ fn faulty_types_are_refused() {
         ("struct S { n: AtomicU64 }", silent("S")),
         ("#[cache_event(crate = ::rt)] struct S;", silent("S")),
         ("enum E {}", silent("E")),
-        ("union U { n: u8 }", "`CacheEventHandler` cannot be derived for a union: nobody knows which field is alive; use an enum".into()),
+        ("union U { n: u8 }", "`CacheEventHandler` cannot be derived for a union: which of its fields is alive is not known; use an enum".into()),
         ("enum E { #[cache_event(forward)] A(H) }", "`#[cache_event]` goes on a field or on the type, not on a variant".into()),
         ("struct S<#[cache_event(forward)] T>(T);", "`#[cache_event]` goes on a field or on the type, not on a generic parameter".into()),
         ("#[cache_event(forward)] struct S;", "unknown argument `forward`: it is a role of a field: put `#[cache_event(…)]` on the field".into()),
@@ -231,7 +238,7 @@ fn faulty_types_are_refused() {
 
 #[test]
 fn random_tokens_never_panic() {
-    let mut noise = Noise::new(11);
+    let mut fuzz = Fuzz::new(11);
     let item = tokens(
         "#[cache_event(on_tier = log, crate = ::cachet)] pub struct Stats<'a, T: Send, const N: usize> where T: Sync {
             #[cache_event(count(tier, outcome = any(\"hit\", \"miss\"), operation = \"get\", fallback = true))] a: AtomicU64,
@@ -240,7 +247,59 @@ fn random_tokens_never_panic() {
         }",
     );
     for round in 0..rounds() {
-        let item = if round % 8 == 0 { noise.stream(4) } else { noise.mutate(item.clone()) };
+        let item = if round % 8 == 0 { fuzz.stream(4) } else { fuzz.mutate(item.clone()) };
         expand(item);
+    }
+}
+
+#[test]
+fn types_may_hold_any_expression() {
+    for ty in [
+        "[u8; if X { 1 } else { 2 }]",
+        "[u8; [1, 2].len()]",
+        "[u8; const { 3 }]",
+        "[u8; { |a, b| a }]",
+        "[u8; match X { A => 1, B => 2 }]",
+        "A<{ 1 < 2 }, -1>",
+        "Map<A, Vec<B>>",
+        "fn(A, B) -> Map<A, B>",
+        "Box<dyn for<'a> Fn(&'a A) -> Map<A, B> + Send>",
+        "<A as B<C, D>>::E",
+        "&'static [A]",
+        "(A, B)",
+        "m!(A, B)",
+        "impl Fn() -> A",
+    ] {
+        for item in [
+            format!("struct S {{ a: {ty}, pub(crate) b: {ty}, #[cache_event(count(tier))] c: Last }}"),
+            format!("struct S(pub {ty}, {ty}, #[cache_event(count(tier))] Last);"),
+            format!(
+                "enum S {{ A({ty}) = 1 << f::<A, B>(|a, b| a), B {{ b: {ty} }}, C(#[cache_event(count(tier))] Last) }}"
+            ),
+            format!(
+                "struct S<T: A<B, C> = {ty}, const N: usize = {{ 1 }}>(#[cache_event(count(tier))] Last) where A: B<C, D>;"
+            ),
+        ] {
+            assert_eq!(messages(&item), [""; 0], "{item}");
+            let output = expand(tokens(&item)).to_string();
+            assert!(output.contains("EventCounter > :: increment"), "{item}: {output}");
+        }
+        let output = expand(tokens(&format!("struct S(#[cache_event(count(tier))] {ty});"))).to_string();
+        let kept = tokens(ty).to_string().replace(' ', "");
+        assert!(output.replace(' ', "").contains(&kept), "{ty}: {output}");
+    }
+}
+
+#[test]
+fn misspelt_helpers_and_syntax_errors_are_left_to_rustc() {
+    for item in [
+        "struct S { #[cache_events(forward)] a: H }",
+        "struct S { #[cachet::cache_event(forward)] a: H }",
+        "#[cache_evnt(on_tier = log)] struct S;",
+        "struct S { a: }",
+        "struct S { a }",
+        "struct S { a: u8, : H }",
+    ] {
+        assert_eq!(messages(item), [""; 0], "{item}");
     }
 }

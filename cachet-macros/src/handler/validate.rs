@@ -1,18 +1,17 @@
-//! Judges what was read, and turns it into what can be expanded.
+//! Validates what was read, and turns it into what can be expanded.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote_spanned};
-use syn::{Path, Type};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::quote_spanned;
 
 use super::filter;
 use super::model::{Body, Handler, Part, Role, Variant};
 use super::parse::{Parsed, ParsedField, ParsedShape};
-use crate::args::{Arg, Value};
-use crate::diag::Diagnostics;
-use crate::krate;
-use crate::tokens::flatten;
+use crate::syntax::args::{Arg, Value};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::krate;
+use crate::syntax::tokens::{Cursor, are_brackets_balanced, flatten};
 
-pub(super) fn judge(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
+pub(super) fn validate(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
     let (mut on_tier, mut on_operation, mut krate) = (None, None, krate::default_path());
     for arg in parsed.arguments {
         match (arg.name, arg.value) {
@@ -26,13 +25,13 @@ pub(super) fn judge(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
     let body = match parsed.shape {
         ParsedShape::Struct(fields) => Body::Struct(parts(fields, diagnostics)),
         ParsedShape::Enum(variants) => {
-            let judge = |(ident, fields)| Variant { ident, parts: parts(fields, diagnostics) };
-            Body::Enum(variants.into_iter().map(judge).collect())
+            let validate = |(ident, fields)| Variant { ident, parts: parts(fields, diagnostics) };
+            Body::Enum(variants.into_iter().map(validate).collect())
         }
         ParsedShape::Union(keyword) => {
             diagnostics.report_at(
                 keyword,
-                "`CacheEventHandler` cannot be derived for a union: nobody knows which field is alive; use an enum",
+                "`CacheEventHandler` cannot be derived for a union: which of its fields is alive is not known; use an enum",
             );
             Body::None
         }
@@ -47,12 +46,27 @@ pub(super) fn judge(parsed: Parsed, diagnostics: &mut Diagnostics) -> Handler {
             ),
         );
     }
-    Handler { krate, ident, generics: parsed.generics, lints: parsed.lints, on_tier, on_operation, body }
+    Handler {
+        krate,
+        ident,
+        is_deprecated: parsed.is_deprecated,
+        generics: parsed.generics,
+        lints: parsed.lints,
+        on_tier,
+        on_operation,
+        body,
+    }
 }
 
 /// A path that is called with the handler and the event; a bare name is a method of the type.
 fn function(name: &str, tokens: TokenStream, diagnostics: &mut Diagnostics) -> Option<TokenStream> {
-    let Ok(path) = syn::parse2::<Path>(flatten(tokens.clone()).into_iter().collect()) else {
+    let mut cursor = Cursor::new(flatten(tokens.clone()).into_iter().collect());
+    let path = cursor.take_path();
+    if path.is_empty()
+        || !are_brackets_balanced(&path)
+        || !cursor.is_empty()
+        || matches!(path.last(), Some(TokenTree::Group(_) | TokenTree::Literal(_)))
+    {
         diagnostics.report(
             tokens,
             format!(
@@ -60,10 +74,10 @@ fn function(name: &str, tokens: TokenStream, diagnostics: &mut Diagnostics) -> O
             ),
         );
         return None;
-    };
-    Some(match path.get_ident() {
-        Some(method) => quote_spanned!(method.span()=> Self::#method),
-        None => path.into_token_stream(),
+    }
+    Some(match path.as_slice() {
+        [TokenTree::Ident(method)] => quote_spanned!(method.span()=> Self::#method),
+        _ => tokens,
     })
 }
 
@@ -89,11 +103,10 @@ fn part(field: ParsedField, diagnostics: &mut Diagnostics) -> Option<Part> {
     Some(Part { member, ty, role })
 }
 
-fn refuse_plain_number(ty: &Type, diagnostics: &mut Diagnostics) -> Option<()> {
+fn refuse_plain_number(ty: &TokenStream, diagnostics: &mut Diagnostics) -> Option<()> {
     const PLAIN: [&str; 14] =
         ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
-    if let Type::Path(path) = ty
-        && let Some(ident) = path.path.get_ident()
+    if let [TokenTree::Ident(ident)] = flatten(ty.clone()).as_slice()
         && PLAIN.iter().any(|plain| ident == plain)
     {
         diagnostics.report(ty, format!("`{ident}` cannot count events: handlers run through `&self`; use `AtomicU64`"));

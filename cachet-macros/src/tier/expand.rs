@@ -1,12 +1,12 @@
-//! Writes the sibling impl; cannot fail.
+//! Writes the companion impl; cannot fail.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 
 use super::model::{Field, Form, Places, TierImpl};
 
-/// The impl of the hidden trait that stands beside the user's.
-pub(super) fn sibling(model: &TierImpl) -> TokenStream {
+/// The impl of the hidden trait that goes beside the user's.
+pub(super) fn companion_impl(model: &TierImpl) -> TokenStream {
     let here = Span::mixed_site();
     let header = &model.header;
     let (attributes, generics, where_clause) = (&header.shared_attributes, &header.generics, &header.where_clause);
@@ -76,10 +76,11 @@ fn record_fields(model: &TierImpl) -> TokenStream {
         return TokenStream::new();
     }
     let krate = &model.arguments.krate;
-    let receiver = Ident::new("self", receiver_span(fields));
-    let records = fields.iter().map(|field| record(field, krate));
+    let user = fields.iter().find_map(|field| find_self(field.value.clone()));
+    let receiver = Ident::new("self", user.map_or_else(Span::mixed_site, |user| Span::mixed_site().resolved_at(user)));
+    let records = fields.iter().map(|field| record(field, user, krate));
     quote_spanned! {here=>
-        fn record_fields(&#receiver, recorder: &mut #krate::__private::FieldRecorder<'_>) {
+        fn record_fields(&#receiver, cachet_recorder: &mut #krate::__private::FieldRecorder<'_>) {
             #(#records)*
         }
     }
@@ -87,12 +88,13 @@ fn record_fields(model: &TierImpl) -> TokenStream {
 
 /// One call, so that temporaries of the user's expression live until the value is recorded, and by reference, so that
 /// `self.field` does not move. The argument is where the user's expression is: what rustc says of its type, it says there.
-fn record(field: &Field, krate: &TokenStream) -> TokenStream {
+fn record(field: &Field, user: Option<Span>, krate: &TokenStream) -> TokenStream {
     let here = Span::mixed_site();
     let Field { name, value, .. } = field;
     let mut spans = value.clone().into_iter().map(|token| token.span());
     let first = spans.next().unwrap_or(here);
-    let mut place = Group::new(Delimiter::Parenthesis, value.clone());
+    let value = user.map_or_else(|| value.clone(), |user| unite_selves(value.clone(), user));
+    let mut place = Group::new(Delimiter::Parenthesis, value);
     place.set_span(spans.last().unwrap_or(first));
     let value = quote_spanned!(first=> & #place);
     let form = match field.form {
@@ -100,19 +102,29 @@ fn record(field: &Field, krate: &TokenStream) -> TokenStream {
         Form::Display => "DisplayField",
         Form::Debug => "DebugField",
         Form::Address => {
-            return quote_spanned!(here=> #krate::__private::AddressField::record(#value, recorder););
+            return quote_spanned!(here=> #krate::__private::AddressField::record(#value, cachet_recorder););
         }
     };
     let form = Ident::new(form, here);
-    quote_spanned!(here=> #krate::__private::#form::record(#value, #name, recorder);)
+    quote_spanned!(here=> #krate::__private::#form::record(#value, #name, cachet_recorder);)
 }
 
-/// `self` is as hygienic as a local variable: the receiver has to come from where the user wrote `self`.
-fn receiver_span(fields: &[Field]) -> Span {
-    fields
-        .iter()
-        .find_map(|field| find_self(field.value.clone()))
-        .map_or_else(Span::mixed_site, |user| Span::mixed_site().resolved_at(user))
+/// `self` is as hygienic as a local variable: the receiver has to come from where the user wrote `self`, and there is one
+/// receiver for all expressions, whichever macros have written them.
+fn unite_selves(tokens: TokenStream, user: Span) -> TokenStream {
+    let unite = |mut token: TokenTree| match token {
+        TokenTree::Ident(ref ident) if ident == "self" => {
+            token.set_span(token.span().resolved_at(user));
+            token
+        }
+        TokenTree::Group(group) => {
+            let mut united = Group::new(group.delimiter(), unite_selves(group.stream(), user));
+            united.set_span(group.span());
+            united.into()
+        }
+        token => token,
+    };
+    tokens.into_iter().map(unite).collect()
 }
 
 fn find_self(tokens: TokenStream) -> Option<Span> {

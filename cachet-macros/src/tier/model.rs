@@ -4,13 +4,11 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::LitStr;
 
-use super::arguments::Arguments;
-use crate::diag::Diagnostics;
-use crate::tokens::{flatten, is_ident, is_punct, unraw};
+use crate::syntax::tokens::{flatten, is_ident, is_punct};
 
 /// The header of `impl CacheTier<K, V> for Type where … { … }`, as token slices.
 pub(super) struct Header {
-    /// The attributes that the sibling shares: `cfg`, `cfg_attr` and lint levels.
+    /// The attributes that the companion shares: `cfg`, `cfg_attr` and lint levels.
     pub(super) shared_attributes: TokenStream,
     pub(super) generics: TokenStream,
     pub(super) key: TokenStream,
@@ -19,11 +17,11 @@ pub(super) struct Header {
     pub(super) where_clause: TokenStream,
     /// Where the parts of the user's trait impl are.
     pub(super) places: Option<Places>,
-    /// What stands in the braces of an inherent impl, which has no key and value type of its own.
+    /// The body of an inherent impl, whose header names no key and value type.
     pub(super) inherent_body: Option<TokenStream>,
 }
 
-/// Where the header of the sibling is put, part by part: exactly where the user's is.
+/// Where the header of the companion is put, part by part: exactly where the user's is.
 ///
 /// It makes what rustc says of the header's types the same for both impls, so that it says it once.
 #[derive(Clone, Copy)]
@@ -54,6 +52,27 @@ pub(super) struct Field {
     pub(super) value: TokenStream,
 }
 
+/// What was given, with a default for what was not or was faulty.
+pub(super) struct Arguments {
+    pub(super) krate: TokenStream,
+    /// The key and the value type of an inherent impl.
+    pub(super) key: Option<TokenStream>,
+    pub(super) value: Option<TokenStream>,
+    /// Whether these two were given, readable or not.
+    pub(super) types_attempted: [bool; 2],
+    /// Something was given that is not known to be one of them or not.
+    pub(super) has_nameless: bool,
+    pub(super) name: Option<LitStr>,
+    /// A name was given, readable or not.
+    pub(super) name_attempted: bool,
+    pub(super) level: &'static str,
+    pub(super) target: Option<LitStr>,
+    pub(super) system: Option<LitStr>,
+    pub(super) immediate: bool,
+    /// The user's fields and the remote's address, in the order in which they were given.
+    pub(super) fields: Vec<Field>,
+}
+
 /// A tier impl that is ready to be expanded.
 pub(super) struct TierImpl {
     pub(super) header: Header,
@@ -62,81 +81,11 @@ pub(super) struct TierImpl {
 }
 
 impl TierImpl {
-    pub(super) fn new(header: Header, mut arguments: Arguments, diagnostics: &mut Diagnostics) -> Self {
-        let derived = derived_name(&header.self_type);
-        let name = match (arguments.name.take(), derived) {
-            (Some(name), derived) => {
-                if name.value().trim().is_empty() {
-                    diagnostics.report(&name, empty_name(derived.as_deref()));
-                }
-                name
-            }
-            (None, Some(derived)) => LitStr::new(&derived, Span::mixed_site()),
-            (None, None) => {
-                if !arguments.name_attempted {
-                    let shown = compact(&header.self_type);
-                    diagnostics.report(
-                        &header.self_type,
-                        format!("no tier name can be taken from `{shown}`; add `name = \"…\"`"),
-                    );
-                }
-                LitStr::new("tier", Span::mixed_site())
-            }
-        };
-        Self { header, arguments, name }
+    /// A tier without anything that could cause an error of its own, for use after a fault.
+    pub(super) fn stand_in(mut self) -> Self {
+        self.arguments.fields.clear();
+        self
     }
-}
-
-fn empty_name(derived: Option<&str>) -> String {
-    derived.map_or_else(
-        || "`name` must not be empty: every span and event of this tier carries it".to_owned(),
-        |derived| format!("`name` must not be empty; remove it to get `name = \"{derived}\"`"),
-    )
-}
-
-/// The last segment of the type's path in snake case.
-fn derived_name(self_type: &TokenStream) -> Option<String> {
-    let tokens = flatten(self_type.clone());
-    let mut tokens = tokens.as_slice();
-    let inner;
-    if let [TokenTree::Group(group)] = tokens
-        && group.delimiter() == proc_macro2::Delimiter::Parenthesis
-    {
-        inner = flatten(group.stream());
-        tokens = &inner;
-    }
-    let mut segment = None;
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            TokenTree::Ident(ident) => {
-                let follows_path = at == 0 || is_punct(tokens.get(at - 1), ':');
-                if !follows_path || ["dyn", "impl", "fn", "unsafe", "extern", "for"].iter().any(|word| ident == word) {
-                    return None;
-                }
-                segment = Some(ident);
-            }
-            TokenTree::Punct(punct) if punct.as_char() == ':' => {}
-            TokenTree::Punct(punct) if punct.as_char() == '<' && segment.is_some() => break,
-            _ => return None,
-        }
-    }
-    let name = snake_case(&unraw(segment?));
-    (!name.is_empty()).then_some(name)
-}
-
-fn snake_case(camel: &str) -> String {
-    let chars: Vec<char> = camel.trim_matches('_').chars().collect();
-    let mut snake = String::new();
-    for (at, char) in chars.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| chars.get(at));
-        let ends_acronym = chars.get(at + 1).is_some_and(|next| next.is_lowercase());
-        let starts_word = before.is_some_and(|before| *before != '_' && (!before.is_uppercase() || ends_acronym));
-        if char.is_uppercase() && starts_word {
-            snake.push('_');
-        }
-        snake.extend(char.to_lowercase());
-    }
-    snake
 }
 
 /// Source text without the spaces that tokens have lost.

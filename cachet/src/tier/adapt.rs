@@ -1,16 +1,17 @@
-//! What stands between the methods of an inherent impl and [`CacheTier`]: `#[cache_tier(key = …, value = …)]`.
+//! Adapts the methods of an inherent impl to [`CacheTier`]: `#[cache_tier(key = …, value = …)]`.
 //!
-//! The traits have one caller, the expansion of the attribute, which calls them at the types that the user wrote. They
-//! are there for their messages: what is read by a user whose method has a type that a tier cannot work with.
+//! Only the expansion of the attribute calls these traits, at the types that the user wrote. They are traits for the sake
+//! of their messages, which rustc shows for a method whose type a tier cannot use.
 
 #![allow(clippy::missing_errors_doc, reason = "the errors are those of the user's methods")]
 
 pub use std::borrow::{Borrow, ToOwned};
+pub use std::convert::identity;
 
 pub use crate::{CacheEntry, CacheTier, InsertOutcome, TierError};
 
 /// What the methods of [`CacheTier`] return.
-pub type Answer<T> = Result<T, TierError>;
+pub type TierResult<T> = Result<T, TierError>;
 
 /// A key that a method takes by reference.
 #[diagnostic::on_unimplemented(
@@ -50,18 +51,18 @@ impl<K> OwnedKey<K> for K {
     }
 }
 
-/// What `insert` takes and `get` returns: an entry, or its value alone.
+/// What `insert` takes and `get` returns: an entry or a value.
 #[diagnostic::on_unimplemented(
     message = "the values of this tier are `{V}`, not `{Self}`",
     label = "expected `{V}` or `CacheEntry<{V}>`",
     note = "the values are those of `value = …` in `#[cache_tier(…)]`"
 )]
 pub trait Stored<V>: Sized {
-    /// The entry as `insert` takes it. `None` if it has a time to live of its own and is to be taken as a value: it
-    /// would lose that, and be served for ever.
+    /// The entry as `insert` takes it. `None` if the entry has a time to live and is taken as a value: the value
+    /// would lose it and never expire.
     fn of(entry: CacheEntry<V>) -> Option<Self>;
 
-    /// What `get` has returned as an entry.
+    /// Returns the entry of what `get` returned.
     fn into_entry(self) -> CacheEntry<V>;
 }
 
@@ -93,7 +94,7 @@ impl<V> Stored<V> for V {
 
 /// What `get` returns.
 #[diagnostic::on_unimplemented(
-    message = "`get` returns `{Self}`, which does not tell a miss",
+    message = "`get` returns `{Self}`, which cannot report a miss",
     label = "expected `Result<Option<…>, E>`",
     note = "`get` returns `Result<Option<V>, E>`, or `Option<V>` if it cannot fail, with the value or a `CacheEntry` of it",
     note = "a method that has to wait is an `async fn`, or returns `impl Future`"
@@ -104,8 +105,8 @@ pub trait Lookup {
     /// What it fails with.
     type Error;
 
-    /// Tells hits, misses and failures apart.
-    fn told(self) -> Result<Option<Self::Found>, Self::Error>;
+    /// Returns the hit, the miss or the error.
+    fn into_result(self) -> Result<Option<Self::Found>, Self::Error>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -114,7 +115,7 @@ impl<T, E> Lookup for Result<Option<T>, E> {
     type Error = E;
 
     #[inline]
-    fn told(self) -> Self {
+    fn into_result(self) -> Self {
         self
     }
 }
@@ -125,14 +126,14 @@ impl<T> Lookup for Option<T> {
     type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<Self, TierError> {
+    fn into_result(self) -> Result<Self, TierError> {
         Ok(self)
     }
 }
 
 /// What `insert` returns.
 #[diagnostic::on_unimplemented(
-    message = "`insert` returns `{Self}`, which does not tell whether the entry was stored",
+    message = "`insert` returns `{Self}`, which does not say whether the entry was stored",
     label = "expected `Result<(), E>`",
     note = "`insert` returns `Result<(), E>`, or nothing if it cannot fail, with an `InsertOutcome` for the `()` if it can turn entries away",
     note = "a method that has to wait is an `async fn`, or returns `impl Future`"
@@ -141,8 +142,8 @@ pub trait Insertion {
     /// What it fails with.
     type Error;
 
-    /// Tells success and failure apart.
-    fn told(self) -> Result<InsertOutcome, Self::Error>;
+    /// Returns the outcome or the error.
+    fn into_result(self) -> Result<InsertOutcome, Self::Error>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -150,7 +151,7 @@ impl<E> Insertion for Result<(), E> {
     type Error = E;
 
     #[inline]
-    fn told(self) -> Result<InsertOutcome, E> {
+    fn into_result(self) -> Result<InsertOutcome, E> {
         self.map(|()| InsertOutcome::Accepted)
     }
 }
@@ -160,7 +161,7 @@ impl<E> Insertion for Result<InsertOutcome, E> {
     type Error = E;
 
     #[inline]
-    fn told(self) -> Self {
+    fn into_result(self) -> Self {
         self
     }
 }
@@ -170,7 +171,7 @@ impl Insertion for () {
     type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<InsertOutcome, TierError> {
+    fn into_result(self) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 }
@@ -180,7 +181,7 @@ impl Insertion for InsertOutcome {
     type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<Self, TierError> {
+    fn into_result(self) -> Result<Self, TierError> {
         Ok(self)
     }
 }
@@ -196,8 +197,8 @@ pub trait Removal {
     /// What they fail with.
     type Error;
 
-    /// Tells success and failure apart.
-    fn told(self) -> Result<(), Self::Error>;
+    /// Returns the outcome or the error.
+    fn into_result(self) -> Result<(), Self::Error>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -205,7 +206,7 @@ impl<E> Removal for Result<(), E> {
     type Error = E;
 
     #[inline]
-    fn told(self) -> Self {
+    fn into_result(self) -> Self {
         self
     }
 }
@@ -215,7 +216,7 @@ impl Removal for () {
     type Error = TierError;
 
     #[inline]
-    fn told(self) -> Result<(), TierError> {
+    fn into_result(self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -231,19 +232,19 @@ pub trait EntryCount {
     /// What it fails with.
     type Error;
 
-    /// Tells a number and a failure apart.
-    fn told(self) -> Result<Option<u64>, Self::Error>;
+    /// Returns the number or the error.
+    fn into_result(self) -> Result<Option<u64>, Self::Error>;
 }
 
 macro_rules! counted {
-    ($($count:ty: |$given:ident| $told:expr;)*) => {$(
+    ($($count:ty: |$given:ident| $entries:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl EntryCount for $count {
             type Error = TierError;
 
-            fn told(self) -> Result<Option<u64>, TierError> {
+            fn into_result(self) -> Result<Option<u64>, TierError> {
                 let $given = self;
-                Ok($told)
+                Ok($entries)
             }
         }
 
@@ -251,8 +252,8 @@ macro_rules! counted {
         impl<E> EntryCount for Result<$count, E> {
             type Error = E;
 
-            fn told(self) -> Result<Option<u64>, E> {
-                self.map(|$given| $told)
+            fn into_result(self) -> Result<Option<u64>, E> {
+                self.map(|$given| $entries)
             }
         }
     )*};
@@ -265,14 +266,14 @@ counted! {
     Option<usize>: |entries| entries.and_then(|entries| u64::try_from(entries).ok());
 }
 
-/// What a method fails with.
+/// The error of a method.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a tier",
     label = "this error has to be `Into<Box<dyn Error + Send + Sync>>`",
     note = "every `std::error::Error` is, if it is also `Send + Sync + 'static`; so are `String` and `Box<dyn Error + Send + Sync>`"
 )]
 pub trait Failure {
-    /// The error as the cache passes it on.
+    /// Converts to the error of a tier.
     fn into_error(self) -> TierError;
 }
 
@@ -284,10 +285,10 @@ impl<E: Into<TierError>> Failure for E {
     }
 }
 
-/// What an `insert` that takes values says to an entry that would lose its time to live.
-pub const UNKEPT: Answer<InsertOutcome> = Ok(InsertOutcome::Rejected);
+/// Returned in place of calling an `insert` that takes values, for an entry that would lose its time to live.
+pub const REJECTED_TTL: TierResult<InsertOutcome> = Ok(InsertOutcome::Rejected);
 
-/// What a tier without a method `clear` says when it is to be cleared.
-pub fn no_clear() -> Answer<()> {
+/// Returned by `clear` of a tier without such a method.
+pub fn no_clear() -> TierResult<()> {
     Err(TierError::msg("its type has no method `clear`").with_type("unsupported"))
 }

@@ -76,13 +76,13 @@ macro_rules! methods {
     };
 }
 
-/// Puts a tier to use, and tells its name.
+/// Uses a tier; returns its name.
 #[track_caller]
 pub(super) fn used(tier: Tier<str, u32>) -> String {
     used_for(tier, "ada")
 }
 
-/// Puts a tier to use with a key, and tells its name.
+/// Uses a tier with a key; returns its name.
 #[track_caller]
 pub(super) fn used_for<K: cachet::Key + ?Sized + 'static>(tier: Tier<K, u32>, key: &K) -> String {
     let cache = Cache::builder("cases").tier(tier).build();

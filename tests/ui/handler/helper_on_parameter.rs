@@ -1,6 +1,3 @@
-// The second error is rustc's, which does not say where the attribute goes.
-// errors: 2
-
 use cachet::CacheEventHandler;
 
 #[derive(CacheEventHandler)]

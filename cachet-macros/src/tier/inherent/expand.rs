@@ -6,9 +6,9 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::read::is_reference;
+use super::parse::is_reference;
 use super::{Kind, Method};
-use crate::krate;
+use crate::syntax::krate;
 use crate::tier::model::{Header, TierImpl};
 
 /// The impl of `CacheTier`.
@@ -36,7 +36,7 @@ fn no_clear(krate: &TokenStream) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         fn clear(
             &self,
-        ) -> impl ::core::future::Future<Output = #krate::__private::adapt::Answer<()>> + ::core::marker::Send {
+        ) -> impl ::core::future::Future<Output = #krate::__private::adapt::TierResult<()>> + ::core::marker::Send {
             ::core::future::ready(#krate::__private::adapt::no_clear())
         }
     }
@@ -52,7 +52,7 @@ struct Caller<'a> {
 impl Caller<'_> {
     fn write(&self) -> TokenStream {
         let here = Span::mixed_site();
-        let Method { kind, cfg, name, receiver, parameters, .. } = self.method;
+        let Method { kind, attributes, name, receiver, parameters, .. } = self.method;
         let Header { value, .. } = self.header;
         let krate = &self.runtime.krate;
         let receiver = self.place(receiver).put(quote!(&self));
@@ -64,13 +64,17 @@ impl Caller<'_> {
             Kind::Len => quote_spanned!(here=> ::core::option::Option<::core::primitive::u64>),
         };
         let place = self.output();
-        let returned = self.runtime.path(place, "Answer");
+        let returned = self.runtime.path(place, "TierResult");
         let (opening, closing) = (place.end(quote!(<)), place.end(quote!(>)));
+        // rustc takes two spellings of an elided or higher-ranked lifetime for two types.
+        let is_refining = *kind == Kind::Get && mentions_lifetimes(value.clone());
+        let refining = is_refining.then(|| quote_spanned!(here=> #[allow(refining_impl_trait)]));
         let body = parameters
             .as_ref()
             .map_or_else(|| quote_spanned!(here=> ::core::unimplemented!()), |types| self.body(types));
         quote_spanned! {here=>
-            #cfg
+            #attributes
+            #refining
             async fn #name(#receiver #taken) -> #returned #opening #answer #closing {
                 #body
             }
@@ -103,17 +107,17 @@ impl Caller<'_> {
         let Header { value, .. } = self.header;
         match (self.method.kind, types) {
             (Kind::Get, [key]) => {
-                let told = self.told("Lookup", &self.borrowed(key, &TokenStream::new()));
-                let (place, found) = (self.output(), self.local("found"));
+                let result = self.call_method("Lookup", &self.borrowed(key, &TokenStream::new()));
+                let (place, found, value_found) = (self.output(), self.local("found"), self.local("value"));
                 let convert = place.end(quote!(>::into_entry));
                 let mut entry = self.runtime.path(place, "Stored");
                 entry.extend(quote_spanned!(here=> ::<#value #convert));
-                entry.extend([place.parenthesise(place.whole(quote!(#found)))]);
+                entry.extend([place.parenthesise(self.whole(place, quote!(#value_found)))]);
                 self.answer(
-                    &told,
+                    &result,
                     &quote_spanned! {here=>
                         match #found {
-                            ::core::option::Option::Some(#found) => ::core::option::Option::Some(#entry),
+                            ::core::option::Option::Some(#value_found) => ::core::option::Option::Some(#entry),
                             ::core::option::Option::None => ::core::option::Option::None,
                         }
                     },
@@ -125,31 +129,31 @@ impl Caller<'_> {
                 } else {
                     let place = self.place(key);
                     let owned = self.local("key");
-                    self.call(place, "OwnedKey::of", place.whole(quote!(#owned)))
+                    self.call(place, "OwnedKey::of", self.whole(place, quote!(#owned)))
                 };
                 let place = self.place(entry);
-                let entry = self.local("entry");
-                let stored = self.call(place, "Stored::of", place.whole(quote!(#entry)));
-                let told = self.told("Insertion", &quote_spanned!(here=> #key, #entry));
-                let answer = self.answer(&told, &self.local("found").to_token_stream());
+                let (entry, unwrapped) = (self.local("entry"), self.local("stored"));
+                let stored = self.call(place, "Stored::of", self.whole(place, quote!(#entry)));
+                let result = self.call_method("Insertion", &quote_spanned!(here=> #key, #unwrapped));
+                let answer = self.answer(&result, &self.local("found").to_token_stream());
                 let krate = &self.runtime.krate;
                 quote_spanned! {here=>
                     match #stored {
-                        ::core::option::Option::Some(#entry) => #answer,
-                        ::core::option::Option::None => #krate::__private::adapt::UNKEPT,
+                        ::core::option::Option::Some(#unwrapped) => #answer,
+                        ::core::option::Option::None => #krate::__private::adapt::REJECTED_TTL,
                     }
                 }
             }
             (kind, types) => {
                 let arguments = types.first().map(|key| self.borrowed(key, &TokenStream::new())).unwrap_or_default();
-                let told = self.told(if kind == Kind::Len { "EntryCount" } else { "Removal" }, &arguments);
-                self.answer(&told, &self.local("found").to_token_stream())
+                let result = self.call_method(if kind == Kind::Len { "EntryCount" } else { "Removal" }, &arguments);
+                self.answer(&result, &self.local("found").to_token_stream())
             }
         }
     }
 
-    /// Calls the user's method, and `told` of the trait that understands what it returns.
-    fn told(&self, understood_by: &str, arguments: &TokenStream) -> TokenStream {
+    /// Calls the user's method, and `into_result` of the trait that understands what it returns.
+    fn call_method(&self, understood_by: &str, arguments: &TokenStream) -> TokenStream {
         let place = self.output();
         let name = &self.method.name;
         let receiver = place.end(quote!(self));
@@ -159,16 +163,16 @@ impl Caller<'_> {
         if self.method.is_awaited {
             returned.extend(place.end(quote!(.await)));
         }
-        self.call(place, &format!("{understood_by}::told"), returned)
+        self.call(place, &format!("{understood_by}::into_result"), returned)
     }
 
-    /// What the method told, with its error as one of the cache's.
-    fn answer(&self, told: &TokenStream, found: &TokenStream) -> TokenStream {
+    /// The result of the method, with its error as one of the cache's.
+    fn answer(&self, result: &TokenStream, found: &TokenStream) -> TokenStream {
         let place = self.output();
         let (success, error) = (self.local("found"), self.local("error"));
-        let failure = self.call(place, "Failure::into_error", place.whole(quote!(#error)));
+        let failure = self.call(place, "Failure::into_error", self.whole(place, quote!(#error)));
         quote_spanned! {Span::mixed_site()=>
-            match #told {
+            match #result {
                 ::core::result::Result::Ok(#success) => ::core::result::Result::Ok(#found),
                 ::core::result::Result::Err(#error) => ::core::result::Result::Err(#failure),
             }
@@ -193,9 +197,14 @@ impl Caller<'_> {
         call
     }
 
+    /// A single token as an expression that is as wide as the place.
+    fn whole(&self, place: Place, token: TokenStream) -> TokenStream {
+        self.call(place, "identity", place.end(token))
+    }
+
     /// A variable. All of a method's share its hygiene, wherever they stand.
     fn local(&self, name: &str) -> Ident {
-        Ident::new(name, self.method.name.span())
+        Ident::new(&format!("cachet_{name}"), self.method.name.span())
     }
 
     fn place(&self, written: &TokenStream) -> Place {
@@ -206,6 +215,15 @@ impl Caller<'_> {
     fn output(&self) -> Place {
         self.place(&self.method.output)
     }
+}
+
+fn mentions_lifetimes(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => punct.as_char() == '&',
+        TokenTree::Ident(word) => word == "for" || word == "fn",
+        TokenTree::Group(group) => mentions_lifetimes(group.stream()),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 /// Where the user wrote something, from its first token to its last.
@@ -244,13 +262,6 @@ impl Place {
         let mut group = Group::new(Delimiter::Parenthesis, inside);
         group.set_span(self.last);
         group.into()
-    }
-
-    /// A single token as an expression that is as wide as the place.
-    fn whole(self, token: TokenStream) -> TokenStream {
-        let mut whole = self.put(quote!(::core::convert::identity));
-        whole.extend([self.parenthesise(self.end(token))]);
-        whole
     }
 }
 

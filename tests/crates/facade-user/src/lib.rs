@@ -3,51 +3,41 @@
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery)]
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use cachet_test_facade::prelude::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, TierError, cache_tier};
-
-/// A tier.
-#[derive(Debug, Default)]
-pub struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
-
-#[cache_tier(crate = ::cachet_test_facade::cachet, fields(entries = self.entries().len()))]
-impl CacheTier<str, u32> for Shelf {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        Ok(self.entries().get(key).cloned())
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.entries().insert(key, entry);
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        self.entries().remove(key);
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.entries().clear();
-        Ok(())
-    }
+/// Where this crate finds cachet.
+pub mod prelude {
+    pub use ::cachet_test_facade::cachet;
 }
 
-impl Shelf {
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, CacheEntry<u32>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A handler.
+include!("../../shelf.rs");
+
+/// A handler whose macro finds the crate by the path that it has here.
 #[derive(CacheEventHandler, Debug, Default)]
 #[cache_event(crate = ::cachet_test_facade::cachet)]
-pub struct Metrics {
-    /// Lookups that found something.
-    #[cache_event(count(operation, operation = "get", outcome = "hit"))]
-    pub hits: AtomicU64,
+pub struct Operations {
+    /// All operations.
+    #[cache_event(count(operation))]
+    pub count: AtomicU64,
+}
+
+/// A tier whose macro finds the crate by the path that it has here.
+#[derive(Debug, Default)]
+pub struct Last(AtomicU32);
+
+#[cache_tier(crate = ::cachet_test_facade::cachet, key = str, value = u32)]
+impl Last {
+    fn get(&self, key: &str) -> Option<u32> {
+        (key == "last").then(|| self.0.load(Ordering::Relaxed))
+    }
+
+    fn insert(&self, _: &str, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn invalidate(&self, _: &str) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// A tier that a macro of the library has made.
@@ -57,28 +47,11 @@ pub struct Empty;
 cachet_test_facade::empty_tier!(Empty);
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::Ordering;
-
-    use cachet_test_facade::cachet::{Cache, CacheEntry, Tier};
+mod empty_tests {
+    use cachet_test_facade::cachet::{Cache, Tier};
     use cachet_tests::ready;
 
-    use super::{Empty, Metrics, Shelf};
-
-    #[test]
-    fn tier_and_handler_work() {
-        let metrics = Arc::new(Metrics::default());
-        let cache = Cache::<str, u32>::builder("ages")
-            .tier(Tier::new(Shelf::default()))
-            .event_handler(Arc::clone(&metrics))
-            .enable_logs()
-            .build();
-        ready(cache.insert("ada", 36_u32)).unwrap();
-        assert_eq!(ready(cache.get("ada")).unwrap().map(CacheEntry::into_value), Some(36));
-        assert_eq!(metrics.hits.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.tier_names().collect::<Vec<_>>(), ["shelf"]);
-    }
+    use super::Empty;
 
     #[test]
     fn tier_made_by_a_macro_of_the_library_works() {

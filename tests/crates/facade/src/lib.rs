@@ -1,4 +1,4 @@
-//! Re-exports cachet, its macros at another place, and a macro of its own that makes a tier.
+//! Re-exports cachet, re-exports its macros at another path, and defines a macro that makes a tier.
 
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery)]
 #![forbid(unsafe_code)]
@@ -7,7 +7,7 @@ pub use cachet;
 
 /// What a user needs most.
 pub mod prelude {
-    pub use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, TierError, cache_tier};
+    pub use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, cache_tier};
 }
 
 /// Makes a tier that stores nothing, of a type that the user names.

@@ -1,76 +1,41 @@
-//! The dependency has another name here, so the macros are told.
+//! The dependency is renamed, so the macros take `crate = …`.
 
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery)]
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use cachet_lib::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, TierError, cache_tier};
-
-/// A tier.
-#[derive(Debug, Default)]
-pub struct Shelf(Mutex<HashMap<String, CacheEntry<u32>>>);
-
-#[cache_tier(crate = ::cachet_lib, fields(entries = self.entries().len()))]
-impl CacheTier<str, u32> for Shelf {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        Ok(self.entries().get(key).cloned())
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.entries().insert(key, entry);
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        self.entries().remove(key);
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.entries().clear();
-        Ok(())
-    }
+/// Where this crate finds cachet.
+pub mod prelude {
+    pub use ::cachet_lib as cachet;
 }
 
-impl Shelf {
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, CacheEntry<u32>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A handler.
+include!("../../shelf.rs");
+
+/// A handler whose macro finds the crate by the path that it has here.
 #[derive(CacheEventHandler, Debug, Default)]
 #[cache_event(crate = ::cachet_lib)]
-pub struct Metrics {
-    /// Lookups that found something.
-    #[cache_event(count(operation, operation = "get", outcome = "hit"))]
-    pub hits: AtomicU64,
+pub struct Operations {
+    /// All operations.
+    #[cache_event(count(operation))]
+    pub count: AtomicU64,
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::Ordering;
+/// A tier whose macro finds the crate by the path that it has here.
+#[derive(Debug, Default)]
+pub struct Last(AtomicU32);
 
-    use cachet_lib::{Cache, CacheEntry, Tier};
-    use cachet_tests::ready;
+#[cache_tier(crate = ::cachet_lib, key = str, value = u32)]
+impl Last {
+    fn get(&self, key: &str) -> Option<u32> {
+        (key == "last").then(|| self.0.load(Ordering::Relaxed))
+    }
 
-    use super::{Metrics, Shelf};
+    fn insert(&self, _: &str, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
 
-    #[test]
-    fn tier_and_handler_work() {
-        let metrics = Arc::new(Metrics::default());
-        let cache = Cache::<str, u32>::builder("ages")
-            .tier(Tier::new(Shelf::default()))
-            .event_handler(Arc::clone(&metrics))
-            .enable_logs()
-            .build();
-        ready(cache.insert("ada", 36_u32)).unwrap();
-        assert_eq!(ready(cache.get("ada")).unwrap().map(CacheEntry::into_value), Some(36));
-        assert_eq!(metrics.hits.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.tier_names().collect::<Vec<_>>(), ["shelf"]);
+    fn invalidate(&self, _: &str) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
