@@ -29,7 +29,7 @@ fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
     ended
 }
 
-// S37
+// S37, law 2
 #[test]
 fn operations_that_take_turns_never_mix() {
     let two = Two::new();
@@ -228,7 +228,7 @@ fn two_threads_never_mix_their_operations() {
     assert_eq!(laws::completions(&recorded).len(), 2 * (500 * 3 + 167));
 }
 
-// S37
+// S37, law 2
 #[test]
 fn ids_taken_by_many_threads_are_all_different() {
     let mut ids: Vec<RequestId> = std::thread::scope(|scope| {
