@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behaviour::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, cache_tier};
+use cachet::{
+    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, Error, InsertOutcome, RecordKeys, RequestId,
+    RequestIdExt, Tier, cache_tier,
+};
 use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws};
+use cachet_tests::{Stepped, laws, ready};
 
 use crate::{Ages, Mock, Two, Watched};
 
@@ -239,4 +242,26 @@ fn ids_taken_by_many_threads_are_all_different() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 12_000);
+}
+
+// S37
+#[test]
+fn handlers_are_told_outside_of_the_operation() {
+    #[derive(Clone, Default)]
+    struct Current(Arc<Mutex<Vec<Option<bool>>>>);
+    impl CacheEventHandler for Current {
+        fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+            self.0.lock().unwrap().push(RequestId::current().map(|id| id == event.request_id()));
+        }
+    }
+    let told = |keys| {
+        let current = Current::default();
+        let cache =
+            Ages::builder("ages").tier(Tier::memory(10)).event_handler(current.clone()).record_keys(keys).build();
+        ready(cache.insert("a", 1)).unwrap();
+        ready(cache.get("a")).unwrap();
+        ready(cache.get("b")).unwrap();
+        current.0.lock().unwrap().clone()
+    };
+    assert_eq!(told(RecordKeys::omitted()), told(RecordKeys::full()));
 }

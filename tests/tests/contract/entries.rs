@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::TierOperation;
@@ -10,7 +11,7 @@ use cachet::testing::Behaviour;
 use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
 use cachet_tests::ready;
 
-use crate::{Ages, Two, Watched, secs, stored, value};
+use crate::{Ages, Mock, Two, Watched, secs, stored, value};
 
 // S1
 #[test]
@@ -285,4 +286,14 @@ fn a_future_that_is_never_polled_does_nothing() {
 fn a_time_to_live_beyond_all_measure_is_kept_as_very_long() {
     let entry = CacheEntry::expires_after(1, Duration::MAX);
     assert!(entry.ttl().unwrap() > secs(500 * 365 * 24 * 60 * 60));
+}
+
+// S7
+#[test]
+fn a_get_that_is_polled_once_more_after_its_end_does_not_panic() {
+    let cache = Ages::builder("ages").tier(Tier::new(Mock::new())).build();
+    let mut get = Box::pin(cache.get("a"));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(get.as_mut().poll(&mut cx).is_ready());
+    assert!(get.as_mut().poll(&mut cx).is_pending());
 }

@@ -403,3 +403,14 @@ fn a_tier_that_miscounts_has_failed_and_no_key_gets_anothers_value() {
         ]
     );
 }
+
+// S16, S17
+#[test]
+fn insert_many_keeps_the_later_of_a_key_where_the_policy_rejects_the_earlier() {
+    let cache = Ages::builder("ages")
+        .tier(Tier::memory(10).insert_policy(InsertPolicy::when(|_: &str, e: &CacheEntry<u32>| **e > 1)))
+        .build();
+    let outcomes = ready(cache.insert_many([("a", 1), ("a", 2)])).unwrap();
+    assert_eq!(outcomes, [InsertOutcome::Rejected, InsertOutcome::Accepted]);
+    assert_eq!(value(&cache, "a"), Some(2));
+}

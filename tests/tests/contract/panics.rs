@@ -1,5 +1,7 @@
 //! S39, and what panics of tiers and closures do.
 
+mod tiers;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate, Len};
