@@ -52,10 +52,15 @@ pub enum Behaviour {
 /// ```
 pub struct MockTier<K: Key + ?Sized, V>(Arc<Mutex<State<K::Owned, V>>>);
 
+/// Runs at a call of a tier.
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
 struct State<Q, V> {
     entries: HashMap<Q, CacheEntry<V>>,
     next: HashMap<TierOperation, VecDeque<Behaviour>>,
     always: HashMap<TierOperation, Behaviour>,
+    before: HashMap<TierOperation, Hook>,
+    after: HashMap<TierOperation, Hook>,
     calls: Vec<TierOperation>,
 }
 
@@ -66,6 +71,8 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
             entries: HashMap::new(),
             next: HashMap::new(),
             always: HashMap::new(),
+            before: HashMap::new(),
+            after: HashMap::new(),
             calls: Vec::new(),
         })))
     }
@@ -82,6 +89,71 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
     /// What to do on every call of this kind, after those that [`next`](Self::next) has spoken of.
     pub fn always(&self, operation: TierOperation, behaviour: Behaviour) {
         self.state().always.insert(operation, behaviour);
+    }
+
+    /// Sets what runs at the first poll of every call of this kind, before the call does anything.
+    ///
+    /// No lock is held, so the hook may use the tier and the cache. A second hook replaces the first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::MockTier;
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let mock = MockTier::<str, u32>::new();
+    /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
+    ///
+    /// // Another process stores the entry just before it is looked up.
+    /// let other = mock.clone();
+    /// mock.before(TierOperation::Get, move || other.put("ada", 36));
+    /// assert_eq!(*cache.get("ada").await?.unwrap(), 36);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// A panic of the hook is a panic of the tier.
+    pub fn before(&self, operation: TierOperation, hook: impl Fn() + Send + Sync + 'static) {
+        self.state().before.insert(operation, Arc::new(hook));
+    }
+
+    /// Sets what runs after every call of this kind that did its work, before its answer is returned.
+    ///
+    /// It does not run after a call that failed, panicked, rejected an insert or was dropped. No lock is held, so the hook may
+    /// use the tier and the cache. A second hook replaces the first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::MockTier;
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let mock = MockTier::<str, u32>::new();
+    /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
+    ///
+    /// // Another process overwrites what was just stored.
+    /// let other = mock.clone();
+    /// mock.after(TierOperation::Insert, move || other.put("ada", 37));
+    /// cache.insert("ada", 36).await?;
+    /// assert_eq!(*cache.get("ada").await?.unwrap(), 37);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// A panic of the hook is a panic of the tier.
+    pub fn after(&self, operation: TierOperation, hook: impl Fn() + Send + Sync + 'static) {
+        self.state().after.insert(operation, Arc::new(hook));
+    }
+
+    fn done(&self, operation: TierOperation) {
+        let hook = self.state().after.get(&operation).cloned();
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 
     /// The calls so far, in order.
@@ -102,12 +174,16 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
 
     /// Notes the call and does what was said; `true` if an insert is to be turned away.
     async fn act(&self, operation: TierOperation) -> Result<bool, Error> {
-        let behaviour = {
+        let (hook, behaviour) = {
             let mut state = self.state();
             state.calls.push(operation);
             let next = state.next.get_mut(&operation).and_then(VecDeque::pop_front);
-            next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behaviour::Work)
+            let behaviour = next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behaviour::Work);
+            (state.before.get(&operation).cloned(), behaviour)
         };
+        if let Some(hook) = hook {
+            hook();
+        }
         match behaviour {
             Behaviour::Work => {}
             Behaviour::Pend(mut polls) => {
@@ -134,7 +210,9 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
 impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
         self.act(TierOperation::Get).await?;
-        Ok(self.stored(key))
+        let entry = self.stored(key);
+        self.done(TierOperation::Get);
+        Ok(entry)
     }
 
     async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
@@ -142,24 +220,29 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
             return Ok(InsertOutcome::Rejected);
         }
         self.state().entries.insert(key, entry);
+        self.done(TierOperation::Insert);
         Ok(InsertOutcome::Accepted)
     }
 
     async fn invalidate(&self, key: &K) -> Result<(), Error> {
         self.act(TierOperation::Invalidate).await?;
         self.state().entries.remove(key);
+        self.done(TierOperation::Invalidate);
         Ok(())
     }
 
     async fn clear(&self) -> Result<(), Error> {
         self.act(TierOperation::Clear).await?;
         self.state().entries.clear();
+        self.done(TierOperation::Clear);
         Ok(())
     }
 
     async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
         self.act(TierOperation::GetMany).await?;
-        Ok(keys.iter().map(|key| self.stored(key)).collect())
+        let entries = keys.iter().map(|key| self.stored(key)).collect();
+        self.done(TierOperation::GetMany);
+        Ok(entries)
     }
 
     async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Result<Vec<InsertOutcome>, Error> {
@@ -168,6 +251,7 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         }
         let outcomes = vec![InsertOutcome::Accepted; entries.len()];
         self.state().entries.extend(entries);
+        self.done(TierOperation::InsertMany);
         Ok(outcomes)
     }
 
@@ -176,17 +260,22 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         for key in keys {
             self.state().entries.remove(*key);
         }
+        self.done(TierOperation::InvalidateMany);
         Ok(())
     }
 
     async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
         self.act(TierOperation::Contains).await?;
-        Ok(self.stored(key).map(|entry| entry.metadata()))
+        let entry = self.stored(key).map(|entry| entry.metadata());
+        self.done(TierOperation::Contains);
+        Ok(entry)
     }
 
     async fn len(&self) -> Result<Option<u64>, Error> {
         self.act(TierOperation::Len).await?;
-        Ok(Some(self.state().entries.len() as u64))
+        let len = self.state().entries.len() as u64;
+        self.done(TierOperation::Len);
+        Ok(Some(len))
     }
 }
 
