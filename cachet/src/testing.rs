@@ -14,7 +14,7 @@ use crate::{CacheEntry, CacheTier, Error, InsertOutcome, Key, Value, cache_tier}
 /// What a [`MockTier`] does when it is called.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Behaviour {
+pub enum Behavior {
     /// Does its work.
     Work,
     /// Is pending for a number of polls, each of which wakes the task at once, then does its work.
@@ -37,13 +37,13 @@ pub enum Behaviour {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// use cachet::telemetry::TierOperation;
-/// use cachet::testing::{Behaviour, MockTier};
+/// use cachet::testing::{Behavior, MockTier};
 /// use cachet::{Cache, Tier};
 ///
 /// let mock = MockTier::<str, u32>::new();
 /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
 ///
-/// mock.next(TierOperation::Get, Behaviour::Fail("disk on fire"));
+/// mock.next(TierOperation::Get, Behavior::Fail("disk on fire"));
 /// let error = cache.get("ada").await.unwrap_err();
 /// assert_eq!(format!("{error:#}"), "cache tier `mock` failed: disk on fire");
 /// assert!(cache.get("ada").await.unwrap().is_none());
@@ -57,8 +57,8 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 
 struct State<Q, V> {
     entries: HashMap<Q, CacheEntry<V>>,
-    next: HashMap<TierOperation, VecDeque<Behaviour>>,
-    always: HashMap<TierOperation, Behaviour>,
+    next: HashMap<TierOperation, VecDeque<Behavior>>,
+    always: HashMap<TierOperation, Behavior>,
     before: HashMap<TierOperation, Hook>,
     after: HashMap<TierOperation, Hook>,
     calls: Vec<TierOperation>,
@@ -82,13 +82,13 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
     }
 
     /// What to do on the next call of this kind that nothing has been said about yet.
-    pub fn next(&self, operation: TierOperation, behaviour: Behaviour) {
-        self.state().next.entry(operation).or_default().push_back(behaviour);
+    pub fn next(&self, operation: TierOperation, behavior: Behavior) {
+        self.state().next.entry(operation).or_default().push_back(behavior);
     }
 
     /// What to do on every call of this kind, after those that [`next`](Self::next) has spoken of.
-    pub fn always(&self, operation: TierOperation, behaviour: Behaviour) {
-        self.state().always.insert(operation, behaviour);
+    pub fn always(&self, operation: TierOperation, behavior: Behavior) {
+        self.state().always.insert(operation, behavior);
     }
 
     /// Sets what runs at the first poll of every call of this kind, before the call does anything.
@@ -174,19 +174,19 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
 
     /// Notes the call and does what was said; `true` if an insert is to be turned away.
     async fn act(&self, operation: TierOperation) -> Result<bool, Error> {
-        let (hook, behaviour) = {
+        let (hook, behavior) = {
             let mut state = self.state();
             state.calls.push(operation);
             let next = state.next.get_mut(&operation).and_then(VecDeque::pop_front);
-            let behaviour = next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behaviour::Work);
-            (state.before.get(&operation).cloned(), behaviour)
+            let behavior = next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behavior::Work);
+            (state.before.get(&operation).cloned(), behavior)
         };
         if let Some(hook) = hook {
             hook();
         }
-        match behaviour {
-            Behaviour::Work => {}
-            Behaviour::Pend(mut polls) => {
+        match behavior {
+            Behavior::Work => {}
+            Behavior::Pend(mut polls) => {
                 poll_fn(|cx| {
                     if polls == 0 {
                         return Poll::Ready(());
@@ -197,10 +197,10 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
                 })
                 .await;
             }
-            Behaviour::Hang => std::future::pending().await,
-            Behaviour::Fail(message) => return Err(Error::msg(message)),
-            Behaviour::Panic(message) => panic!("{message}"),
-            Behaviour::Reject => return Ok(true),
+            Behavior::Hang => std::future::pending().await,
+            Behavior::Fail(message) => return Err(Error::msg(message)),
+            Behavior::Panic(message) => panic!("{message}"),
+            Behavior::Reject => return Ok(true),
         }
         Ok(false)
     }

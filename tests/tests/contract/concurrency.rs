@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{
     CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, Error, InsertOutcome, RecordKeys, RequestId,

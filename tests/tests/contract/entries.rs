@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::Behaviour;
+use cachet::testing::Behavior;
 use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
 use cachet_tests::ready;
 
@@ -104,8 +104,8 @@ fn what_was_invalidated_or_cleared_is_gone() {
 #[test]
 fn a_rejection_is_no_error() {
     let two = Two::new();
-    two.l1.next(TierOperation::Insert, Behaviour::Reject);
-    two.l2.next(TierOperation::Insert, Behaviour::Reject);
+    two.l1.next(TierOperation::Insert, Behavior::Reject);
+    two.l2.next(TierOperation::Insert, Behavior::Reject);
     assert_eq!(ready(two.cache.insert("ada", 1)).unwrap(), InsertOutcome::Rejected);
     assert_eq!(
         two.lines(),
@@ -207,7 +207,7 @@ fn len_of_a_tier_that_cannot_tell_is_none() {
 #[test]
 fn len_of_a_failing_tier_is_its_error() {
     let two = Two::new();
-    two.l1.next(TierOperation::Len, Behaviour::Fail("no idea"));
+    two.l1.next(TierOperation::Len, Behavior::Fail("no idea"));
     let error = ready(two.cache.len()).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l1` failed: no idea");
     assert_eq!(two.lines(), ["l1 len: error", "len: error"]);

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
-use cachet::testing::Behaviour::{Fail, Hang, Pend};
+use cachet::testing::Behavior::{Fail, Hang, Pend};
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{CacheBuilder, CacheEntry, Error, HasTier, RequestId, Tier};
 use cachet_tests::step::pend;

@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::{OperationOutcome, TierOperation, TierOutcome};
-use cachet::testing::Behaviour;
+use cachet::testing::Behavior;
 use cachet::{CacheEntry, ManualClock, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
@@ -172,7 +172,7 @@ fn an_entry_that_is_inserted_again_keeps_the_deadline_it_came_with() {
 #[test]
 fn waiting_for_a_slow_tier_counts_against_an_entrys_own_deadline() {
     let two = Two::new();
-    two.l1.next(TierOperation::Insert, Behaviour::Pend(1));
+    two.l1.next(TierOperation::Insert, Behavior::Pend(1));
     let mut insert = Stepped::new(two.cache.insert("ada", CacheEntry::expires_after(1, secs(60))));
     insert.pend(1);
     two.clock.advance(secs(30));
@@ -306,7 +306,7 @@ fn an_expired_entry_that_cannot_be_removed_is_a_miss_all_the_same() {
     ready(two.cache.insert("ada", 1)).unwrap();
     ready(two.cache.insert("bob", 2)).unwrap();
     two.clock.advance(secs(2));
-    two.l1.next(TierOperation::Invalidate, Behaviour::Fail("read-only"));
+    two.l1.next(TierOperation::Invalidate, Behavior::Fail("read-only"));
     assert_eq!(value(&two.cache, "ada"), Some(1));
     let recorded = two.events();
     let expired = laws::tiers(&recorded)[4];

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use cachet::Tier;
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet_tests::step::{Stepped, finish_both};
 use cachet_tests::{ByHand, ready};
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet::{CacheEntry, Error};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, ready};
