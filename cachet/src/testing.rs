@@ -198,7 +198,7 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
                 .await;
             }
             Behavior::Hang => std::future::pending().await,
-            Behavior::Fail(message) => return Err(Error::msg(message)),
+            Behavior::Fail(message) => return Err(TierError::msg(message)),
             Behavior::Panic(message) => panic!("{message}"),
             Behavior::Reject => return Ok(true),
         }
@@ -208,14 +208,14 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
 
 #[cache_tier(name = "mock", crate = crate)]
 impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
-    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, Error> {
+    async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError> {
         self.act(TierOperation::Get).await?;
         let entry = self.stored(key);
         self.done(TierOperation::Get);
         Ok(entry)
     }
 
-    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
         if self.act(TierOperation::Insert).await? {
             return Ok(InsertOutcome::Rejected);
         }
@@ -224,28 +224,28 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, key: &K) -> Result<(), Error> {
+    async fn invalidate(&self, key: &K) -> Result<(), TierError> {
         self.act(TierOperation::Invalidate).await?;
         self.state().entries.remove(key);
         self.done(TierOperation::Invalidate);
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.act(TierOperation::Clear).await?;
         self.state().entries.clear();
         self.done(TierOperation::Clear);
         Ok(())
     }
 
-    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, Error> {
+    async fn get_many(&self, keys: &[&K]) -> Result<Vec<Option<CacheEntry<V>>>, TierError> {
         self.act(TierOperation::GetMany).await?;
         let entries = keys.iter().map(|key| self.stored(key)).collect();
         self.done(TierOperation::GetMany);
         Ok(entries)
     }
 
-    async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Result<Vec<InsertOutcome>, Error> {
+    async fn insert_many(&self, entries: Vec<(K::Owned, CacheEntry<V>)>) -> Result<Vec<InsertOutcome>, TierError> {
         if self.act(TierOperation::InsertMany).await? {
             return Ok(vec![InsertOutcome::Rejected; entries.len()]);
         }
@@ -255,7 +255,7 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         Ok(outcomes)
     }
 
-    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), Error> {
+    async fn invalidate_many(&self, keys: &[&K]) -> Result<(), TierError> {
         self.act(TierOperation::InvalidateMany).await?;
         for key in keys {
             self.state().entries.remove(*key);
@@ -264,14 +264,14 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
         Ok(())
     }
 
-    async fn peek(&self, key: &K) -> Result<Option<CacheEntry<()>>, Error> {
+    async fn metadata(&self, key: &K) -> Result<Option<CacheEntry<()>>, TierError> {
         self.act(TierOperation::Contains).await?;
         let entry = self.stored(key).map(|entry| entry.metadata());
         self.done(TierOperation::Contains);
         Ok(entry)
     }
 
-    async fn len(&self) -> Result<Option<u64>, Error> {
+    async fn len(&self) -> Result<Option<u64>, TierError> {
         self.act(TierOperation::Len).await?;
         let len = self.state().entries.len() as u64;
         self.done(TierOperation::Len);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
 use cachet::testing::Behavior;
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{laws, ready};
 
@@ -64,9 +64,9 @@ fn a_time_to_live_without_end_never_ends() {
 fn dates_before_1970_and_beyond_all_measure_are_survived() {
     let two = Two::with(|l1| l1.ttl(secs(60)), |l2| l2.ttl(secs(60)));
     two.clock.set_wall(std::time::UNIX_EPOCH - secs(60));
-    two.l2.put("old", CacheEntry::new(1).with_inserted_at(std::time::UNIX_EPOCH - secs(1_000_000)));
+    two.l2.put("old", CacheEntry::restore(1, None, std::time::UNIX_EPOCH - secs(1_000_000)));
     assert_eq!(value(&two.cache, "old"), Some(1), "both count as 1970");
-    two.l2.put("far", CacheEntry::expires_after(1, Duration::MAX).with_inserted_at(two.clock.wall()));
+    two.l2.put("far", CacheEntry::restore(1, Some(Duration::MAX), two.clock.wall()));
     assert!(two.l2.stored("far").unwrap().expires_at().is_some());
     assert_eq!(value(&two.cache, "far"), Some(1));
 }
@@ -111,27 +111,27 @@ struct Liar;
 
 #[cache_tier(name = "liar", immediate)]
 impl CacheTier<str, u32> for Liar {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         pend(1).await;
         Ok(Some(CacheEntry::new(1)))
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         pend(1).await;
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         pend(1).await;
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         pend(1).await;
         Ok(())
     }
 
-    async fn len(&self) -> Result<Option<u64>, Error> {
+    async fn len(&self) -> Result<Option<u64>, TierError> {
         pend(1).await;
         Ok(Some(1))
     }
@@ -179,22 +179,22 @@ struct HalfLiar(Mock);
 
 #[cache_tier(name = "half", immediate)]
 impl CacheTier<str, u32> for HalfLiar {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.0.get(key).await
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         if self.0.stored(&key).is_some() {
             pend(1).await;
         }
         self.0.insert(key, entry).await
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.0.invalidate(key).await
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear().await
     }
 }
@@ -228,7 +228,7 @@ impl std::error::Error for Outer {
 // S7
 #[test]
 fn an_errors_whole_chain_is_printed_and_searched() {
-    let error = Error::new(Outer(io::Error::other("disk on fire")));
+    let error = TierError::from(Outer(io::Error::other("disk on fire")));
     assert_eq!(error.to_string(), "a cache tier failed");
     assert_eq!(format!("{error:#}"), "a cache tier failed: cannot load the page: disk on fire");
     assert!(error.source_as::<Outer>().is_some());
@@ -240,15 +240,15 @@ fn an_errors_whole_chain_is_printed_and_searched() {
 // S7
 #[test]
 fn an_error_tells_which_side_failed() {
-    let tier = Error::msg("x");
+    let tier = TierError::msg("x");
     assert_eq!((tier.is_tier(), tier.is_load(), tier.is_panic()), (true, false, false));
     assert_eq!((tier.error_type(), tier.tier_name()), ("tier", None));
     assert_eq!(tier.with_type("connect").error_type(), "connect");
     assert_eq!(Error::from(io::Error::other("x")).error_type(), "tier");
     // Wrapped in itself it stays what it was.
-    assert_eq!(Error::new(Error::msg("x").with_type("connect")).error_type(), "connect");
+    assert_eq!(TierError::from(TierError::msg("x").with_type("connect")).error_type(), "connect");
     assert_eq!(
-        Error::new(Box::<dyn std::error::Error + Send + Sync>::from("text")).source().unwrap().to_string(),
+        TierError::from(Box::<dyn std::error::Error + Send + Sync>::from("text")).source().unwrap().to_string(),
         "text"
     );
 }
@@ -261,19 +261,19 @@ fn the_class_of_an_error_survives_the_way_to_the_caller() {
 
     #[cache_tier]
     impl CacheTier<str, u32> for Remote {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-            Err(Error::new(io::Error::from(io::ErrorKind::ConnectionRefused)).with_type("connect"))
+        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
+            Err(TierError::from(io::Error::from(io::ErrorKind::ConnectionRefused)).with_type("connect"))
         }
 
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
             Err(io::Error::from(io::ErrorKind::ConnectionRefused))?
         }
 
-        async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
             Ok(())
         }
 
-        async fn clear(&self) -> Result<(), Error> {
+        async fn clear(&self) -> Result<(), TierError> {
             Ok(())
         }
     }

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::Insert;
 use cachet::testing::Behavior::{Fail, Reject};
-use cachet::{
-    Cache, CacheEntry, CacheOperationEvent, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, cache_tier,
-};
+use cachet::{Cache, CacheEntry, CacheOperationEvent, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Two, Watched, secs, stored, unasked, value};
@@ -245,20 +243,20 @@ struct Stacked(Cache<str, u32>, Arc<Mutex<Vec<Option<RequestId>>>>);
 
 #[cache_tier(name = "stacked")]
 impl CacheTier<str, u32> for Stacked {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.1.lock().unwrap().push(RequestId::current());
         self.0.get(key).await
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.insert(key, entry).await
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.0.invalidate(key).await
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear().await
     }
 }

@@ -6,10 +6,7 @@ use std::sync::{Arc, Mutex};
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, Error, InsertOutcome, RecordKeys, RequestId,
-    RequestIdExt, Tier, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, InsertOutcome, RecordKeys, RequestId, RequestIdExt, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
@@ -95,22 +92,22 @@ impl Witness {
 
 #[cache_tier(name = "witness")]
 impl CacheTier<str, u32> for Witness {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.note().await;
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.note().await;
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         self.note().await;
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.note().await;
         Ok(())
     }

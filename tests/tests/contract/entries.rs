@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::TierOperation;
 use cachet::testing::Behavior;
-use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, cache_tier};
+use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 
 use crate::{Ages, Mock, Two, Watched, secs, stored, value};
@@ -35,7 +35,7 @@ fn an_entry_with_a_time_to_live_says_so() {
 #[test]
 fn whatever_happens_to_the_value_its_metadata_survive() {
     let inserted = UNIX_EPOCH + secs(1_000);
-    let entry = CacheEntry::expires_after("36", secs(5)).with_inserted_at(inserted);
+    let entry = CacheEntry::restore("36", Some(secs(5)), inserted);
 
     let mapped = entry.clone().map(str::len);
     assert_eq!((mapped.ttl(), mapped.inserted_at(), *mapped), (Some(secs(5)), Some(inserted), 2));
@@ -167,19 +167,19 @@ struct Uncounted;
 
 #[cache_tier]
 impl CacheTier<str, u32> for Uncounted {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -259,7 +259,7 @@ fn clones_are_handles_to_the_same_cache() {
 // S7
 #[test]
 fn an_error_and_its_clones_keep_the_type_of_their_source() {
-    let error = Error::new(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+    let error = TierError::from(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
     let clone = error.clone();
     drop(error);
     assert_eq!(clone.source_as::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::PermissionDenied);

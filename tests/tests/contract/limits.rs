@@ -12,7 +12,7 @@ use cachet::telemetry::TierOperation::{
     Clear, Contains, Get, GetMany, Insert, InsertMany, Invalidate, InvalidateMany, Len,
 };
 use cachet::testing::Behavior::{Hang, Pend, Work};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, RuntimeFuture, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, RuntimeFuture, Tier, TierError, cache_tier};
 use cachet_tests::laws::{completion, tiers};
 use cachet_tests::{ByHand, Stepped, ready};
 
@@ -254,20 +254,20 @@ struct Held(Arc<()>);
 
 #[cache_tier(name = "held")]
 impl CacheTier<str, u32> for Held {
-    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         let _held = Arc::clone(&self.0);
         std::future::pending().await
     }
 
-    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _key: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

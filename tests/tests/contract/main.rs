@@ -23,9 +23,7 @@ mod time;
 use std::time::Duration;
 
 use cachet::testing::{MockTier, Recorded, RecordingHandler};
-use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, ManualClock, Tier, cache_tier,
-};
+use cachet::{Cache, CacheBuilder, CacheEntry, CacheTier, HasTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
 use cachet_tests::laws::Lawful;
 use cachet_tests::ready;
 use cachet_tests::step::pend;
@@ -46,21 +44,21 @@ struct SlowToTell(Mock);
 
 #[cache_tier(name = "slow")]
 impl CacheTier<str, u32> for SlowToTell {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         let entry = self.0.get(key).await;
         pend(1).await;
         entry
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.insert(key, entry).await
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
         self.0.invalidate(key).await
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear().await
     }
 }

@@ -2,8 +2,8 @@
 
 use cachet::telemetry::{CacheOperation, Stats, TierOperation, TierOutcome};
 use cachet::testing::{Behavior, Recorded};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
-use cachet_tests::ready;
+use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
+use cachet_tests::{collected, ready};
 use cachet_tests::step::Stepped;
 
 use super::{Ages, Mock, Two, Watched, millis, secs, stored, value};
@@ -64,8 +64,8 @@ fn only_what_is_missing_is_asked_of_the_next_tier() {
 fn no_keys_are_fine_and_no_tier_is_called() {
     let two = Two::new();
     assert!(ready(two.cache.get_many::<str>([])).is_empty());
-    assert!(ready(two.cache.insert_many::<&str, u32>([])).unwrap().is_empty());
-    ready(two.cache.invalidate_many::<str>([])).unwrap();
+    assert!(collected(ready(two.cache.insert_many::<&str, u32>([]))).unwrap().is_empty());
+    collected(ready(two.cache.invalidate_many::<str>([]))).unwrap();
     assert_eq!(two.lines(), ["get_many: hit", "insert_many: inserted", "invalidate_many: invalidated"]);
     assert!(two.l1.calls().is_empty() && two.l2.calls().is_empty());
 }
@@ -73,15 +73,15 @@ fn no_keys_are_fine_and_no_tier_is_called() {
 #[test]
 fn keys_may_be_given_in_any_form_that_can_be_borrowed() {
     let cache = Ages::builder("ages").tier(Tier::memory(100)).build();
-    ready(cache.insert_many(vec![("a".to_owned(), 1)])).unwrap();
+    collected(ready(cache.insert_many(vec![("a".to_owned(), 1)]))).unwrap();
     let owned = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(ready(cache.get_many(&owned)).len(), 2);
     assert_eq!(ready(cache.get_many(owned.iter().map(String::as_str))).len(), 2);
     assert_eq!(ready(cache.get_many(["a", "b"])).len(), 2);
-    ready(cache.invalidate_many(&owned)).unwrap();
+    collected(ready(cache.invalidate_many(&owned))).unwrap();
     assert_eq!(value(&cache, "a"), None);
     let numbers = cachet::Cache::<u64, u64>::builder("numbers").tier(Tier::memory(100)).build();
-    ready(numbers.insert_many((0..3).map(|n| (n, n * n)))).unwrap();
+    collected(ready(numbers.insert_many((0..3).map(|n| (n, n * n))))).unwrap();
     assert_eq!(ready(numbers.get_many(&[2, 9])).len(), 2);
 }
 
@@ -113,8 +113,8 @@ fn a_failing_first_tier_is_passed_over() {
 fn expired_entries_are_misses_and_are_removed() {
     // S12
     let two = Two::with(|l1| l1.ttl(secs(10)), |l2| l2);
-    ready(two.cache.insert_many([("a", 1), ("b", 2)])).unwrap();
-    ready(two.cache.invalidate_many(["b"])).unwrap();
+    collected(ready(two.cache.insert_many([("a", 1), ("b", 2)]))).unwrap();
+    collected(ready(two.cache.invalidate_many(["b"]))).unwrap();
     two.clock.advance(secs(11));
     two.l2.always(TierOperation::GetMany, Behavior::Fail("on fire"));
     two.lines();
@@ -202,9 +202,9 @@ fn a_write_of_several_keys_voids_what_is_on_its_way_for_each() {
         let mut reading = Stepped::new(two.cache.get("a"));
         reading.pend(1);
         if write {
-            ready(two.cache.insert_many([("x", 0), ("a", 2)])).unwrap();
+            collected(ready(two.cache.insert_many([("x", 0), ("a", 2)]))).unwrap();
         } else {
-            ready(two.cache.invalidate_many(["x", "a"])).unwrap();
+            collected(ready(two.cache.invalidate_many(["x", "a"]))).unwrap();
         }
         reading.ready().unwrap();
         assert_eq!(stored(&two.l1, "a"), write.then_some(2));
@@ -214,7 +214,7 @@ fn a_write_of_several_keys_voids_what_is_on_its_way_for_each() {
 #[test]
 fn several_entries_go_to_every_tier_with_one_call_and_the_later_of_a_key_stays() {
     let two = Two::new();
-    let outcomes = ready(two.cache.insert_many([("a", 1), ("b", 2), ("a", 3)])).unwrap();
+    let outcomes = collected(ready(two.cache.insert_many([("a", 1), ("b", 2), ("a", 3)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Accepted; 3]);
     assert_eq!((stored(&two.l1, "a"), stored(&two.l2, "a"), stored(&two.l2, "b")), (Some(3), Some(3), Some(2)));
     assert_eq!(two.lines(), ["l1 insert_many: inserted", "l2 insert_many: inserted", "insert_many: inserted"]);
@@ -226,7 +226,7 @@ fn an_entry_is_accepted_if_any_tier_took_it_and_no_older_one_is_left_where_it_wa
     let odd = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| entry.value() % 2 == 1);
     let two = Two::with(|l1| l1.insert_policy(odd), |l2| l2.insert_policy(InsertPolicy::never()));
     two.l1.put("even", 0);
-    let outcomes = ready(two.cache.insert_many([("odd", 1), ("even", 2)])).unwrap();
+    let outcomes = collected(ready(two.cache.insert_many([("odd", 1), ("even", 2)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Accepted, InsertOutcome::Rejected]);
     assert_eq!((stored(&two.l1, "odd"), stored(&two.l1, "even")), (Some(1), None));
     assert_eq!(
@@ -247,7 +247,7 @@ fn a_tier_that_fails_to_store_several_entries_loses_what_it_had_of_them() {
     let two = Two::new();
     two.l1.put("a", 0);
     two.l1.next(TierOperation::InsertMany, Behavior::Fail("full"));
-    let error = ready(two.cache.insert_many([("a", 1)])).unwrap_err();
+    let error = collected(ready(two.cache.insert_many([("a", 1)]))).unwrap_err();
     assert_eq!(error.tier_name(), Some("l1"));
     assert_eq!((stored(&two.l1, "a"), stored(&two.l2, "a")), (None, Some(1)));
 }
@@ -255,16 +255,16 @@ fn a_tier_that_fails_to_store_several_entries_loses_what_it_had_of_them() {
 #[test]
 fn several_keys_are_removed_from_every_tier_with_one_call() {
     let two = Two::new();
-    ready(two.cache.insert_many([("a", 1), ("b", 2), ("c", 3)])).unwrap();
+    collected(ready(two.cache.insert_many([("a", 1), ("b", 2), ("c", 3)]))).unwrap();
     two.lines();
-    ready(two.cache.invalidate_many(["a", "c", "x"])).unwrap();
+    collected(ready(two.cache.invalidate_many(["a", "c", "x"]))).unwrap();
     assert_eq!(
         two.lines(),
         ["l1 invalidate_many: invalidated", "l2 invalidate_many: invalidated", "invalidate_many: invalidated"]
     );
     assert_eq!(values(&two.cache, &["a", "b", "c"]), [None, Some(2), None]);
     two.l2.next(TierOperation::InvalidateMany, Behavior::Fail("read-only"));
-    assert_eq!(ready(two.cache.invalidate_many(["b"])).unwrap_err().tier_name(), Some("l2"));
+    assert_eq!(collected(ready(two.cache.invalidate_many(["b"]))).unwrap_err().tier_name(), Some("l2"));
     assert_eq!(stored(&two.l1, "b"), None);
 }
 
@@ -272,7 +272,7 @@ fn several_keys_are_removed_from_every_tier_with_one_call() {
 fn an_entry_of_its_own_ttl_keeps_its_deadline() {
     // S9, S10
     let two = Two::with(|l1| l1.ttl(secs(100)), |l2| l2.ttl(secs(100)));
-    ready(two.cache.insert_many([("a", CacheEntry::expires_after(1, secs(5))), ("b", CacheEntry::new(2))])).unwrap();
+    collected(ready(two.cache.insert_many([("a", CacheEntry::expires_after(1, secs(5))), ("b", CacheEntry::new(2))]))).unwrap();
     two.clock.advance(secs(3));
     ready(two.l1.clear()).unwrap();
     assert_eq!(values(&two.cache, &["a", "b"]), [Some(1), Some(2)]);
@@ -310,19 +310,19 @@ struct Plain(Mock);
 
 #[cache_tier(name = "plain")]
 impl CacheTier<str, u32> for Plain {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-        if key == "bad" { Err(Error::msg("bad key")) } else { self.0.get(key).await }
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
+        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.get(key).await }
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
-        if key == "bad" { Err(Error::msg("bad key")) } else { self.0.insert(key, entry).await }
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
+        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.insert(key, entry).await }
     }
 
-    async fn invalidate(&self, key: &str) -> Result<(), Error> {
-        if key == "bad" { Err(Error::msg("bad key")) } else { self.0.invalidate(key).await }
+    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
+        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.invalidate(key).await }
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.0.clear().await
     }
 }
@@ -331,7 +331,7 @@ impl CacheTier<str, u32> for Plain {
 fn a_tier_without_methods_for_several_keys_is_asked_for_each_at_once() {
     let mock = Mock::new();
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))));
-    ready(watched.cache.insert_many((0..40).map(|n| (format!("{n}"), n)))).unwrap();
+    collected(ready(watched.cache.insert_many((0..40).map(|n| (format!("{n}"), n))))).unwrap();
     watched.lines();
     mock.always(TierOperation::Get, Behavior::Pend(1));
     let keys: Vec<_> = (0..40).map(|n| format!("{n}")).collect();
@@ -359,27 +359,27 @@ struct Miscounting;
 
 #[cache_tier(name = "miscounting")]
 impl CacheTier<str, u32> for Miscounting {
-    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(None)
     }
 
-    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _key: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _key: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn get_many(&self, _keys: &[&str]) -> Result<Vec<Option<CacheEntry<u32>>>, Error> {
+    async fn get_many(&self, _keys: &[&str]) -> Result<Vec<Option<CacheEntry<u32>>>, TierError> {
         Ok(vec![Some(CacheEntry::new(7))])
     }
 
-    async fn insert_many(&self, _entries: Vec<(String, CacheEntry<u32>)>) -> Result<Vec<InsertOutcome>, Error> {
+    async fn insert_many(&self, _entries: Vec<(String, CacheEntry<u32>)>) -> Result<Vec<InsertOutcome>, TierError> {
         Ok(Vec::new())
     }
 }
@@ -410,7 +410,7 @@ fn insert_many_keeps_the_later_of_a_key_where_the_policy_rejects_the_earlier() {
     let cache = Ages::builder("ages")
         .tier(Tier::memory(10).insert_policy(InsertPolicy::when(|_: &str, e: &CacheEntry<u32>| **e > 1)))
         .build();
-    let outcomes = ready(cache.insert_many([("a", 1), ("a", 2)])).unwrap();
+    let outcomes = collected(ready(cache.insert_many([("a", 1), ("a", 2)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Rejected, InsertOutcome::Accepted]);
     assert_eq!(value(&cache, "a"), Some(2));
 }

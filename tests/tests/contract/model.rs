@@ -9,7 +9,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::testing::{Behavior, RecordingHandler};
 use cachet::{
-    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, HasTier, InsertOutcome, InsertPolicy, Interest,
+    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, HasTier, InsertOutcome, InsertPolicy, EventMask,
     ManualClock, Tier,
 };
 use cachet_tests::ready;
@@ -208,8 +208,8 @@ impl Listening {
         struct Operations(RecordingHandler);
 
         impl CacheEventHandler for Operations {
-            fn interest(&self) -> Interest {
-                Interest::OPERATIONS
+            fn interest(&self) -> EventMask {
+                EventMask::OPERATIONS
             }
 
             fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

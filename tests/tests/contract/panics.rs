@@ -8,10 +8,7 @@ use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Inval
 use cachet::telemetry::{OperationOutcome, Stats};
 use cachet::testing::Behavior::Panic;
 use cachet::testing::RecordingHandler;
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome, InsertPolicy,
-    Interest, RequestId, Tier, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
@@ -182,19 +179,19 @@ struct Brittle;
 
 #[cache_tier(name = "brittle", immediate)]
 impl CacheTier<str, u32> for Brittle {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         panic!("get")
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         panic!("insert")
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         panic!("invalidate")
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         panic!("clear")
     }
 
@@ -210,8 +207,8 @@ fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations
     struct Ends(RecordingHandler);
 
     impl CacheEventHandler for Ends {
-        fn interest(&self) -> Interest {
-            Interest::OPERATIONS
+        fn interest(&self) -> EventMask {
+            EventMask::OPERATIONS
         }
 
         fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex};
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 use cachet::testing::{Behavior, Recorded, RecordingHandler};
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, InsertOutcome, Interest,
-    RecordKeys, RequestId, Tier, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome, RecordKeys, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
@@ -18,7 +15,7 @@ use crate::{Ages, Mock, Two, Watched, millis};
 #[test]
 fn every_fact_of_a_two_tier_read_is_told() {
     let two = Two::new();
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(two.clock.wall()));
+    two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(7));
     ready(two.cache.get("ada")).unwrap();
     let recorded = two.events();
@@ -114,7 +111,7 @@ fn the_duration_of_a_cancelled_operation_lasts_until_it_was_dropped() {
 #[test]
 fn the_duration_of_an_operation_covers_the_removal_of_an_expired_entry() {
     let two = Two::with(|l1| l1, |l2| l2.ttl(millis(1)));
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(two.clock.wall()));
+    two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(2));
     two.l2.next(TierOperation::Invalidate, Behavior::Pend(1));
     let mut get = Stepped::new(two.cache.get("ada"));
@@ -204,10 +201,10 @@ fn keys_are_told_only_on_request_and_in_the_form_asked_for() {
 
 /// Remembers, and wants only what it was made with.
 #[derive(Clone)]
-struct Wanting(Interest, RecordingHandler);
+struct Wanting(EventMask, RecordingHandler);
 
 impl CacheEventHandler for Wanting {
-    fn interest(&self) -> Interest {
+    fn interest(&self) -> EventMask {
         self.0
     }
 
@@ -230,26 +227,26 @@ fn a_handler_is_told_what_it_wants_and_no_more() {
         handler.1.take()
     };
     let lines = |interest| told(interest).iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(lines(Interest::NONE), [""; 0]);
-    assert_eq!(lines(Interest::TIMING), [""; 0]);
-    assert_eq!(lines(Interest::TRAIL), [""; 0]);
-    assert_eq!(lines(Interest::OPERATIONS), ["get: miss"]);
-    assert_eq!(lines(Interest::TIERS), ["l1 get: miss"]);
-    assert_eq!(lines(Interest::ALL), ["l1 get: miss", "get: miss"]);
+    assert_eq!(lines(EventMask::NONE), [""; 0]);
+    assert_eq!(lines(EventMask::TIMING), [""; 0]);
+    assert_eq!(lines(EventMask::TRAIL), [""; 0]);
+    assert_eq!(lines(EventMask::OPERATIONS), ["get: miss"]);
+    assert_eq!(lines(EventMask::TIERS), ["l1 get: miss"]);
+    assert_eq!(lines(EventMask::ALL), ["l1 get: miss", "get: miss"]);
 
-    let untimed = told(Interest::OPERATIONS | Interest::TIERS);
+    let untimed = told(EventMask::OPERATIONS | EventMask::TIERS);
     assert!(laws::completion(&untimed).duration().is_none() && laws::tiers(&untimed)[0].duration().is_none());
     assert_eq!(laws::completion(&untimed).tiers().len(), 0);
-    let timed = told(Interest::OPERATIONS | Interest::TIERS | Interest::TIMING);
+    let timed = told(EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING);
     assert!(laws::completion(&timed).duration().is_some() && laws::tiers(&timed)[0].duration().is_some());
-    let trail = told(Interest::OPERATIONS | Interest::TRAIL);
+    let trail = told(EventMask::OPERATIONS | EventMask::TRAIL);
     assert_eq!(laws::completion(&trail).tiers().len(), 1);
 }
 
 // S36: a cache whose handlers want nothing of tiers still knows of fallbacks.
 #[test]
 fn what_a_completion_tells_does_not_depend_on_who_else_listens() {
-    for interest in [Interest::OPERATIONS, Interest::OPERATIONS | Interest::TIERS, Interest::ALL] {
+    for interest in [EventMask::OPERATIONS, EventMask::OPERATIONS | EventMask::TIERS, EventMask::ALL] {
         let handler = Wanting(interest, RecordingHandler::new());
         let below = Mock::new();
         below.put("ada", 1);
@@ -308,22 +305,22 @@ impl WhoseCall {
 
 #[cache_tier]
 impl CacheTier<str, u32> for WhoseCall {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         self.note();
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.note();
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         self.note();
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         self.note();
         Ok(())
     }
@@ -370,20 +367,20 @@ fn the_removal_of_an_expired_entry_knows_the_id() {
 
     #[cache_tier]
     impl CacheTier<str, u32> for Old {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
             Ok(Some(CacheEntry::new(1)))
         }
 
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
             Ok(InsertOutcome::Accepted)
         }
 
-        async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
             self.0.note();
             Ok(())
         }
 
-        async fn clear(&self) -> Result<(), Error> {
+        async fn clear(&self) -> Result<(), TierError> {
             Ok(())
         }
     }

@@ -208,13 +208,13 @@ fn steps_of_the_wall_clock_neither_expire_nor_revive_entries_of_this_process() {
 fn entries_from_outside_the_process_follow_the_wall_clock() {
     let two = Two::with(|l1| l1, |l2| l2.ttl(secs(60)));
     let written = two.clock.wall();
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(written));
+    two.l2.put("ada", CacheEntry::restore(1, None, written));
 
     two.clock.set_wall(written + secs(61));
     assert_eq!(value(&two.cache, "ada"), None);
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: expired (fallback)", "get: miss"]);
 
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(written + secs(61)));
+    two.l2.put("ada", CacheEntry::restore(1, None, written + secs(61)));
     assert_eq!(value(&two.cache, "ada"), Some(1));
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
 }
@@ -224,7 +224,7 @@ fn entries_from_outside_the_process_follow_the_wall_clock() {
 fn a_stored_entry_from_the_future_counts_as_expired() {
     let two = Two::with(|l1| l1, |l2| l2.ttl(secs(60)));
     let ahead = two.clock.wall() + NANO;
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(ahead));
+    two.l2.put("ada", CacheEntry::restore(1, None, ahead));
     assert_eq!(value(&two.cache, "ada"), None);
     assert_eq!(stored(&two.l2, "ada"), None);
     let recorded = two.events();
@@ -237,7 +237,7 @@ fn a_stored_entry_from_the_future_counts_as_expired() {
 fn a_stored_entrys_own_deadline_holds_after_its_promotion() {
     let two = Two::new();
     let written = two.clock.wall() - secs(30);
-    two.l2.put("ada", CacheEntry::expires_after(1, secs(60)).with_inserted_at(written));
+    two.l2.put("ada", CacheEntry::restore(1, Some(secs(60)), written));
     assert_eq!(value(&two.cache, "ada"), Some(1));
     assert_eq!(two.l1.stored("ada").unwrap().ttl(), Some(secs(30)));
     two.clock.advance(secs(30));
@@ -342,7 +342,7 @@ fn hits_and_expired_entries_tell_their_age() {
 #[test]
 fn a_promoted_entrys_age_starts_over() {
     let two = Two::new();
-    two.l2.put("ada", CacheEntry::new(1).with_inserted_at(two.clock.wall()));
+    two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(secs(30));
     value(&two.cache, "ada");
     two.clock.advance(secs(5));

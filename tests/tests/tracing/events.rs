@@ -139,7 +139,7 @@ fn what_an_operator_may_want_to_know_is_at_info() {
 #[test]
 fn an_expired_entry_that_cannot_be_removed_is_a_warning() {
     let logged = Logged::new();
-    logged.l1.put("ada", CacheEntry::expires_after(1, millis(1)).with_inserted_at(logged.clock.wall() - millis(50)));
+    logged.l1.put("ada", CacheEntry::restore(1, Some(millis(1)), logged.clock.wall() - millis(50)));
     logged.l1.next(Invalidate, Fail("read-only"));
     let seen = Recorder::listen(|| assert!(ready(logged.cache.get("ada")).unwrap().is_none()));
     seen.check();

@@ -47,6 +47,6 @@ impl Logged {
 
     /// Puts an entry into the second tier that was inserted this long ago.
     fn put_below(&self, key: &str, value: u32, age: Duration) {
-        self.l2.put(key, CacheEntry::new(value).with_inserted_at(self.clock.wall() - age));
+        self.l2.put(key, CacheEntry::restore(value, None, self.clock.wall() - age));
     }
 }

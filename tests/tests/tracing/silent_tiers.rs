@@ -1,6 +1,6 @@
 //! S35: events of a tier whose own span is filtered out.
 
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, RecordKeys, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, RecordKeys, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 use tracing_subscriber::layer::SubscriberExt;
@@ -12,18 +12,18 @@ struct Quiet(Mock);
 
 #[cache_tier(name = "quiet", immediate, level = "trace")]
 impl CacheTier<str, u32> for Quiet {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         tracing::info!("inside");
         Ok(self.0.stored(key))
     }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.put(key, entry);
         Ok(InsertOutcome::Accepted)
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

@@ -2,10 +2,7 @@
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate, Len};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Reject};
-use cachet::{
-    CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, RecordKeys, RequestId, RequestIdExt, SpanLevel, Tier,
-    cache_tier,
-};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RecordKeys, RequestId, RequestIdExt, SpanLevel, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{Stepped, ready};
@@ -163,7 +160,7 @@ fn a_closure_that_fails_marks_its_load_and_the_operation() {
 #[test]
 fn a_lookup_that_found_an_expired_entry_has_no_error_status() {
     let logged = Logged::new();
-    logged.l1.put("ada", CacheEntry::expires_after(1, millis(1)).with_inserted_at(logged.clock.wall() - millis(50)));
+    logged.l1.put("ada", CacheEntry::restore(1, Some(millis(1)), logged.clock.wall() - millis(50)));
     logged.l1.next(Invalidate, Fail("read-only"));
     let seen = Recorder::listen(|| assert!(ready(logged.cache.get("ada")).unwrap().is_none()));
     seen.check();
@@ -384,19 +381,19 @@ impl Redis {
     fields(shard = self.shard, app.weight = self.weight, host = %self.host, debug = ?self.shard, ready = true)
 )]
 impl CacheTier<str, u32> for Redis {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
-        Err(Error::msg("connection refused").with_type("connect"))
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
+        Err(TierError::msg("connection refused").with_type("connect"))
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -436,19 +433,19 @@ fn a_tiers_spans_and_events_come_from_its_module() {
 
     #[cache_tier]
     impl CacheTier<str, u32> for Plain {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
             Ok(None)
         }
 
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
             Ok(InsertOutcome::Accepted)
         }
 
-        async fn invalidate(&self, _: &str) -> Result<(), Error> {
+        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
             Ok(())
         }
 
-        async fn clear(&self) -> Result<(), Error> {
+        async fn clear(&self) -> Result<(), TierError> {
             Ok(())
         }
     }

@@ -3,7 +3,7 @@
 use cachet::telemetry::TierOperation::Get;
 use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
-use cachet::{CacheBuilder, CacheEventHandler, CacheOperationEvent, Interest, SpanPolicy};
+use cachet::{CacheBuilder, CacheEventHandler, CacheOperationEvent, EventMask, SpanPolicy};
 use cachet_tests::step::pend;
 use cachet_tests::trace::{Fields, Recorder, Seen, SpanSeen, Value};
 use cachet_tests::{Stepped, laws};
@@ -273,8 +273,8 @@ fn followers_are_marked_under_every_policy() {
 struct Ends(RecordingHandler);
 
 impl CacheEventHandler for Ends {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

@@ -74,7 +74,7 @@ fn stack(mocks: &[Mock; 2], tasks: &ByHand) -> CacheBuilder<str, u32, HasTier> {
             });
     let mut next = || tiers.next().unwrap();
     let builder = Ages::builder("ages").tier(next()).tier(next()).tier(next());
-    builder.serve_stale_on_error(MAX_AGE).max_refreshes(MAX_REFRESHES).runtime(tasks.clone())
+    builder.serve_stale_on_error(MAX_AGE).max_concurrent_refreshes(MAX_REFRESHES).runtime(tasks.clone())
 }
 
 /// What goes wrong in the next step.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cachet::testing::RecordingHandler;
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, RecordKeys, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, RecordKeys, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 
@@ -18,17 +18,17 @@ impl Fields {
 
 #[cache_tier(name = "fields", immediate, fields(shard = self.shard()))]
 impl CacheTier<str, u32> for Fields {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         Ok(stored(&self.0, key).map(CacheEntry::new))
     }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         self.0.put(key, entry);
         Ok(InsertOutcome::Accepted)
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }
@@ -59,18 +59,18 @@ struct Eager;
 
 #[cache_tier(name = "eager", immediate)]
 impl CacheTier<str, u32> for Eager {
-    fn get(&self, _: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + Send {
+    fn get(&self, _: &str) -> impl Future<Output = Result<Option<CacheEntry<u32>>, TierError>> + Send {
         assert!(std::hint::black_box(false), "boom");
         std::future::ready(Ok(None))
     }
-    fn insert(&self, _: String, _: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, Error>> + Send {
+    fn insert(&self, _: String, _: CacheEntry<u32>) -> impl Future<Output = Result<InsertOutcome, TierError>> + Send {
         assert!(std::hint::black_box(false), "boom");
         std::future::ready(Ok(InsertOutcome::Accepted))
     }
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

@@ -148,7 +148,7 @@ fn a_panic_while_storing_does_not_leave_the_key_marked() {
 #[test]
 fn so_many_refreshes_run_at_the_same_time_and_no_more() {
     for limit in [0, 1, 2] {
-        let it = Refreshed::with(|l1| l1, |builder| builder.max_refreshes(limit));
+        let it = Refreshed::with(|l1| l1, |builder| builder.max_concurrent_refreshes(limit));
         for key in ["a", "b", "c"] {
             ready(it.cache().insert(key, 1)).unwrap();
         }

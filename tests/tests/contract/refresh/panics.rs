@@ -57,7 +57,7 @@ fn a_panic_of_a_keys_clone_leaves_no_refresh_running() {
         .tier(Tier::memory(10).name("l2"))
         .runtime(tasks.clone())
         .clock(clock.clone())
-        .max_refreshes(1)
+        .max_concurrent_refreshes(1)
         .build();
     ready(cache.insert(Fragile(1), 1)).unwrap();
     ready(cache.insert(Fragile(2), 1)).unwrap();

@@ -193,7 +193,7 @@ fn a_refresh_is_done_if_any_tier_above_has_taken_the_entry() {
 fn a_refreshed_entry_keeps_its_own_deadline() {
     let it = Refreshed::due();
     let inserted = it.clock().wall();
-    it.l2.put("ada", CacheEntry::expires_after(2, secs(30)).with_inserted_at(inserted));
+    it.l2.put("ada", CacheEntry::restore(2, Some(secs(30)), inserted));
     assert_eq!(it.stale("ada"), Some(1));
     it.clock().advance(secs(10));
     it.tasks.run();

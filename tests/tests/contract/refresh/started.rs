@@ -6,7 +6,7 @@ use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation::
 use cachet::testing::Behavior::{Fail, Pend};
 use cachet::testing::RecordingHandler;
 use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, Interest, ManualClock, RequestId, Runtime, RuntimeFuture, Tier,
+    CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, ManualClock, RequestId, Runtime, RuntimeFuture, Tier,
 };
 use cachet_tests::laws::{completion, completions, tiers};
 use cachet_tests::{ByHand, Stepped, ready};
@@ -350,8 +350,8 @@ fn tokio_serves_without_being_told() {
 struct Ends(RecordingHandler);
 
 impl CacheEventHandler for Ends {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {

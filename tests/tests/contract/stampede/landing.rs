@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Fail, Pend};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, InsertPolicy, Tier, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
 use cachet_tests::{Stepped, laws, ready};
 
 use super::{after, ask, by_operation, never, protected, protected_memory, told};
@@ -198,20 +198,20 @@ struct Moody(AtomicU32);
 
 #[cache_tier(name = "moody", immediate)]
 impl CacheTier<str, u32> for Moody {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
         assert_ne!(self.0.fetch_add(1, Ordering::SeqCst), 2, "boom");
         Ok(None)
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, Error> {
+    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
         Ok(InsertOutcome::Accepted)
     }
 
-    async fn invalidate(&self, _: &str) -> Result<(), Error> {
+    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
         Ok(())
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self) -> Result<(), TierError> {
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use cachet::telemetry::TierOperation;
 use cachet::testing::{Behavior, RecordingHandler};
-use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, Interest, Tier};
+use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws};
 use fastrand::Rng;
@@ -22,8 +22,8 @@ const KEYS: [&str; 2] = ["ada", "bob"];
 struct Operations(RecordingHandler);
 
 impl CacheEventHandler for Operations {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
+    fn interest(&self) -> EventMask {
+        EventMask::OPERATIONS
     }
 
     fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
