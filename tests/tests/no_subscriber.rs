@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::{Behaviour, MockTier, RecordingHandler};
+use cachet::testing::{Behavior, MockTier, RecordingHandler};
 use cachet::{Cache, CacheEventHandler, CacheOperationEvent, RequestId, SpanLevel, SpanPolicy, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
@@ -26,9 +26,9 @@ fn without_a_subscriber_everything_works_and_handlers_are_told_everything() {
         assert!(ready(cache.get("ada")).unwrap().is_some());
         ready(cache.insert("bob", 2)).unwrap();
         assert_eq!(*ready(cache.get_or_insert("eve", || async { 3 })).unwrap(), 3);
-        below.next(Get, Behaviour::Fail("unplugged"));
+        below.next(Get, Behavior::Fail("unplugged"));
         drop(ready(cache.get("absent")).unwrap_err());
-        below.next(Insert, Behaviour::Hang);
+        below.next(Insert, Behavior::Hang);
         Stepped::new(cache.insert("late", 4)).pend(1);
         ready(cache.clear()).unwrap();
 

@@ -2,7 +2,7 @@
 //! making the span, would let one of them lose the user's next one.
 
 use cachet::telemetry::TierOperation::Get;
-use cachet::testing::{Behaviour, MockTier, RecordingHandler};
+use cachet::testing::{Behavior, MockTier, RecordingHandler};
 use cachet::{Cache, SpanLevel, SpanPolicy, Tier};
 use cachet_tests::trace::{Recorder, Seen};
 use cachet_tests::{Stepped, ready};
@@ -78,14 +78,14 @@ fn every_way_of_use(policy: SpanPolicy, level: SpanLevel) -> Vec<Way> {
         way(
             "error",
             with(|cache, below| {
-                below.next(Get, Behaviour::Fail("unplugged"));
+                below.next(Get, Behavior::Fail("unplugged"));
                 drop(ready(cache.get("absent")));
             }),
         ),
         way(
             "cancel",
             with(|cache, below| {
-                below.next(Get, Behaviour::Hang);
+                below.next(Get, Behavior::Hang);
                 Stepped::new(cache.get("absent")).pend(1);
             }),
         ),

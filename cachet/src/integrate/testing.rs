@@ -18,7 +18,7 @@ use crate::tier::{CacheTier, InsertOutcome};
 /// What a [`MockTier`] does when it is called.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Behaviour {
+pub enum Behavior {
     /// Does its work.
     Work,
     /// Is pending for a number of polls, each of which wakes the task at once, then does its work.
@@ -41,13 +41,13 @@ pub enum Behaviour {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// use cachet::telemetry::TierOperation;
-/// use cachet::testing::{Behaviour, MockTier};
+/// use cachet::testing::{Behavior, MockTier};
 /// use cachet::{Cache, Tier};
 ///
 /// let mock = MockTier::<str, u32>::new();
 /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
 ///
-/// mock.next(TierOperation::Get, Behaviour::Fail("disk on fire"));
+/// mock.next(TierOperation::Get, Behavior::Fail("disk on fire"));
 /// let error = cache.get("ada").await.unwrap_err();
 /// assert_eq!(format!("{error:#}"), "cache tier `mock` failed: disk on fire");
 /// assert!(cache.get("ada").await.unwrap().is_none());
@@ -56,10 +56,15 @@ pub enum Behaviour {
 /// ```
 pub struct MockTier<K: Key + ?Sized, V>(Arc<Mutex<State<K::Owned, V>>>);
 
+/// Runs at a call of a tier.
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
 struct State<Q, V> {
     entries: HashMap<Q, CacheEntry<V>>,
-    next: HashMap<TierOperation, VecDeque<Behaviour>>,
-    always: HashMap<TierOperation, Behaviour>,
+    next: HashMap<TierOperation, VecDeque<Behavior>>,
+    always: HashMap<TierOperation, Behavior>,
+    before: HashMap<TierOperation, Hook>,
+    after: HashMap<TierOperation, Hook>,
     calls: Vec<TierOperation>,
 }
 
@@ -70,6 +75,8 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
             entries: HashMap::new(),
             next: HashMap::new(),
             always: HashMap::new(),
+            before: HashMap::new(),
+            after: HashMap::new(),
             calls: Vec::new(),
         })))
     }
@@ -79,13 +86,78 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
     }
 
     /// What to do on the next call of this kind that nothing has been said about yet.
-    pub fn next(&self, operation: TierOperation, behaviour: Behaviour) {
-        self.state().next.entry(operation).or_default().push_back(behaviour);
+    pub fn next(&self, operation: TierOperation, behavior: Behavior) {
+        self.state().next.entry(operation).or_default().push_back(behavior);
     }
 
     /// What to do on every call of this kind, after those that [`next`](Self::next) has spoken of.
-    pub fn always(&self, operation: TierOperation, behaviour: Behaviour) {
-        self.state().always.insert(operation, behaviour);
+    pub fn always(&self, operation: TierOperation, behavior: Behavior) {
+        self.state().always.insert(operation, behavior);
+    }
+
+    /// Sets what runs at the first poll of every call of this kind, before the call does anything.
+    ///
+    /// No lock is held, so the hook may use the tier and the cache. A second hook replaces the first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::MockTier;
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let mock = MockTier::<str, u32>::new();
+    /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
+    ///
+    /// // Another process stores the entry just before it is looked up.
+    /// let other = mock.clone();
+    /// mock.before(TierOperation::Get, move || other.put("ada", 36));
+    /// assert_eq!(*cache.get("ada").await?.unwrap(), 36);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// A panic of the hook is a panic of the tier.
+    pub fn before(&self, operation: TierOperation, hook: impl Fn() + Send + Sync + 'static) {
+        self.state().before.insert(operation, Arc::new(hook));
+    }
+
+    /// Sets what runs after every call of this kind that did its work, before its answer is returned.
+    ///
+    /// It does not run after a call that failed, panicked, rejected an insert or was dropped. No lock is held, so the hook may
+    /// use the tier and the cache. A second hook replaces the first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::MockTier;
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let mock = MockTier::<str, u32>::new();
+    /// let cache = Cache::<str, u32>::builder("ages").tier(Tier::new(mock.clone())).build();
+    ///
+    /// // Another process overwrites what was just stored.
+    /// let other = mock.clone();
+    /// mock.after(TierOperation::Insert, move || other.put("ada", 37));
+    /// cache.insert("ada", 36).await?;
+    /// assert_eq!(*cache.get("ada").await?.unwrap(), 37);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// A panic of the hook is a panic of the tier.
+    pub fn after(&self, operation: TierOperation, hook: impl Fn() + Send + Sync + 'static) {
+        self.state().after.insert(operation, Arc::new(hook));
+    }
+
+    fn done(&self, operation: TierOperation) {
+        let hook = self.state().after.get(&operation).cloned();
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 
     /// The calls so far, in order.
@@ -106,15 +178,19 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
 
     /// Records the call and behaves as scripted; the error is a message.
     async fn act(&self, operation: TierOperation) -> Result<Answer, &'static str> {
-        let behaviour = {
+        let (hook, behavior) = {
             let mut state = self.state();
             state.calls.push(operation);
             let next = state.next.get_mut(&operation).and_then(VecDeque::pop_front);
-            next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behaviour::Work)
+            let behavior = next.or_else(|| state.always.get(&operation).cloned()).unwrap_or(Behavior::Work);
+            (state.before.get(&operation).cloned(), behavior)
         };
-        match behaviour {
-            Behaviour::Work => {}
-            Behaviour::Pend(mut polls) => {
+        if let Some(hook) = hook {
+            hook();
+        }
+        match behavior {
+            Behavior::Work => {}
+            Behavior::Pend(mut polls) => {
                 poll_fn(|cx| {
                     if polls == 0 {
                         return Poll::Ready(());
@@ -125,10 +201,10 @@ impl<K: Key + ?Sized, V: Value> MockTier<K, V> {
                 })
                 .await;
             }
-            Behaviour::Hang => std::future::pending().await,
-            Behaviour::Fail(message) => return Err(message),
-            Behaviour::Panic(message) => panic!("{message}"),
-            Behaviour::Reject => return Ok(Answer::Reject),
+            Behavior::Hang => std::future::pending().await,
+            Behavior::Fail(message) => return Err(message),
+            Behavior::Panic(message) => panic!("{message}"),
+            Behavior::Reject => return Ok(Answer::Reject),
         }
         Ok(Answer::Work)
     }
@@ -144,7 +220,9 @@ enum Answer {
 impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
     async fn get(&self, key: &K) -> Result<Option<CacheEntry<V>>, TierError> {
         self.act(TierOperation::Get).await?;
-        Ok(self.stored(key))
+        let entry = self.stored(key);
+        self.done(TierOperation::Get);
+        Ok(entry)
     }
 
     async fn insert(&self, key: K::Owned, entry: CacheEntry<V>) -> Result<InsertOutcome, TierError> {
@@ -152,24 +230,31 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
             return Ok(InsertOutcome::Rejected);
         }
         self.state().entries.insert(key, entry);
+        self.done(TierOperation::Insert);
         Ok(InsertOutcome::Accepted)
     }
 
     async fn invalidate(&self, key: &K) -> Result<(), TierError> {
         self.act(TierOperation::Invalidate).await?;
         self.state().entries.remove(key);
+        self.done(TierOperation::Invalidate);
         Ok(())
     }
 
     async fn clear(&self) -> Result<(), TierError> {
         self.act(TierOperation::Clear).await?;
         self.state().entries.clear();
+        self.done(TierOperation::Clear);
         Ok(())
     }
 
     async fn get_many(&self, keys: &[&K]) -> Vec<Result<Option<CacheEntry<V>>, TierError>> {
         match self.act(TierOperation::GetMany).await {
-            Ok(_) => keys.iter().map(|key| Ok(self.stored(key))).collect(),
+            Ok(_) => {
+                let entries = keys.iter().map(|key| Ok(self.stored(key))).collect();
+                self.done(TierOperation::GetMany);
+                entries
+            }
             Err(message) => keys.iter().map(|_| Err(message.into())).collect(),
         }
     }
@@ -180,6 +265,7 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
             Ok(Answer::Reject) => (0..number).map(|_| Ok(InsertOutcome::Rejected)).collect(),
             Ok(Answer::Work) => {
                 self.state().entries.extend(entries);
+                self.done(TierOperation::InsertMany);
                 (0..number).map(|_| Ok(InsertOutcome::Accepted)).collect()
             }
             Err(message) => (0..number).map(|_| Err(message.into())).collect(),
@@ -192,6 +278,7 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
                 for key in keys {
                     self.state().entries.remove(*key);
                 }
+                self.done(TierOperation::InvalidateMany);
                 keys.iter().map(|_| Ok(())).collect()
             }
             Err(message) => keys.iter().map(|_| Err(message.into())).collect(),
@@ -200,12 +287,16 @@ impl<K: Key + ?Sized, V: Value> CacheTier<K, V> for MockTier<K, V> {
 
     async fn metadata(&self, key: &K) -> Result<Option<CacheEntry<()>>, TierError> {
         self.act(TierOperation::Contains).await?;
-        Ok(self.stored(key).map(|entry| entry.metadata()))
+        let entry = self.stored(key).map(|entry| entry.metadata());
+        self.done(TierOperation::Contains);
+        Ok(entry)
     }
 
     async fn len(&self) -> Result<Option<u64>, TierError> {
         self.act(TierOperation::Len).await?;
-        Ok(Some(self.state().entries.len() as u64))
+        let len = self.state().entries.len() as u64;
+        self.done(TierOperation::Len);
+        Ok(Some(len))
     }
 }
 

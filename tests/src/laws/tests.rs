@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachet::testing::{Behaviour, MockTier};
+use cachet::testing::{Behavior, MockTier};
 use cachet::{Cache, ManualClock, Tier};
 
 use super::*;
@@ -142,7 +142,7 @@ fn served_stale() -> Vec<Recorded> {
         .build();
     ready(cache.insert("a", 1)).unwrap();
     clock.advance(Duration::from_secs(2));
-    l2.next(TierOperation::Get, Behaviour::Fail("down"));
+    l2.next(TierOperation::Get, Behavior::Fail("down"));
     seen.take();
     assert!(ready(cache.get("a")).unwrap().is_some());
     seen.take()

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::Behaviour;
+use cachet::testing::Behavior;
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{laws, ready};
@@ -40,7 +40,7 @@ fn tiers_of_the_same_name_are_told_apart() {
 fn errors_of_tiers_of_the_same_name_are_told_apart() {
     let second = Mock::new();
     let cache = Ages::builder("ages").tier(Tier::new(Mock::new())).tier(Tier::new(second.clone())).build();
-    second.always(TierOperation::Insert, Behaviour::Fail("full"));
+    second.always(TierOperation::Insert, Behavior::Fail("full"));
     assert_eq!(ready(cache.insert("ada", 1)).unwrap_err().tier_name(), Some("mock-2"));
 }
 
@@ -76,7 +76,7 @@ fn dates_before_1970_and_beyond_all_measure_are_survived() {
 fn a_tier_that_always_fails_is_survived() {
     let two = Two::new();
     for operation in TierOperation::ALL {
-        two.l1.always(*operation, Behaviour::Fail("gone"));
+        two.l1.always(*operation, Behavior::Fail("gone"));
     }
     let cache = &two.cache;
     assert!(ready(cache.insert("ada", 1)).is_err());

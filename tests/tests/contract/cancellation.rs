@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate, Len};
-use cachet::testing::Behaviour::{Hang, Pend, Reject, Work};
+use cachet::testing::Behavior::{Hang, Pend, Reject, Work};
 use cachet::{CacheEntry, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, ready};

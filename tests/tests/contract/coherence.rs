@@ -1,7 +1,7 @@
 //! S19: newer beats older.
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
-use cachet::testing::{Behaviour, MockTier};
+use cachet::testing::{Behavior, MockTier};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, finish_both, ready};
@@ -109,7 +109,7 @@ fn reads_do_not_disturb_a_promotion() {
 fn a_promotion_of_what_was_read_while_a_write_was_under_way_is_superseded() {
     let two = Two::new();
     two.l2.put("ada", 1);
-    two.l2.next(Insert, Behaviour::Pend(1));
+    two.l2.next(Insert, Behavior::Pend(1));
     let mut insert = Stepped::new(two.cache.insert("ada", 2));
     insert.pend(1);
     ready(CacheTier::invalidate(&two.l1, "ada")).unwrap();
@@ -136,7 +136,7 @@ fn a_promotion_overtaken_while_it_stores_does_not_stay() {
     for newer in Newer::ALL {
         let two = Two::new();
         two.l2.put("ada", 1);
-        two.l1.next(Insert, Behaviour::Pend(1));
+        two.l1.next(Insert, Behavior::Pend(1));
         let mut get = Stepped::new(two.cache.get("ada"));
         get.pend(1);
         let mut write = Stepped::new(newer.write(&two.cache));
@@ -158,7 +158,7 @@ fn a_promotion_overtaken_before_it_came_to_the_next_tier_stores_nothing_there() 
             .tier(Tier::new(l3.clone()).name("l3")),
     );
     l3.put("ada", 1);
-    l1.next(Insert, Behaviour::Pend(1));
+    l1.next(Insert, Behavior::Pend(1));
     let mut get = Stepped::new(watched.cache.get("ada"));
     get.pend(1);
     let mut insert = Stepped::new(watched.cache.insert("ada", 2));
@@ -237,7 +237,7 @@ fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
             builder = builder.tier(Tier::new(l2).name("l2"));
         }
         let watched = Watched::new(builder);
-        l1.next(Insert, Behaviour::Pend(1));
+        l1.next(Insert, Behavior::Pend(1));
         let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async { 1 }));
         compute.pend(1);
         let mut insert = Stepped::new(watched.cache.insert("ada", 2));
@@ -260,13 +260,13 @@ fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
 #[test]
 fn once_a_newer_insert_is_over_the_late_one_is_never_seen_not_even_when_it_is_given_up() {
     let two = Two::new();
-    two.l1.next(Insert, Behaviour::Pend(1));
+    two.l1.next(Insert, Behavior::Pend(1));
     let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async { 1 }));
     compute.pend(1);
     let mut insert = Stepped::new(two.cache.insert("ada", 2));
     let mut inserted = insert.poll().is_ready();
     // If the late one has to be undone, that takes its time.
-    two.l1.next(Invalidate, Behaviour::Hang);
+    two.l1.next(Invalidate, Behavior::Hang);
     let computed = compute.poll().is_ready();
     inserted = inserted || insert.poll().is_ready();
     assert!(inserted, "nothing is left to wait for: computed {computed}");
@@ -297,7 +297,7 @@ fn a_late_computed_insert_that_is_turned_away_leaves_the_newer_value_alone() {
 // S19, S17: the same where the tier itself turns it away, or fails.
 #[test]
 fn a_late_computed_insert_that_fails_leaves_the_newer_value_alone() {
-    for behaviour in [Behaviour::Reject, Behaviour::Fail("full")] {
+    for behaviour in [Behavior::Reject, Behavior::Fail("full")] {
         let two = Two::new();
         let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
             pend(1).await;
@@ -317,7 +317,7 @@ fn a_write_that_is_given_up_half_way_still_counts_as_newer() {
     let (watched, below) = over_slow(Tier::memory(10));
     let mut get = Stepped::new(watched.cache.get("ada"));
     get.pend(1);
-    below.next(Invalidate, Behaviour::Pend(1));
+    below.next(Invalidate, Behavior::Pend(1));
     let mut invalidate = Stepped::new(watched.cache.invalidate("ada"));
     invalidate.pend(1);
     drop(invalidate);
@@ -342,7 +342,7 @@ fn after_a_race_promotions_work_as_before() {
     let two = Two::new();
     for _ in 0..3 {
         two.l2.put("ada", 1);
-        two.l1.next(Insert, Behaviour::Pend(1));
+        two.l1.next(Insert, Behavior::Pend(1));
         let mut get = Stepped::new(two.cache.get("ada"));
         get.pend(1);
         let mut invalidate = Stepped::new(two.cache.invalidate("ada"));
@@ -365,7 +365,7 @@ fn after_a_race_promotions_work_as_before() {
 fn a_get_that_is_given_up_leaves_no_trace() {
     let two = Two::new();
     two.l2.put("ada", 1);
-    two.l2.next(Get, Behaviour::Hang);
+    two.l2.next(Get, Behavior::Hang);
     let mut get = Stepped::new(two.cache.get("ada"));
     get.pend(1);
     ready(two.cache.insert("bob", 2)).unwrap();
@@ -386,7 +386,7 @@ fn keys_are_told_apart() {
     }
     let mut gets: Vec<_> = (0..100_u64)
         .map(|key| {
-            below.next(Get, Behaviour::Pend(1));
+            below.next(Get, Behavior::Pend(1));
             let cache = cache.clone();
             let mut get = Stepped::new(async move { cache.get(&key).await });
             get.pend(1);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::Insert;
-use cachet::testing::Behaviour::{Fail, Reject};
+use cachet::testing::Behavior::{Fail, Reject};
 use cachet::{
     Cache, CacheEntry, CacheOperationEvent, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, TierError,
     cache_tier,

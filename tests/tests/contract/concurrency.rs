@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{CacheEntry, CacheTier, InsertOutcome, RequestId, RequestIdExt, Tier, TierError, cache_tier};
+use cachet::{
+    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, InsertOutcome, RecordKeys, RequestId, RequestIdExt,
+    Tier, TierError, cache_tier,
+};
 use cachet_tests::step::pend;
-use cachet_tests::{Stepped, block_on, laws};
+use cachet_tests::{Stepped, block_on, laws, ready};
 
 use crate::{Ages, Mock, Two, Watched};
 
@@ -29,7 +32,7 @@ fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
     ended
 }
 
-// S37
+// S37, law 2
 #[test]
 fn operations_that_take_turns_never_mix() {
     let two = Two::new();
@@ -228,7 +231,7 @@ fn two_threads_never_mix_their_operations() {
     assert_eq!(laws::completions(&recorded).len(), 2 * (500 * 3 + 167));
 }
 
-// S37
+// S37, law 2
 #[test]
 fn ids_taken_by_many_threads_are_all_different() {
     let mut ids: Vec<RequestId> = std::thread::scope(|scope| {
@@ -239,4 +242,26 @@ fn ids_taken_by_many_threads_are_all_different() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 12_000);
+}
+
+// S37
+#[test]
+fn handlers_are_told_outside_of_the_operation() {
+    #[derive(Clone, Default)]
+    struct Current(Arc<Mutex<Vec<Option<bool>>>>);
+    impl CacheEventHandler for Current {
+        fn on_operation_event(&self, event: &CacheOperationEvent<'_>) {
+            self.0.lock().unwrap().push(RequestId::current().map(|id| id == event.request_id()));
+        }
+    }
+    let told = |keys| {
+        let current = Current::default();
+        let cache =
+            Ages::builder("ages").tier(Tier::memory(10)).event_handler(current.clone()).record_keys(keys).build();
+        ready(cache.insert("a", 1)).unwrap();
+        ready(cache.get("a")).unwrap();
+        ready(cache.get("b")).unwrap();
+        current.0.lock().unwrap().clone()
+    };
+    assert_eq!(told(RecordKeys::omitted()), told(RecordKeys::full()));
 }

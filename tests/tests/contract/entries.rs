@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::Behaviour;
+use cachet::testing::Behavior;
 use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 
-use crate::{Ages, Two, Watched, secs, stored, value};
+use crate::{Ages, Mock, Two, Watched, secs, stored, value};
 
 // S1
 #[test]
@@ -103,8 +104,8 @@ fn what_was_invalidated_or_cleared_is_gone() {
 #[test]
 fn a_rejection_is_no_error() {
     let two = Two::new();
-    two.l1.next(TierOperation::Insert, Behaviour::Reject);
-    two.l2.next(TierOperation::Insert, Behaviour::Reject);
+    two.l1.next(TierOperation::Insert, Behavior::Reject);
+    two.l2.next(TierOperation::Insert, Behavior::Reject);
     assert_eq!(ready(two.cache.insert("ada", 1)).unwrap(), InsertOutcome::Rejected);
     assert_eq!(
         two.lines(),
@@ -206,7 +207,7 @@ fn len_of_a_tier_that_cannot_tell_is_none() {
 #[test]
 fn len_of_a_failing_tier_is_its_error() {
     let two = Two::new();
-    two.l1.next(TierOperation::Len, Behaviour::Fail("no idea"));
+    two.l1.next(TierOperation::Len, Behavior::Fail("no idea"));
     let error = ready(two.cache.len()).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l1` failed: no idea");
     assert_eq!(two.lines(), ["l1 len: error", "len: error"]);
@@ -285,4 +286,14 @@ fn a_future_that_is_never_polled_does_nothing() {
 fn a_time_to_live_beyond_all_measure_is_kept_as_very_long() {
     let entry = CacheEntry::expires_after(1, Duration::MAX);
     assert!(entry.ttl().unwrap() > secs(500 * 365 * 24 * 60 * 60));
+}
+
+// S7
+#[test]
+fn a_get_that_is_polled_once_more_after_its_end_does_not_panic() {
+    let cache = Ages::builder("ages").tier(Tier::new(Mock::new())).build();
+    let mut get = Box::pin(cache.get("a"));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(get.as_mut().poll(&mut cx).is_ready());
+    assert!(get.as_mut().poll(&mut cx).is_pending());
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation::{
     Clear, Contains, Get, GetMany, Insert, InsertMany, Invalidate, InvalidateMany, Len,
 };
-use cachet::testing::Behaviour::{Hang, Pend, Work};
+use cachet::testing::Behavior::{Hang, Pend, Work};
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, RuntimeFuture, Tier, TierError, cache_tier};
 use cachet_tests::laws::{completion, tiers};
 use cachet_tests::{ByHand, Stepped, collected, ready};

@@ -6,7 +6,6 @@ mod cancellation;
 mod coherence;
 mod computing;
 mod concurrency;
-mod corners;
 mod entries;
 mod limits;
 mod many;

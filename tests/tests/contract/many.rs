@@ -1,7 +1,7 @@
 //! Several keys in one operation: what each key gets is what it would have got alone, and each tier is called once.
 
 use cachet::telemetry::{CacheOperation, Stats, TierOperation, TierOutcome};
-use cachet::testing::{Behaviour, Recorded};
+use cachet::testing::{Behavior, Recorded};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
 use cachet_tests::step::Stepped;
 use cachet_tests::{collected, ready};
@@ -90,7 +90,7 @@ fn a_failing_tier_fails_only_the_keys_that_nobody_else_has() {
     // S14
     let two = Two::new();
     two.l1.put("a", 1);
-    two.l2.next(TierOperation::GetMany, Behaviour::Fail("on fire"));
+    two.l2.next(TierOperation::GetMany, Behavior::Fail("on fire"));
     let answers = ready(two.cache.get_many(["a", "b"]));
     assert_eq!(*answers[0].as_ref().unwrap().as_ref().unwrap().value(), 1);
     assert_eq!(answers[1].as_ref().unwrap_err().tier_name(), Some("l2"));
@@ -100,7 +100,7 @@ fn a_failing_tier_fails_only_the_keys_that_nobody_else_has() {
 #[test]
 fn a_failing_first_tier_is_passed_over() {
     let two = Two::new();
-    two.l1.next(TierOperation::GetMany, Behaviour::Fail("on fire"));
+    two.l1.next(TierOperation::GetMany, Behavior::Fail("on fire"));
     two.l2.put("a", 1);
     assert_eq!(values(&two.cache, &["a"]), [Some(1)]);
     assert_eq!(
@@ -116,7 +116,7 @@ fn expired_entries_are_misses_and_are_removed() {
     collected(ready(two.cache.insert_many([("a", 1), ("b", 2)]))).unwrap();
     collected(ready(two.cache.invalidate_many(["b"]))).unwrap();
     two.clock.advance(secs(11));
-    two.l2.always(TierOperation::GetMany, Behaviour::Fail("on fire"));
+    two.l2.always(TierOperation::GetMany, Behavior::Fail("on fire"));
     two.lines();
     assert!(ready(two.cache.get_many(["a"]))[0].is_err());
     assert_eq!(stored(&two.l1, "a"), None);
@@ -137,7 +137,7 @@ fn expired_entries_are_served_where_all_else_fails_and_the_cache_may() {
     ready(watched.cache.insert("a", 1)).unwrap();
     ready(l2.clear()).unwrap();
     watched.clock.advance(secs(11));
-    l2.next(TierOperation::GetMany, Behaviour::Fail("on fire"));
+    l2.next(TierOperation::GetMany, Behavior::Fail("on fire"));
     watched.lines();
     assert_eq!(values(&watched.cache, &["a"]), [Some(1)]);
     assert_eq!(watched.lines(), ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: stale"]);
@@ -156,7 +156,7 @@ fn a_newer_write_beats_a_promotion_of_several_keys() {
     let two = Two::new();
     two.l2.put("a", 1);
     two.l2.put("b", 1);
-    two.l2.next(TierOperation::GetMany, Behaviour::Pend(1));
+    two.l2.next(TierOperation::GetMany, Behavior::Pend(1));
     let mut reading = Stepped::new(two.cache.get_many(["a", "b"]));
     reading.pend(1);
     ready(two.cache.insert("a", 2)).unwrap();
@@ -175,7 +175,7 @@ fn a_promotion_all_of_which_is_overtaken_is_superseded() {
         let first = if immediate { Tier::memory(100).name("l1") } else { Tier::new(Mock::new()).name("l1") };
         let watched = Watched::new(Ages::builder("ages").tier(first).tier(Tier::new(l2.clone()).name("l2")));
         l2.put("a", 1);
-        l2.next(TierOperation::GetMany, Behaviour::Pend(1));
+        l2.next(TierOperation::GetMany, Behavior::Pend(1));
         let mut reading = Stepped::new(watched.cache.get_many(["a"]));
         reading.pend(1);
         ready(watched.cache.clear()).unwrap();
@@ -187,7 +187,7 @@ fn a_promotion_all_of_which_is_overtaken_is_superseded() {
             ["l2 get_many: hit (fallback)", "l1 insert_many: superseded", "get_many: hit"],
             "immediate: {immediate}"
         );
-        l2.always(TierOperation::Get, Behaviour::Fail("not to be asked"));
+        l2.always(TierOperation::Get, Behavior::Fail("not to be asked"));
         assert!(ready(watched.cache.get("a")).is_err(), "the first tier has what was overtaken");
     }
 }
@@ -198,7 +198,7 @@ fn a_write_of_several_keys_voids_what_is_on_its_way_for_each() {
     for write in [true, false] {
         let two = Two::new();
         two.l2.put("a", 1);
-        two.l2.next(TierOperation::Get, Behaviour::Pend(1));
+        two.l2.next(TierOperation::Get, Behavior::Pend(1));
         let mut reading = Stepped::new(two.cache.get("a"));
         reading.pend(1);
         if write {
@@ -246,7 +246,7 @@ fn a_tier_that_fails_to_store_several_entries_loses_what_it_had_of_them() {
     // S16, S17
     let two = Two::new();
     two.l1.put("a", 0);
-    two.l1.next(TierOperation::InsertMany, Behaviour::Fail("full"));
+    two.l1.next(TierOperation::InsertMany, Behavior::Fail("full"));
     let error = collected(ready(two.cache.insert_many([("a", 1)]))).unwrap_err();
     assert_eq!(error.tier_name(), Some("l1"));
     assert_eq!((stored(&two.l1, "a"), stored(&two.l2, "a")), (None, Some(1)));
@@ -263,7 +263,7 @@ fn several_keys_are_removed_from_every_tier_with_one_call() {
         ["l1 invalidate_many: invalidated", "l2 invalidate_many: invalidated", "invalidate_many: invalidated"]
     );
     assert_eq!(values(&two.cache, &["a", "b", "c"]), [None, Some(2), None]);
-    two.l2.next(TierOperation::InvalidateMany, Behaviour::Fail("read-only"));
+    two.l2.next(TierOperation::InvalidateMany, Behavior::Fail("read-only"));
     assert_eq!(collected(ready(two.cache.invalidate_many(["b"]))).unwrap_err().tier_name(), Some("l2"));
     assert_eq!(stored(&two.l1, "b"), None);
 }
@@ -285,7 +285,7 @@ fn an_entry_of_its_own_ttl_keeps_its_deadline() {
 fn dropped_half_way_an_operation_of_several_keys_reports_so() {
     // S38
     let two = Two::new();
-    two.l2.next(TierOperation::GetMany, Behaviour::Hang);
+    two.l2.next(TierOperation::GetMany, Behavior::Hang);
     let mut reading = Stepped::new(two.cache.get_many(["a", "b"]));
     reading.pend(2);
     drop(reading);
@@ -334,7 +334,7 @@ fn a_tier_without_methods_for_several_keys_is_asked_for_each_at_once() {
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))));
     collected(ready(watched.cache.insert_many((0..40).map(|n| (format!("{n}"), n))))).unwrap();
     watched.lines();
-    mock.always(TierOperation::Get, Behaviour::Pend(1));
+    mock.always(TierOperation::Get, Behavior::Pend(1));
     let keys: Vec<_> = (0..40).map(|n| format!("{n}")).collect();
     let mut reading = Stepped::new(watched.cache.get_many(&keys));
     // All of them wait at the same time.
@@ -405,4 +405,15 @@ fn a_tier_that_miscounts_has_failed_and_no_key_gets_anothers_value() {
             "insert_many: error"
         ]
     );
+}
+
+// S16, S17
+#[test]
+fn insert_many_keeps_the_later_of_a_key_where_the_policy_rejects_the_earlier() {
+    let cache = Ages::builder("ages")
+        .tier(Tier::memory(10).insert_policy(InsertPolicy::when(|_: &str, e: &CacheEntry<u32>| **e > 1)))
+        .build();
+    let outcomes = collected(ready(cache.insert_many([("a", 1), ("a", 2)]))).unwrap();
+    assert_eq!(outcomes, [InsertOutcome::Rejected, InsertOutcome::Accepted]);
+    assert_eq!(value(&cache, "a"), Some(2));
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::{Behaviour, RecordingHandler};
+use cachet::testing::{Behavior, RecordingHandler};
 use cachet::{
     CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, HasTier, InsertOutcome, InsertPolicy,
     ManualClock, Tier,
@@ -276,7 +276,7 @@ fn agree(seed: u64, listening: Listening) {
         model.failing = failures.into_iter().filter(|_| random.u8(..8) == 0).collect();
         for operation in failures {
             let fails = model.failing.contains(&operation);
-            below.always(operation, if fails { Behaviour::Fail("at random") } else { Behaviour::Work });
+            below.always(operation, if fails { Behavior::Fail("at random") } else { Behavior::Work });
         }
         let key = KEYS[random.usize(..KEYS.len())];
         let value = random.u32(..1000);

@@ -1,10 +1,12 @@
 //! S39, and what panics of tiers and closures do.
 
+mod tiers;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate, Len};
 use cachet::telemetry::{OperationOutcome, Stats};
-use cachet::testing::Behaviour::Panic;
+use cachet::testing::Behavior::Panic;
 use cachet::testing::RecordingHandler;
 use cachet::{
     CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome,
@@ -75,7 +77,7 @@ fn a_panicking_second_tier_leaves_what_the_first_has_done() {
 #[test]
 fn a_panic_cancels_the_tiers_that_had_not_answered() {
     let two = Two::new();
-    two.l1.next(Insert, cachet::testing::Behaviour::Hang);
+    two.l1.next(Insert, cachet::testing::Behavior::Hang);
     two.l2.next(Insert, Panic("boom"));
     let mut insert = Stepped::new(two.cache.insert("ada", 1));
     panic_of(|| insert.poll());
@@ -303,7 +305,7 @@ fn a_handler_that_panics_during_an_unwinding_or_a_drop_harms_nobody() {
         .build();
     mock.next(Get, Panic("boom"));
     assert_eq!(panic_of(|| ready(cache.get("ada"))), "boom");
-    mock.next(Get, cachet::testing::Behaviour::Hang);
+    mock.next(Get, cachet::testing::Behavior::Hang);
     let mut get = Stepped::new(cache.get("ada"));
     get.pend(1);
     drop(get);

@@ -2,6 +2,7 @@
 
 mod ends;
 mod overtaken;
+mod panics;
 mod stacked;
 mod started;
 

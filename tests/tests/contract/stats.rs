@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation, TierOutcome};
-use cachet::testing::{Behaviour, Recorded};
+use cachet::testing::{Behavior, Recorded};
 use cachet::{CacheTier, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
@@ -52,10 +52,10 @@ fn stats_count_what_a_handler_is_told() {
     for round in 0..40_u32 {
         let key = format!("{}", round % 9);
         if round % 5 == 0 {
-            l2.next(TierOperation::Get, Behaviour::Fail("busy"));
+            l2.next(TierOperation::Get, Behavior::Fail("busy"));
         }
         if round % 7 == 0 {
-            l2.next(TierOperation::Insert, if round % 2 == 0 { Behaviour::Reject } else { Behaviour::Fail("full") });
+            l2.next(TierOperation::Insert, if round % 2 == 0 { Behavior::Reject } else { Behavior::Fail("full") });
         }
         drop(ready(cache.get(&key)));
         drop(ready(cache.contains(&key)));
@@ -65,7 +65,7 @@ fn stats_count_what_a_handler_is_told() {
         drop(ready(cache.optionally_get_or_insert("nothing", || async { None::<u32> })));
         if round % 11 == 0 {
             drop(ready(cache.invalidate(&key)));
-            l2.next(TierOperation::Get, Behaviour::Hang);
+            l2.next(TierOperation::Get, Behavior::Hang);
             let mut get = Stepped::new(cache.get("absent"));
             get.pend(1);
             drop(get);
@@ -95,9 +95,9 @@ fn the_ends_of_reads_add_up_to_the_reads() {
     mock.put("ada", 1);
     drop(ready(cache.get("ada")));
     drop(ready(cache.get("bob")));
-    mock.next(TierOperation::Get, Behaviour::Fail("x"));
+    mock.next(TierOperation::Get, Behavior::Fail("x"));
     drop(ready(cache.get("ada")));
-    mock.next(TierOperation::Get, Behaviour::Hang);
+    mock.next(TierOperation::Get, Behavior::Hang);
     let mut get = Stepped::new(cache.get("ada"));
     get.pend(1);
     drop(get);
@@ -133,7 +133,7 @@ fn stats_keep_durations_by_the_injected_clock() {
     let mock = Mock::new();
     let watched =
         Watched::new(Ages::builder("ages").tier(Tier::new(mock.clone()).name("l1")).event_handler(stats.clone()));
-    mock.next(TierOperation::Get, Behaviour::Pend(1));
+    mock.next(TierOperation::Get, Behavior::Pend(1));
     let mut get = Stepped::new(watched.cache.get("ada"));
     get.pend(1);
     watched.clock.advance(millis(8));
@@ -149,7 +149,7 @@ fn stats_keep_durations_by_the_injected_clock() {
 fn an_expired_entry_that_cannot_be_removed_counts_once() {
     let two = Two::with(|l1| l1.ttl(secs(1)), |l2| l2);
     ready(CacheTier::insert(&two.l1, "ada".to_owned(), 1.into())).unwrap();
-    two.l1.always(TierOperation::Invalidate, Behaviour::Fail("read-only"));
+    two.l1.always(TierOperation::Invalidate, Behavior::Fail("read-only"));
     two.clock.advance(secs(2));
     ready(two.cache.get("ada")).unwrap();
     assert_eq!(two.lines(), ["l1 get: expired", "l2 get: miss (fallback)", "get: miss"]);

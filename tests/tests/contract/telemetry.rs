@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
-use cachet::testing::{Behaviour, Recorded, RecordingHandler};
+use cachet::testing::{Behavior, Recorded, RecordingHandler};
 use cachet::{
     CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome,
     RecordKeys, RequestId, Tier, TierError, cache_tier,
@@ -50,8 +50,8 @@ fn every_fact_of_a_two_tier_read_is_told() {
 #[test]
 fn errors_are_told_where_they_happened_and_where_they_were_returned() {
     let two = Two::new();
-    two.l1.next(Get, Behaviour::Fail("one"));
-    two.l2.next(Get, Behaviour::Fail("two"));
+    two.l1.next(Get, Behavior::Fail("one"));
+    two.l2.next(Get, Behavior::Fail("two"));
     ready(two.cache.get("ada")).unwrap_err();
     let recorded = two.events();
     let texts: Vec<_> = recorded
@@ -69,14 +69,14 @@ fn errors_are_told_where_they_happened_and_where_they_were_returned() {
 #[test]
 fn durations_follow_the_injected_clock() {
     let two = Two::new();
-    two.l1.next(Get, Behaviour::Pend(1));
-    two.l2.next(Get, Behaviour::Pend(1));
+    two.l1.next(Get, Behavior::Pend(1));
+    two.l2.next(Get, Behavior::Pend(1));
     let mut get = Stepped::new(two.cache.try_get_or_insert("ada", || async {
         pend(1).await;
         std::io::Result::Ok(1)
     }));
-    two.l1.next(Insert, Behaviour::Pend(2));
-    two.l2.next(Insert, Behaviour::Pend(1));
+    two.l1.next(Insert, Behavior::Pend(2));
+    two.l2.next(Insert, Behavior::Pend(1));
     for millis_passed in [3, 5, 7, 11] {
         get.pend(1);
         two.clock.advance(millis(millis_passed));
@@ -99,7 +99,7 @@ fn durations_follow_the_injected_clock() {
 #[test]
 fn the_duration_of_a_cancelled_operation_lasts_until_it_was_dropped() {
     let two = Two::new();
-    two.l2.next(Get, Behaviour::Hang);
+    two.l2.next(Get, Behavior::Hang);
     let mut get = Stepped::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(millis(9));
@@ -116,7 +116,7 @@ fn the_duration_of_an_operation_covers_the_removal_of_an_expired_entry() {
     let two = Two::with(|l1| l1, |l2| l2.ttl(millis(1)));
     two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(2));
-    two.l2.next(TierOperation::Invalidate, Behaviour::Pend(1));
+    two.l2.next(TierOperation::Invalidate, Behavior::Pend(1));
     let mut get = Stepped::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(millis(9));

@@ -1,7 +1,7 @@
 //! S13–S18: several tiers.
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate};
-use cachet::testing::Behaviour::{Fail, Pend, Reject};
+use cachet::testing::Behavior::{Fail, Pend, Reject};
 use cachet::{CacheEntry, InsertOutcome, InsertPolicy, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
@@ -158,7 +158,7 @@ fn a_cache_that_fails_closed_returns_the_error_and_does_not_compute() {
     watched.lines();
 
     // Only errors close it.
-    mock.always(Get, cachet::testing::Behaviour::Work);
+    mock.always(Get, cachet::testing::Behavior::Work);
     assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { 1 })).unwrap(), 1);
     mock.always(Get, Fail("unplugged"));
     assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 1);
@@ -257,7 +257,7 @@ fn when_both_tiers_fail_the_first_ones_error_is_returned() {
 // S16
 #[test]
 fn acceptance_wins_over_rejection_and_an_error_over_both() {
-    use cachet::testing::Behaviour::Work;
+    use cachet::testing::Behavior::Work;
     let accepted = Ok(InsertOutcome::Accepted);
     let rejected = Ok(InsertOutcome::Rejected);
     for (first, second, expected) in [

@@ -1,10 +1,11 @@
 //! S8–S12: expiry, by the injected clock.
 
+use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cachet::telemetry::{OperationOutcome, TierOperation, TierOutcome};
-use cachet::testing::Behaviour;
-use cachet::{CacheEntry, Tier};
+use cachet::testing::Behavior;
+use cachet::{CacheEntry, ManualClock, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
 use crate::{Ages, Mock, NANO, Two, Watched, millis, secs, stored, value};
@@ -171,7 +172,7 @@ fn an_entry_that_is_inserted_again_keeps_the_deadline_it_came_with() {
 #[test]
 fn waiting_for_a_slow_tier_counts_against_an_entrys_own_deadline() {
     let two = Two::new();
-    two.l1.next(TierOperation::Insert, Behaviour::Pend(1));
+    two.l1.next(TierOperation::Insert, Behavior::Pend(1));
     let mut insert = Stepped::new(two.cache.insert("ada", CacheEntry::expires_after(1, secs(60))));
     insert.pend(1);
     two.clock.advance(secs(30));
@@ -305,7 +306,7 @@ fn an_expired_entry_that_cannot_be_removed_is_a_miss_all_the_same() {
     ready(two.cache.insert("ada", 1)).unwrap();
     ready(two.cache.insert("bob", 2)).unwrap();
     two.clock.advance(secs(2));
-    two.l1.next(TierOperation::Invalidate, Behaviour::Fail("read-only"));
+    two.l1.next(TierOperation::Invalidate, Behavior::Fail("read-only"));
     assert_eq!(value(&two.cache, "ada"), Some(1));
     let recorded = two.events();
     let expired = laws::tiers(&recorded)[4];
@@ -359,4 +360,28 @@ fn a_time_to_live_of_zero_is_over_as_soon_as_the_clock_moves() {
     assert_eq!(value(&watched.cache, "ada"), Some(1));
     watched.clock.advance(NANO);
     assert_eq!(value(&watched.cache, "ada"), None);
+}
+
+// S8
+#[test]
+fn a_manual_clock_that_is_advanced_beyond_its_end_does_not_go_back() {
+    let clock = ManualClock::new();
+    let cache = Ages::builder("ages").tier(Tier::memory(10).ttl(secs(60))).clock(clock.clone()).build();
+    clock.advance(secs(1));
+    ready(cache.insert("a", 1)).unwrap();
+    let before = clock.wall();
+    clock.advance(Duration::MAX);
+    assert!(clock.wall() >= before, "the wall clock went back");
+    assert_eq!(value(&cache, "a"), None);
+}
+
+// S8
+#[test]
+fn whoever_sleeps_is_woken_by_the_end_of_time() {
+    let clock = ManualClock::new();
+    clock.advance(secs(1));
+    let mut nap = Box::pin(clock.sleep(secs(8)));
+    assert!(nap.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.advance(Duration::MAX);
+    assert!(nap.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
 }

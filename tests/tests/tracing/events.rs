@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation, TierOutcome};
-use cachet::testing::Behaviour::{Fail, Hang, Panic, Reject};
+use cachet::testing::Behavior::{Fail, Hang, Panic, Reject};
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, InsertPolicy, Tier};
 use cachet_tests::trace::{Recorder, Seen};
@@ -19,7 +19,7 @@ fn an_event_is_complete_in_itself() {
     let logged = Logged::new();
     logged.put_below("ada", 1, millis(1234));
     let mut get = Stepped::new(logged.cache.get("ada"));
-    logged.l2.next(Get, cachet::testing::Behaviour::Pend(1));
+    logged.l2.next(Get, cachet::testing::Behavior::Pend(1));
     let seen = Recorder::listen(|| {
         get.pend(1);
         logged.clock.advance(millis(2));
@@ -151,7 +151,7 @@ fn an_expired_entry_that_cannot_be_removed_is_a_warning() {
 fn a_superseded_promotion_is_at_info() {
     let logged = Logged::new();
     logged.put_below("ada", 1, millis(0));
-    logged.l2.next(Invalidate, cachet::testing::Behaviour::Pend(1));
+    logged.l2.next(Invalidate, cachet::testing::Behavior::Pend(1));
     let seen = Recorder::listen(|| {
         // What is read while a write is under way may be old.
         let mut invalidate = Stepped::new(logged.cache.invalidate("ada"));

@@ -1,7 +1,7 @@
 //! What subscribers do not want.
 
 use cachet::telemetry::TierOperation::Get;
-use cachet::testing::Behaviour::Fail;
+use cachet::testing::Behavior::Fail;
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};
 use tracing::level_filters::LevelFilter;

@@ -5,6 +5,7 @@ mod filters;
 mod hits;
 mod policies;
 mod refresh;
+mod silent_tiers;
 mod spans;
 mod stampede;
 mod users;

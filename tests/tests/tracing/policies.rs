@@ -1,7 +1,7 @@
 //! Which operations get spans.
 
 use cachet::telemetry::TierOperation::Get;
-use cachet::testing::Behaviour::Fail;
+use cachet::testing::Behavior::Fail;
 use cachet::{ManualClock, SpanPolicy, Tier};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};

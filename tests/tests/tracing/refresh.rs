@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::Get;
-use cachet::testing::Behaviour::{Fail, Panic, Pend};
+use cachet::testing::Behavior::{Fail, Panic, Pend};
 use cachet::{CacheBuilder, CacheTier, HasTier, ManualClock, RecordKeys, SpanLevel, SpanPolicy, Tier};
 use cachet_tests::trace::{Recorder, Seen};
 use cachet_tests::{ByHand, ready};

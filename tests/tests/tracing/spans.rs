@@ -1,7 +1,7 @@
 //! Span trees, with every field.
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate, Len};
-use cachet::testing::Behaviour::{Fail, Hang, Panic, Pend, Reject};
+use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Reject};
 use cachet::{
     CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RecordKeys, RequestId, RequestIdExt, SpanLevel, Tier,
     TierError, cache_tier,

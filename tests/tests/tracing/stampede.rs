@@ -1,7 +1,7 @@
 //! Leaders and followers in the eyes of `tracing`.
 
 use cachet::telemetry::TierOperation::Get;
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
 use cachet::{CacheBuilder, CacheEventHandler, CacheOperationEvent, EventMask, SpanPolicy};
 use cachet_tests::step::pend;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{Contains, Get, GetMany};
-use cachet::testing::Behaviour::{Fail, Hang};
+use cachet::testing::Behavior::{Fail, Hang};
 use cachet::{CacheBuilder, CacheEntry, CacheTier, Error, HasTier, ManualClock, Tier};
 use cachet_tests::laws::{completion, completions};
 use cachet_tests::step::pend;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::Behaviour;
+use cachet::testing::Behavior;
 use cachet::{CacheEntry, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{ByHand, Stepped};
@@ -69,7 +69,7 @@ fn newer_beats_older(seed: u64) {
     let mut newest_write = 0;
     for _ in 0..60 {
         let slow = TierOperation::ALL[random.usize(..TierOperation::ALL.len())];
-        mocks[random.usize(..3)].next(slow, Behaviour::Pend(random.u32(..3)));
+        mocks[random.usize(..3)].next(slow, Behavior::Pend(random.u32(..3)));
         match random.u8(..11) {
             0 if reads.len() < 4 => reads.push(Stepped::new(if random.bool() {
                 Box::pin(async { drop(cache.get("ada").await) })

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate};
-use cachet::testing::Behaviour::{Fail, Hang, Work};
+use cachet::testing::Behavior::{Fail, Hang, Work};
 use cachet::{CacheBuilder, CacheEntry, HasTier, InsertPolicy, Tier};
 use cachet_tests::{ByHand, Stepped};
 use fastrand::Rng;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::{Fail, Hang, Panic, Pend, Work};
+use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Work};
 use cachet_tests::laws::completions;
 use cachet_tests::ready;
 

@@ -4,7 +4,8 @@ use std::pin::Pin;
 
 use cachet::Tier;
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
+
 use cachet_tests::{ByHand, ready};
 
 use super::{DUE, Refreshed};

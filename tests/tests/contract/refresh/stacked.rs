@@ -1,7 +1,7 @@
 //! S31 with more than two tiers, and S18: which tiers a refresh asks, and which take what it found.
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::{Fail, Reject};
+use cachet::testing::Behavior::{Fail, Reject};
 use cachet::{CacheEntry, InsertPolicy, Tier};
 use cachet_tests::laws::completion;
 use cachet_tests::{ByHand, ready};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation::Get};
-use cachet::testing::Behaviour::{Fail, Pend};
+use cachet::testing::Behavior::{Fail, Pend};
 use cachet::testing::RecordingHandler;
 use cachet::{
     CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, ManualClock, RequestId, Runtime, RuntimeFuture, Tier,

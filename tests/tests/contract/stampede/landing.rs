@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::{Fail, Pend};
+use cachet::testing::Behavior::{Fail, Pend};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
 use cachet_tests::{Stepped, laws, ready};
 

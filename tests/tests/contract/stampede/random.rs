@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use cachet::telemetry::TierOperation;
-use cachet::testing::{Behaviour, RecordingHandler};
+use cachet::testing::{Behavior, RecordingHandler};
 use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws};
@@ -111,7 +111,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
     let (cache, truth, results) = (&cache, &truth, &results);
     let mut calls = 0;
     for _ in 0..50 {
-        tiers[random.usize(..2)].next(TierOperation::ALL[random.usize(..4)], Behaviour::Pend(random.u32(..3)));
+        tiers[random.usize(..2)].next(TierOperation::ALL[random.usize(..4)], Behavior::Pend(random.u32(..3)));
         let key = KEYS[random.usize(..KEYS.len())];
         match random.u8(..12) {
             0..3 if computes.len() < 4 => {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behaviour::{Panic, Pend};
+use cachet::testing::Behavior::{Panic, Pend};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cachet::telemetry::OperationOutcome::{Cancelled, Computed, Hit};
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, Stats};
-use cachet::testing::Behaviour::Pend;
+use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, Tier};
 use cachet_tests::laws;
