@@ -3,7 +3,7 @@
 mod races;
 mod three;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
@@ -15,7 +15,7 @@ use cachet::{
 use cachet_tests::ready;
 use fastrand::Rng;
 
-use crate::{Ages, Mock, Watched, secs};
+use crate::{Ages, Mock, NANO, Watched, secs};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const TTL: [Duration; 2] = [secs(10), secs(30)];
@@ -32,12 +32,42 @@ struct Stored {
     deadline: Option<Duration>,
 }
 
+/// How an entry comes to be stored.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    Direct,
+    Computed,
+    Promoted,
+}
+
+/// What a tier owes (S44).
+#[derive(Default)]
+struct Debts {
+    keys: BTreeSet<&'static str>,
+    /// What was inserted up to then counts as a miss.
+    distrusted: Option<Duration>,
+}
+
+impl Debts {
+    fn distrusts(&self, stored: &Stored) -> bool {
+        self.distrusted.is_some_and(|until| stored.inserted <= until)
+    }
+
+    /// What is stored after a write that failed counts as newer than that one, at the same instant too.
+    fn stored(&self, stored: Stored) -> Stored {
+        let late = self.distrusts(&stored);
+        Stored { inserted: if late { self.distrusted.unwrap() + NANO } else { stored.inserted }, ..stored }
+    }
+}
+
 /// Two tiers as two maps, and what should be told of them.
 #[derive(Default)]
 struct Model {
     now: Duration,
     tiers: [HashMap<&'static str, Stored>; 2],
     lines: Vec<String>,
+    /// What the second tier owes.
+    debts: Debts,
     /// What the second tier fails at in this step.
     failing: Vec<TierOperation>,
 }
@@ -59,30 +89,36 @@ impl Model {
     fn look(&mut self, key: &'static str, operation: TierOperation) -> Result<Option<(usize, Stored)>, ()> {
         let mut failed = false;
         for (tier, ttl) in TTL.into_iter().enumerate() {
+            if tier == 1 && self.debts.keys.contains(key) {
+                self.tell(tier, &format!("{operation}: skipped"));
+                continue;
+            }
             if self.fails(tier, operation) {
                 self.tell(tier, &format!("{operation}: error"));
                 failed = true;
                 continue;
             }
-            let Some(stored) = self.tiers[tier].get(key).copied() else {
-                self.tell(tier, &format!("{operation}: miss"));
-                continue;
+            let stored = self.tiers[tier].get(key).copied().filter(|stored| tier == 0 || !self.debts.distrusts(stored));
+            let found = stored.filter(|stored| self.now <= stored.deadline.unwrap_or(stored.inserted + ttl));
+            let told = match (stored, found) {
+                (None, _) => "miss",
+                (_, Some(_)) => "hit",
+                (Some(_), None) => "expired",
             };
-            let last = stored.deadline.unwrap_or(stored.inserted + ttl);
-            if self.now <= last {
-                self.tell(tier, &format!("{operation}: hit"));
-                return Ok(Some((tier, stored)));
-            }
-            self.tell(tier, &format!("{operation}: expired"));
-            if !self.fails(tier, TierOperation::Invalidate) {
+            self.tell(tier, &format!("{operation}: {told}"));
+            if told == "expired" && !self.fails(tier, TierOperation::Invalidate) {
                 self.tiers[tier].remove(key);
+            }
+            self.pay(tier);
+            if let Some(stored) = found {
+                return Ok(Some((tier, stored)));
             }
         }
         if failed { Err(()) } else { Ok(None) }
     }
 
     /// S15, S16, S17, S18
-    fn store(&mut self, tier: usize, key: &'static str, stored: Stored, promoted: bool) -> Result<InsertOutcome, ()> {
+    fn store(&mut self, tier: usize, key: &'static str, stored: Stored, origin: Origin) -> Result<InsertOutcome, ()> {
         let outcome = if tier == 0 && unwanted(stored.value) {
             self.tell(tier, "insert: rejected");
             Ok(InsertOutcome::Rejected)
@@ -91,13 +127,45 @@ impl Model {
             Err(())
         } else {
             self.tell(tier, "insert: inserted");
-            self.tiers[tier].insert(key, Stored { inserted: self.now, ..stored });
+            let stored = Stored { inserted: self.now, ..stored };
+            self.tiers[tier].insert(key, if tier == 1 { self.debts.stored(stored) } else { stored });
+            self.settle(tier, key);
+            self.pay(tier);
             return Ok(InsertOutcome::Accepted);
         };
-        if !promoted {
-            let _ = self.remove(tier, key);
+        if origin != Origin::Promoted {
+            let removed = self.remove(tier, key);
+            self.owe_unless(removed.is_ok(), tier, key, origin == Origin::Direct);
         }
         outcome
+    }
+
+    fn settle(&mut self, tier: usize, key: &'static str) {
+        if tier == 1 {
+            self.debts.keys.remove(key);
+        }
+    }
+
+    fn owe_unless(&mut self, is_clean: bool, tier: usize, key: &'static str, settles: bool) {
+        if !is_clean && tier == 1 {
+            self.debts.keys.insert(key);
+        } else if is_clean && settles {
+            self.settle(tier, key);
+        }
+    }
+
+    /// S44
+    fn pay(&mut self, tier: usize) {
+        while tier == 1
+            && let Some(key) = self.debts.keys.first().copied()
+        {
+            let paid = self.remove(tier, key).is_ok();
+            self.lines.push(format!("repay: {}", if paid { "invalidated" } else { "error" }));
+            if !paid {
+                return;
+            }
+            self.settle(tier, key);
+        }
     }
 
     fn remove(&mut self, tier: usize, key: &'static str) -> Result<(), ()> {
@@ -117,7 +185,7 @@ impl Model {
     fn get(&mut self, key: &'static str) -> Result<Option<u32>, ()> {
         let found = self.look(key, TierOperation::Get);
         if let Ok(Some((1, stored))) = found {
-            let _ = self.store(0, key, stored, true);
+            let _ = self.store(0, key, stored, Origin::Promoted);
         }
         self.lines.push(format!("get: {}", ended(&found, "miss")));
         found.map(|found| found.map(|(_, stored)| stored.value))
@@ -133,14 +201,14 @@ impl Model {
         let found = self.look(key, TierOperation::Get);
         if let Ok(Some((tier, stored))) = found {
             if tier == 1 {
-                let _ = self.store(0, key, stored, true);
+                let _ = self.store(0, key, stored, Origin::Promoted);
             }
             self.lines.push("get_or_insert: hit".to_owned());
             return stored.value;
         }
         let entry = self.new_entry(value, ttl);
         for tier in 0..2 {
-            let _ = self.store(tier, key, entry, false);
+            let _ = self.store(tier, key, entry, Origin::Computed);
         }
         self.lines.push("get_or_insert: computed".to_owned());
         value
@@ -148,7 +216,7 @@ impl Model {
 
     fn insert(&mut self, key: &'static str, value: u32, ttl: Option<Duration>) -> Result<InsertOutcome, ()> {
         let entry = self.new_entry(value, ttl);
-        let outcomes = [0, 1].map(|tier| self.store(tier, key, entry, false));
+        let outcomes = [0, 1].map(|tier| self.store(tier, key, entry, Origin::Direct));
         let outcome = match outcomes {
             [Err(()), _] | [_, Err(())] => Err(()),
             [Ok(InsertOutcome::Rejected), Ok(InsertOutcome::Rejected)] => Ok(InsertOutcome::Rejected),
@@ -163,7 +231,14 @@ impl Model {
     }
 
     fn invalidate(&mut self, key: &'static str) -> Result<(), ()> {
-        let [first, second] = [0, 1].map(|tier| self.remove(tier, key));
+        let [first, second] = [0, 1].map(|tier| {
+            let removed = self.remove(tier, key);
+            self.owe_unless(removed.is_ok(), tier, key, true);
+            if removed.is_ok() {
+                self.pay(tier);
+            }
+            removed
+        });
         let result = first.and(second);
         self.lines.push(format!("invalidate: {}", if result.is_ok() { "invalidated" } else { "error" }));
         result
@@ -174,6 +249,7 @@ impl Model {
         for tier in 0..2 {
             if self.fails(tier, TierOperation::Clear) {
                 self.tell(tier, "clear: error");
+                self.debts.distrusted = Some(self.now);
                 result = Err(());
             } else {
                 self.tell(tier, "clear: cleared");

@@ -100,6 +100,13 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             return Ok(InsertOutcome::Rejected);
         }
         let unsettled = self.unsettled(&permit, key.borrow());
+        // What is stored under a lease is current, so it pays what is owed as well as a write does.
+        let payment = match permit {
+            Permit::Lease(..) | Permit::Store(_) if self.debts().count() > 0 => {
+                self.debts().begin_payment(self.in_flight.hash(key.borrow()))
+            }
+            _ => None,
+        };
         // Whatever the policy's closure does, it does as part of this call.
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
@@ -128,6 +135,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             }
         }
         is_clean &= !permit.is_overtaken();
+        if let Some(payment) = payment.filter(|_| is_accepted) {
+            self.debts().settle(payment);
+        }
         match unsettled {
             Some(unsettled) if is_clean => unsettled.settle(),
             unsettled => drop(unsettled),

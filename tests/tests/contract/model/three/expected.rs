@@ -7,7 +7,7 @@ use cachet::InsertOutcome;
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate};
 
 use super::{Answer, COOL_DOWN, Closure, MAX_AGE, MAX_REFRESHES, NAMES, REFRESH_AFTER, TTL};
-use crate::model::{Stored, unwanted};
+use crate::model::{Debts, Stored, unwanted};
 
 /// The operation was given up in a call of a tier.
 pub(super) struct GivenUp;
@@ -16,6 +16,7 @@ pub(super) struct GivenUp;
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
     Direct,
+    Computed,
     Promoted,
     Refreshed,
 }
@@ -37,6 +38,8 @@ pub(super) struct Model {
     /// Until when, and whether it has been told.
     pub(super) cooling: HashMap<&'static str, (Duration, bool)>,
     pub(super) lines: Vec<String>,
+    /// What each tier owes: the first one, in memory, nothing.
+    debts: [Debts; 3],
     pub(super) failing: Vec<(usize, TierOperation)>,
     pub(super) hanging: Option<(usize, TierOperation)>,
 }
@@ -56,7 +59,11 @@ impl Model {
         let mut lookup = Lookup::default();
         for (tier, ttl) in TTL.into_iter().enumerate().skip(from) {
             let fallback = tier > from;
-            let stored = self.tiers[tier].get(key).copied();
+            if self.debts[tier].keys.contains(key) {
+                self.tell(tier, what, "skipped", fallback);
+                continue;
+            }
+            let stored = self.tiers[tier].get(key).copied().filter(|stored| !self.debts[tier].distrusts(stored));
             let is_fresh = |stored: &Stored| self.now <= stored.deadline.unwrap_or(stored.inserted + ttl);
             let is_spare = |stored: &Stored| self.now <= stored.inserted + MAX_AGE;
             if self.hanging == Some((tier, what)) {
@@ -73,6 +80,7 @@ impl Model {
                 Some(stored) if is_fresh(&stored) => {
                     self.tell(tier, what, "hit", fallback);
                     lookup.found = Some((tier, stored));
+                    self.pay(tier)?;
                     return Ok(lookup);
                 }
                 Some(stored) if is_spare(&stored) => {
@@ -90,6 +98,7 @@ impl Model {
                     }
                 }
             }
+            self.pay(tier)?;
         }
         Ok(lookup)
     }
@@ -116,16 +125,62 @@ impl Model {
         let outcome = if tier == 0 && unwanted(stored.value) {
             self.tell(tier, Insert, "rejected", false);
             Ok(InsertOutcome::Rejected)
-        } else if self.call(tier, Insert, "inserted")?.is_ok() {
-            self.tiers[tier].insert(key, Stored { inserted: self.now, ..stored });
+        } else if self
+            .written(tier, key, origin == Origin::Direct, |model| model.call(tier, Insert, "inserted"))?
+            .is_ok()
+        {
+            let stored = self.debts[tier].stored(Stored { inserted: self.now, ..stored });
+            self.tiers[tier].insert(key, stored);
+            self.debts[tier].keys.remove(key);
+            self.pay(tier)?;
             return Ok(Ok(InsertOutcome::Accepted));
         } else {
             Err(())
         };
         if origin != Origin::Promoted {
-            let _ = self.remove(tier, key)?;
+            let removed = self.written(tier, key, origin == Origin::Direct, |model| model.remove(tier, key))?;
+            self.owe_unless(removed.is_ok(), tier, key, origin == Origin::Direct);
         }
         Ok(outcome)
+    }
+
+    /// Whoever gives up a write leaves it owed.
+    fn written<T>(
+        &mut self,
+        tier: usize,
+        key: &'static str,
+        owes: bool,
+        call: impl FnOnce(&mut Self) -> Result<T, GivenUp>,
+    ) -> Result<T, GivenUp> {
+        let result = call(self);
+        if result.is_err() && owes {
+            self.owe_unless(false, tier, key, false);
+        }
+        result
+    }
+
+    fn owe_unless(&mut self, is_clean: bool, tier: usize, key: &'static str, settles: bool) {
+        if !is_clean && tier > 0 {
+            self.debts[tier].keys.insert(key);
+        } else if is_clean && settles {
+            self.debts[tier].keys.remove(key);
+        }
+    }
+
+    /// S44
+    fn pay(&mut self, tier: usize) -> Result<(), GivenUp> {
+        while let Some(key) = self.debts[tier].keys.first().copied() {
+            let Ok(paid) = self.remove(tier, key) else {
+                self.end("repay", "cancelled");
+                return Err(GivenUp);
+            };
+            self.end("repay", if paid.is_ok() { "invalidated" } else { "error" });
+            if paid.is_err() {
+                break;
+            }
+            self.debts[tier].keys.remove(key);
+        }
+        Ok(())
     }
 
     fn remove(&mut self, tier: usize, key: &'static str) -> Result<Result<(), ()>, GivenUp> {
@@ -138,11 +193,15 @@ impl Model {
 
     /// Does something with all tiers at once. What hangs is told of last, when it is given up.
     fn with_all<T>(&mut self, work: impl Fn(&mut Self, usize) -> Result<T, GivenUp>) -> Result<[T; 3], GivenUp> {
-        let mut given_up = None;
+        let mut given_up = Vec::new();
         let results = [0, 1, 2].map(|tier| {
+            let begin = self.lines.len();
             let result = work(self, tier).ok();
             if result.is_none() {
-                given_up = self.lines.pop();
+                let cancelled = self.lines[begin..].iter().position(|line| line.ends_with("cancelled")).unwrap();
+                // An insert that failed, and the removal that follows, are reported together.
+                let failed = cancelled > 0 && !self.lines[begin + cancelled - 1].ends_with("inserted");
+                given_up.extend(self.lines.drain(begin + cancelled - usize::from(failed)..));
             }
             result
         });
@@ -151,8 +210,13 @@ impl Model {
         Ok([first, second, third])
     }
 
-    fn insert_into_all(&mut self, key: &'static str, entry: Stored) -> Result<Result<InsertOutcome, ()>, GivenUp> {
-        let outcomes = self.with_all(|model, tier| model.store(tier, key, entry, Origin::Direct))?;
+    fn insert_into_all(
+        &mut self,
+        key: &'static str,
+        entry: Stored,
+        origin: Origin,
+    ) -> Result<Result<InsertOutcome, ()>, GivenUp> {
+        let outcomes = self.with_all(|model, tier| model.store(tier, key, entry, origin))?;
         Ok(together(&outcomes))
     }
 
@@ -285,7 +349,7 @@ impl Model {
             Closure::Fails => Ok(self.fail(name, &lookup.spares)),
             Closure::Gives(value, ttl) => {
                 let entry = self.new_entry(value, ttl);
-                let _ = self.insert_into_all(key, entry)?;
+                let _ = self.insert_into_all(key, entry, Origin::Computed)?;
                 self.end(name, "computed");
                 Ok(Ok(Some(value)))
             }
@@ -305,24 +369,32 @@ impl Model {
     }
 
     pub(super) fn insert(&mut self, key: &'static str, value: u32, ttl: Option<Duration>) -> Result<Answer, GivenUp> {
-        let written = self.insert_into_all(key, self.new_entry(value, ttl))?;
+        let written = self.insert_into_all(key, self.new_entry(value, ttl), Origin::Direct)?;
         let rejected = written == Ok(InsertOutcome::Rejected);
         Ok(self.write("insert", written, if rejected { "rejected" } else { "inserted" }).map(|_| None))
     }
 
     pub(super) fn invalidate(&mut self, key: &'static str) -> Result<Answer, GivenUp> {
-        let removed = self.with_all(|model, tier| model.remove(tier, key))?;
+        let removed = self.with_all(|model, tier| {
+            let removed = model.written(tier, key, true, |model| model.remove(tier, key))?;
+            model.owe_unless(removed.is_ok(), tier, key, true);
+            if removed.is_ok() {
+                model.pay(tier)?;
+            }
+            Ok(removed)
+        })?;
         let removed = removed.into_iter().collect::<Result<(), ()>>();
         Ok(self.write("invalidate", removed, "invalidated").map(|()| None))
     }
 
     pub(super) fn clear(&mut self) -> Result<Answer, GivenUp> {
         let cleared = self.with_all(|model, tier| {
-            let cleared = model.call(tier, Clear, "cleared")?;
-            if cleared.is_ok() {
-                model.tiers[tier].clear();
+            let cleared = model.call(tier, Clear, "cleared");
+            match cleared {
+                Ok(Ok(())) => model.tiers[tier].clear(),
+                _ => model.debts[tier].distrusted = Some(model.now),
             }
-            Ok(cleared)
+            cleared
         })?;
         let cleared = cleared.into_iter().collect::<Result<(), ()>>();
         Ok(self.write("clear", cleared, "cleared").map(|()| None))
