@@ -491,3 +491,273 @@ impl<R> Drop for Follow<R> {
         drop(waker);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::pin::pin;
+    use std::task::Wake;
+
+    use super::super::turns::{TierSet, Written};
+    use super::*;
+    use crate::clock::ManualClock;
+
+    type Table = InFlight<str, u32>;
+    type Leading<'t> = Lead<'t, str, u32, Loading>;
+    type Following = Follow<LoadResult<u32>>;
+
+    fn table() -> Table {
+        Table::new(2, &ManualClock::new().into())
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn join<'t, P: Phase<u32>>(table: &'t Table, key: &str) -> Joined<'t, str, u32, P> {
+        table.join(&table.lease(key), None)
+    }
+
+    #[track_caller]
+    fn leads<'t, P: Phase<u32>>(joined: Joined<'t, str, u32, P>) -> Lead<'t, str, u32, P> {
+        match joined {
+            Joined::Lead(lead) => lead,
+            _ => panic!("another one leads"),
+        }
+    }
+
+    #[track_caller]
+    fn follows<P: Phase<u32>>(joined: Joined<'_, str, u32, P>) -> Follow<P::Result> {
+        match joined {
+            Joined::Follow(follow) => follow,
+            _ => panic!("no one leads"),
+        }
+    }
+
+    fn lead<'t>(table: &'t Table, key: &str) -> Leading<'t> {
+        leads(join(table, key))
+    }
+
+    fn follow(table: &Table) -> Following {
+        follows(join::<Loading>(table, "key"))
+    }
+
+    fn complete(lead: Leading<'_>, number: u32) {
+        lead.complete_load(&Ok(Some(CacheEntry::new(number))), None);
+    }
+
+    fn result(number: u32) -> LoadResult<u32> {
+        LoadResult { result: Ok(Some(CacheEntry::new(number))), found: None }
+    }
+
+    fn write(table: &Table) {
+        drop(table.begin_write(&Written::Key("key"), TierSet::first(2)));
+    }
+
+    fn number(follower: Pin<&mut Following>) -> Option<u32> {
+        match poll(follower) {
+            Poll::Ready(Some(load)) => load.result.clone().unwrap().map(CacheEntry::into_value),
+            _ => None,
+        }
+    }
+
+    fn is_abandoned<R>(follower: Pin<&mut Follow<R>>) -> bool {
+        matches!(poll(follower), Poll::Ready(None))
+    }
+
+    // S25, S29
+    #[test]
+    fn followers_get_what_the_leader_brings_and_nothing_is_left() {
+        let table = table();
+        let leader = lead(&table, "key");
+        let (mut first, mut second) = (pin!(follow(&table)), pin!(follow(&table)));
+        assert!(first.is_usable && poll(first.as_mut()).is_pending());
+        complete(leader, 7);
+        assert_eq!((number(first.as_mut()), number(second.as_mut())), (Some(7), Some(7)));
+        assert_eq!(table.keys(), 0);
+    }
+
+    // S26
+    #[test]
+    fn when_the_leader_is_dropped_its_followers_join_again_and_one_leads() {
+        let table = table();
+        let leader = lead(&table, "key");
+        let (mut first, mut second) = (pin!(follow(&table)), pin!(follow(&table)));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        drop(leader);
+        assert!(is_abandoned(first.as_mut()));
+        let leader = lead(&table, "key");
+        assert!(is_abandoned(second.as_mut()));
+        let mut second = pin!(follow(&table));
+        complete(leader, 8);
+        assert_eq!(number(second.as_mut()), Some(8));
+        assert_eq!(table.keys(), 0);
+    }
+
+    // S29
+    #[test]
+    fn the_table_is_empty_when_leader_and_followers_are_dropped_in_any_order() {
+        for leader_first in [true, false] {
+            let table = table();
+            let (leader, follower) = (lead(&table, "key"), follow(&table));
+            if leader_first {
+                drop(leader);
+                drop(follower);
+            } else {
+                drop(follower);
+                drop(leader);
+            }
+            assert_eq!(table.keys(), 0);
+        }
+    }
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    // S29, S59
+    #[test]
+    fn the_places_of_followers_who_gave_up_are_used_again() {
+        let table = table();
+        let leader = lead(&table, "key");
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        let wait = || {
+            let mut follower = Box::pin(follow(&table));
+            assert!(follower.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            follower
+        };
+        // There is always a later one that still waits.
+        let mut waiting = wait();
+        for _ in 0..1000 {
+            waiting = wait();
+        }
+        let places = match &*lock(&waiting.shared) {
+            Shared::Waiting(followers) => followers.wakers.len(),
+            _ => panic!("it is over"),
+        };
+        assert!(places <= 2, "{places} places");
+        drop(leader);
+    }
+
+    #[test]
+    fn a_follower_that_gives_up_leaves_no_waker() {
+        let table = table();
+        let leader = lead(&table, "key");
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        let mut follower = Box::pin(follow(&table));
+        assert!(follower.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop((follower, waker));
+        assert_eq!(Arc::strong_count(&task), 1);
+        complete(leader, 7);
+    }
+
+    #[test]
+    fn a_completion_of_the_key_is_remembered_and_not_taken_for_one_of_another_key() {
+        let table = table();
+        let before = table.completions();
+        complete(lead(&table, "key"), 1);
+        assert!(lead(&table, "key").may_have_completed_since(before));
+        assert!(!lead(&table, "key").may_have_completed_since(table.completions()));
+        let before = table.completions();
+        complete(lead(&table, "other"), 2);
+        assert!(!lead(&table, "key").may_have_completed_since(before));
+    }
+
+    // S28
+    #[test]
+    fn an_operation_inside_of_a_flight_does_not_wait_for_it() {
+        let table = table();
+        let leader = lead(&table, "key");
+        let inside = Scope::enter(leader.in_progress().unwrap());
+        assert!(matches!(join::<Loading>(&table, "key"), Joined::Reentrant));
+        drop(leads(join::<LookingUp>(&table, "key")));
+        drop(inside);
+        drop(follow(&table));
+    }
+
+    // S47
+    #[test]
+    fn a_flight_is_of_use_to_who_came_before_a_write_and_to_who_joins_a_flight_that_began_after_it() {
+        let table = table();
+        let early = table.lease("key");
+        let leader = lead(&table, "key");
+        write(&table);
+        let late = table.lease("key");
+        assert!(follows(table.join::<Loading>(&early, None)).is_usable);
+        assert!(!follows(table.join::<Loading>(&late, None)).is_usable);
+        drop(leader);
+        // One that asked before the write may lead: its flight begins now.
+        let leader = leads(table.join::<Loading>(&early, None));
+        assert!(follows(table.join::<Loading>(&late, None)).is_usable);
+        drop(leader);
+    }
+
+    // S47: a loader that begins during a write is not outdated by it.
+    #[test]
+    fn a_flight_that_begins_during_a_write_is_of_use_to_who_comes_during_it_and_after_it() {
+        let table = table();
+        let writing = table.begin_write(&Written::Key("key"), TierSet::first(2));
+        let leader = lead(&table, "key");
+        assert!(follow(&table).is_usable);
+        drop(writing);
+        assert!(follow(&table).is_usable);
+        drop(leader);
+    }
+
+    // S30
+    #[test]
+    fn of_all_who_waited_too_long_the_first_leads_and_the_others_follow_that_one() {
+        let table = table();
+        let (asked, slow) = (table.lease("key"), lead(&table, "key"));
+        let (mut first, mut second) = (pin!(follow(&table)), pin!(follow(&table)));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        let leader = leads(table.replace::<Loading>(&asked, first.flight, None));
+        assert!(is_abandoned(second.as_mut()));
+        let mut second = pin!(follows(table.replace::<Loading>(&asked, second.flight, None)));
+        assert!(poll(second.as_mut()).is_pending());
+        // The slow leader is done after all: its flight is no more, and the other one goes on.
+        complete(slow, 1);
+        assert!(poll(second.as_mut()).is_pending());
+        complete(leader, 2);
+        assert_eq!(number(second.as_mut()), Some(2));
+        drop(asked);
+        assert_eq!(table.keys(), 0);
+    }
+
+    // S59: otherwise writes that are more frequent than lookups take would keep a reader waiting for ever.
+    #[test]
+    fn a_lookup_that_is_replaced_still_serves_its_followers() {
+        let table = table();
+        let old = leads(join::<LookingUp>(&table, "key"));
+        let mut early = pin!(follows(join::<LookingUp>(&table, "key")));
+        assert!(poll(early.as_mut()).is_pending());
+        write(&table);
+        let (asked, late) = (table.lease("key"), follows(join::<LookingUp>(&table, "key")));
+        assert!(!late.is_usable);
+        let new = leads(table.replace::<LookingUp>(&asked, late.flight, None));
+        let nothing = || LookupResult { found: None, failure: None, stale: Vec::new() };
+        assert!(follows(join::<LookingUp>(&table, "key")).is_usable);
+        old.complete(nothing);
+        assert!(matches!(poll(early.as_mut()), Poll::Ready(Some(_))));
+        new.complete(|| panic!("no one follows"));
+        drop((asked, late));
+        assert_eq!(table.keys(), 0);
+    }
+
+    #[test]
+    fn what_is_published_reaches_those_who_come_before_the_leader_is_done_whatever_becomes_of_it() {
+        let table = table();
+        let (leader, mut early) = (lead(&table, "key"), pin!(follow(&table)));
+        assert!(poll(early.as_mut()).is_pending());
+        leader.publish(|| result(1));
+        let mut late = pin!(follow(&table));
+        assert_eq!(number(early.as_mut()), Some(1));
+        let asked = table.lease("key");
+        let next = leads(table.replace::<Loading>(&asked, late.flight, None));
+        drop((leader, next));
+        assert_eq!(number(late.as_mut()), Some(1));
+    }
+}

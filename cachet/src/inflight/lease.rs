@@ -299,3 +299,261 @@ impl<K: Key + ?Sized, V> OptimisticLease<'_, K, V> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::task::Waker;
+
+    use super::super::turns::{TierSet, Written};
+    use super::*;
+    use crate::clock::ManualClock;
+
+    type Table = InFlight<str, u32>;
+
+    fn table() -> Table {
+        Table::new(2, &ManualClock::new().into())
+    }
+
+    fn write<'t>(table: &'t Table, written: &Written<'_, str>) -> Write<'t, str, u32> {
+        table.begin_write(written, TierSet::first(2)).unwrap()
+    }
+
+    fn write_key<'t>(table: &'t Table, key: &str) -> Write<'t, str, u32> {
+        write(table, &Written::Key(key))
+    }
+
+    fn now<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn is_stored(lease: &Lease<'_, str, u32>, newest: bool) -> bool {
+        lease.commit(newest, || ()) == Committed::Stored(())
+    }
+
+    // S46
+    #[test]
+    fn a_lease_to_read_is_void_once_its_key_is_written() {
+        let table = table();
+        let (lease, other) = (table.lease("a"), table.lease("b"));
+        assert!(lease.is_valid());
+        drop(write_key(&table, "a"));
+        assert!(!is_stored(&lease, false) && lease.store(1, false).is_none());
+        assert!(is_stored(&other, false));
+    }
+
+    // S46
+    #[test]
+    fn a_lease_to_read_that_is_taken_during_a_write_is_void_for_ever() {
+        let table = table();
+        let writing = write_key(&table, "a");
+        let lease = table.lease("a");
+        assert!(!lease.is_valid());
+        drop(writing);
+        assert!(!lease.is_valid());
+        assert!(table.lease("a").is_valid());
+    }
+
+    // S46, S48
+    #[test]
+    fn a_lease_to_load_survives_a_running_write_and_stores_after_it() {
+        let table = table();
+        let writing = write_key(&table, "a");
+        let lease = table.lease_to_load("a");
+        assert!(lease.is_valid());
+        assert!(now(|cx| lease.poll_turn(0, cx)).is_pending());
+        writing.end_turn(0);
+        assert_eq!(now(|cx| lease.poll_turn(0, cx)), Poll::Ready(true));
+        assert!(now(|cx| lease.poll_turn(1, cx)).is_pending(), "in the other tier the write goes on");
+        drop(writing);
+        assert_eq!(now(|cx| lease.poll_turn(1, cx)), Poll::Ready(true));
+        assert!(is_stored(&lease, true));
+    }
+
+    // S46
+    #[test]
+    fn a_lease_to_load_is_void_once_a_write_begins_after_it() {
+        let table = table();
+        let writing = write_key(&table, "a");
+        let lease = table.lease_to_load("a");
+        let later = write_key(&table, "a");
+        drop((writing, later));
+        assert_eq!(now(|cx| lease.poll_turn(0, cx)), Poll::Ready(false));
+        assert!(!is_stored(&lease, true));
+    }
+
+    // S46: the load that began last wins, whichever ends first.
+    #[test]
+    fn a_loaded_value_voids_the_leases_before_its_own_and_what_was_read_before_it_was_stored() {
+        let table = table();
+        let older = table.lease_to_load("a");
+        let lease = table.lease_to_load("a");
+        let newer = table.lease_to_load("a");
+        let read = table.lease("a");
+        assert!(is_stored(&lease, true) && is_stored(&lease, true), "in one tier, then in the next");
+        assert!(!is_stored(&older, true) && !is_stored(&read, false));
+        assert!(is_stored(&newer, true));
+        assert!(!is_stored(&lease, true));
+        assert!(is_stored(&table.lease("a"), false));
+    }
+
+    // S46
+    #[test]
+    fn a_promotion_voids_no_lease_and_a_refresh_stores_in_several_tiers() {
+        let table = table();
+        let (refresh, promotion) = (table.lease("a"), table.lease("a"));
+        assert!(is_stored(&promotion, false));
+        assert!(is_stored(&refresh, true) && is_stored(&refresh, true));
+        assert!(!is_stored(&promotion, false));
+    }
+
+    #[test]
+    fn an_optimistic_lease_is_void_if_a_write_is_running_or_has_begun_or_a_load_was_stored() {
+        let table = table();
+        let is_stored = |optimistic: OptimisticLease<'_, str, u32>| {
+            let mut stored = false;
+            optimistic.commit(|| stored = true);
+            stored
+        };
+        assert!(is_stored(table.optimistic("a")));
+        for written in [Written::Key("a"), Written::All] {
+            let before = table.optimistic("a");
+            let writing = write(&table, &written);
+            let during = table.optimistic("a");
+            drop(writing);
+            assert!(!is_stored(before) && !is_stored(during));
+            assert!(is_stored(table.optimistic("a")));
+        }
+        let before = table.optimistic("a");
+        table.lease_to_load("a").commit(true, || ());
+        assert!(!is_stored(before));
+        assert!(is_stored(table.optimistic("a")));
+        assert_eq!(table.keys(), 0);
+    }
+
+    #[test]
+    fn a_clear_voids_every_lease_to_read_from_its_beginning_to_its_end() {
+        let table = table();
+        let before = table.lease("a");
+        let clearing = write(&table, &Written::All);
+        let (during, load) = (table.lease("a"), table.lease_to_load("a"));
+        assert!(now(|cx| load.poll_turn(0, cx)).is_pending());
+        drop(clearing);
+        assert!(!before.is_valid() && !during.is_valid());
+        assert_eq!(now(|cx| load.poll_turn(0, cx)), Poll::Ready(true));
+        assert!(table.lease("a").is_valid());
+    }
+
+    // S44, S46: no writer waits for a reader.
+    #[test]
+    fn a_store_that_a_write_overtakes_is_owed_until_it_has_ended_and_longer() {
+        for written in [Written::Key("a"), Written::All] {
+            let table = table();
+            let (hash, lease) = (table.hash("a"), table.lease("a"));
+            let storing = lease.store(1, false).unwrap();
+            assert!(!table.debts(1).any());
+            let writing = write(&table, &written);
+            assert!(now(|cx| writing.poll_turn(1, cx)).is_ready());
+            drop(writing);
+            let debts = table.debts(1);
+            assert!(debts.owes(hash) && debts.payable().is_none(), "it is still running");
+            assert!(!table.debts(0).any());
+            drop(storing);
+            assert_eq!(debts.payable(), Some((hash, "a".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_not_overtaken_leaves_no_debt() {
+        let table = table();
+        let lease = table.lease("a");
+        let storing = lease.store(1, false);
+        drop(write_key(&table, "b"));
+        drop(storing);
+        drop(write_key(&table, "a"));
+        assert!(!table.debts(1).any());
+    }
+
+    // S46: check and removal in one turn.
+    #[test]
+    fn what_has_expired_is_removed_in_a_turn_of_its_own_unless_it_was_written_since() {
+        let table = table();
+        let lease = table.lease("a");
+        let removal = lease.begin_removal(1).unwrap();
+        assert!(lease.is_valid() && table.lease("a").is_valid(), "a removal voids no lease");
+        let writing = write_key(&table, "a");
+        assert!(now(|cx| writing.poll_turn(1, cx)).is_pending());
+        assert!(now(|cx| writing.poll_turn(0, cx)).is_ready());
+        drop(removal);
+        assert!(now(|cx| writing.poll_turn(1, cx)).is_ready());
+        assert!(lease.begin_removal(1).is_none());
+    }
+
+    #[test]
+    fn a_removal_that_a_clear_overtakes_leaves_nothing_behind() {
+        let table = table();
+        let lease = table.lease("a");
+        let removal = lease.begin_removal(1);
+        drop(write(&table, &Written::All));
+        drop(removal);
+        drop(lease);
+        assert!(!table.debts(1).any());
+        assert_eq!(table.keys(), 0);
+    }
+
+    #[test]
+    fn a_store_that_writes_its_own_cache_gets_an_error_and_stores_nothing_else() {
+        let table = table();
+        let lease = table.lease("a");
+        let inside = lease.commit(false, || {
+            let write = table.begin_write(&Written::Key("b"), TierSet::first(2));
+            assert!(write.err().unwrap().is_reentrant());
+            is_stored(&table.lease("b"), false)
+        });
+        assert_eq!(inside, Committed::Stored(false));
+        assert!(table.begin_write(&Written::Key("b"), TierSet::first(2)).is_ok());
+    }
+
+    // S29
+    #[test]
+    fn the_table_is_empty_once_nothing_is_in_flight_and_gives_its_memory_back() {
+        let table = table();
+        let lease = table.lease("a");
+        let writing = write_key(&table, "a");
+        assert_eq!(table.keys(), 1);
+        drop(lease);
+        assert_eq!(table.keys(), 1);
+        drop(writing);
+        assert_eq!((table.keys(), table.has_leases()), (0, false));
+        let keys: Vec<_> = (0..100_000).map(|key| key.to_string()).collect();
+        let leases: Vec<_> = keys.iter().map(|key| table.lease(key)).collect();
+        assert_eq!(table.keys(), keys.len());
+        drop(leases);
+        assert_eq!(table.keys(), 0);
+        assert!(table.shards.iter().all(|shard| lock(&shard.state).keys.capacity() <= super::super::KEPT_ROOM));
+    }
+
+    #[test]
+    fn a_load_that_gives_up_waiting_for_a_write_leaves_no_waker() {
+        let table = table();
+        let key = Written::Key("a");
+        for written in [&key, &Written::All] {
+            let writing = write(&table, written);
+            let waker = Waker::from(std::sync::Arc::new(Task));
+            let task = waker.clone();
+            let lease = table.lease_to_load("a");
+            assert!(lease.poll_turn(1, &mut Context::from_waker(&task)).is_pending());
+            drop((lease, task));
+            drop(writing);
+            drop(waker);
+        }
+        assert_eq!(table.keys(), 0);
+    }
+
+    struct Task;
+
+    impl std::task::Wake for Task {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("it has given up");
+        }
+    }
+}

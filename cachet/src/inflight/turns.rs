@@ -509,3 +509,235 @@ impl<K: Key + ?Sized, V> Drop for TurnGuard<'_, '_, K, V> {
         self.write.end_turn(self.tier);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::super::reentrance::Scope;
+    use super::*;
+    use crate::clock::ManualClock;
+
+    type Table = InFlight<str, u32>;
+
+    fn table() -> Table {
+        Table::new(2, &ManualClock::new().into())
+    }
+
+    fn write<'t>(table: &'t Table, written: &Written<'_, str>) -> Write<'t, str, u32> {
+        table.begin_write(written, TierSet::first(2)).unwrap()
+    }
+
+    fn write_key<'t>(table: &'t Table, key: &str) -> Write<'t, str, u32> {
+        write(table, &Written::Key(key))
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Wakes {
+        fn count(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    fn turn(write: &Write<'_, str, u32>, tier: usize) -> Option<Turn> {
+        turn_for(write, tier, &Arc::default())
+    }
+
+    /// The turn, if it has come; if not, this task waits for it.
+    fn turn_for(write: &Write<'_, str, u32>, tier: usize, task: &Arc<Wakes>) -> Option<Turn> {
+        match write.poll_turn(tier, &mut Context::from_waker(&Arc::clone(task).into())) {
+            Poll::Ready(turn) => Some(turn.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    const GRANTED: Option<Turn> = Some(Turn::Granted);
+    const VOID: Option<Turn> = Some(Turn::Void);
+
+    // S43
+    #[test]
+    fn writes_of_a_key_run_in_the_order_in_which_they_began_in_each_tier_by_itself() {
+        let table = table();
+        let (first, second, third) = (write_key(&table, "a"), write_key(&table, "a"), write_key(&table, "a"));
+        assert!(!first.is_contended() && second.is_contended());
+        let task = Arc::default();
+        assert_eq!((turn(&third, 0), turn_for(&second, 0, &task), turn(&first, 0)), (None, None, GRANTED));
+        first.end_turn(0);
+        assert_eq!((task.count(), turn(&second, 0), turn(&third, 0)), (1, GRANTED, None));
+        second.end_turn(0);
+        // The other tier hangs in the first write, which holds up nothing here.
+        assert_eq!((turn(&first, 1), turn(&second, 1), turn(&third, 0)), (GRANTED, None, GRANTED));
+        drop(first);
+        assert_eq!((turn(&third, 1), turn(&second, 1)), (None, GRANTED));
+    }
+
+    // S43
+    #[test]
+    fn writes_of_different_keys_do_not_wait_for_each_other() {
+        let table = table();
+        let (a, b) = (write_key(&table, "a"), write_key(&table, "b"));
+        assert!(!b.is_contended());
+        assert_eq!((turn(&b, 0), turn(&a, 0)), (GRANTED, GRANTED));
+    }
+
+    // S43
+    #[test]
+    fn batches_that_name_their_keys_crosswise_do_not_block_each_other() {
+        let table = table();
+        let keys: Vec<String> = (0..50).map(|key| key.to_string()).collect();
+        let forwards: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let backwards = forwards.iter().rev().copied().chain(["0"]).collect();
+        let first = write(&table, &Written::Keys(forwards));
+        let second = write(&table, &Written::Keys(backwards));
+        let single = write_key(&table, "7");
+        let (task, of_single) = (Arc::default(), Arc::default());
+        assert_eq!((turn_for(&second, 0, &task), turn_for(&single, 0, &of_single), turn(&first, 0)), (None, None, GRANTED));
+        first.end_turn(0);
+        assert_eq!((task.count(), of_single.count()), (1, 0));
+        assert_eq!((turn(&second, 0), turn_for(&single, 0, &of_single)), (GRANTED, None));
+        drop(second);
+        assert!(of_single.count() > 0);
+        assert_eq!(turn(&single, 0), GRANTED);
+        drop((first, single));
+        assert_eq!(table.keys(), 0);
+    }
+
+    // S43
+    #[test]
+    fn a_write_that_is_dropped_while_it_is_queued_has_never_been_there() {
+        let table = table();
+        let (first, second, third) = (write_key(&table, "a"), write_key(&table, "a"), write_key(&table, "a"));
+        let task = Arc::default();
+        assert_eq!((turn(&first, 0), turn(&second, 0), turn_for(&third, 0, &task)), (GRANTED, None, None));
+        assert!(!second.has_started());
+        drop(second);
+        assert_eq!(turn_for(&third, 0, &task), None);
+        first.end_turn(0);
+        assert!(task.count() > 0);
+        assert_eq!(turn(&third, 0), GRANTED);
+        assert!(!table.debts(0).any() && !table.debts(1).any());
+    }
+
+    // S43
+    #[test]
+    fn a_clear_waits_for_no_write_and_what_is_running_is_owed_until_it_has_ended() {
+        let table = table();
+        let (hash, running) = (table.hash("a"), write_key(&table, "a"));
+        assert_eq!((turn(&running, 0), turn(&running, 1)), (GRANTED, GRANTED));
+        running.end_turn(0);
+        let clear = write(&table, &Written::All);
+        assert_eq!((turn(&clear, 0), turn(&clear, 1)), (GRANTED, GRANTED));
+        assert!(running.is_overtaken(1) && !running.is_overtaken(0));
+        drop(clear);
+        assert!(table.debts(1).owes(hash) && !table.debts(0).any());
+        assert!(table.debts(1).begin_payment(hash).is_none(), "it is still running");
+        running.end_turn(1);
+        table.debts(1).settle(table.debts(1).begin_payment(hash).unwrap());
+        assert!(!table.debts(1).any());
+    }
+
+    // S43
+    #[test]
+    fn a_clear_voids_what_is_queued_and_that_holds_up_nothing_more() {
+        let table = table();
+        let (running, queued) = (write_key(&table, "a"), write_key(&table, "a"));
+        let task = Arc::default();
+        assert_eq!((turn(&running, 1), turn_for(&queued, 1, &task)), (GRANTED, None));
+        let clear = write(&table, &Written::All);
+        assert_eq!((task.count(), turn(&queued, 1)), (1, VOID));
+        running.end_turn(1);
+        drop(clear);
+        // Though the write that is void has not ended yet: it may hang in another tier.
+        let later = write_key(&table, "a");
+        assert_eq!((turn(&later, 1), turn(&queued, 1)), (GRANTED, VOID));
+    }
+
+    // S43
+    #[test]
+    fn a_write_that_begins_during_a_clear_waits_for_it_in_each_tier() {
+        let table = table();
+        let clear = write(&table, &Written::All);
+        let later = write_key(&table, "a");
+        assert!(later.is_contended());
+        let (first, second) = (Arc::default(), Arc::default());
+        assert_eq!((turn_for(&later, 0, &first), turn_for(&later, 1, &second)), (None, None));
+        clear.end_turn(0);
+        assert_eq!(turn(&later, 0), GRANTED);
+        assert!(first.count() > 0 && turn_for(&later, 1, &second).is_none());
+        drop(clear);
+        assert_eq!((second.count() > 0, turn(&later, 1)), (true, GRANTED));
+    }
+
+    #[test]
+    fn clears_do_not_wait_for_each_other() {
+        let table = table();
+        let (one, other) = (write(&table, &Written::All), write(&table, &Written::All));
+        assert_eq!((turn(&other, 0), turn(&one, 0)), (GRANTED, GRANTED));
+        let later = write_key(&table, "a");
+        drop(one);
+        assert_eq!(turn(&later, 0), None);
+        drop(other);
+        assert_eq!(turn(&later, 0), GRANTED);
+    }
+
+    // S51
+    #[test]
+    fn a_write_inside_the_one_that_it_would_wait_for_gets_an_error() {
+        let table = table();
+        for written in [Written::Key("a"), Written::All] {
+            let outer = write(&table, &written);
+            assert_eq!(turn(&outer, 0), GRANTED);
+            let inner = write_key(&table, "a");
+            let _inside = Scope::enter(outer.in_progress());
+            let polled = inner.poll_turn(0, &mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready(Err(error)) if error.is_reentrant()));
+            if !outer.is_clear {
+                assert_eq!(turn(&write_key(&table, "b"), 0), GRANTED);
+            }
+        }
+    }
+
+    // S44
+    #[test]
+    fn a_payment_takes_its_turn_and_voids_no_lease() {
+        let table = table();
+        let hash = table.hash("a");
+        let lease = table.lease("a");
+        let payment = table.begin_payment(hash, 1).unwrap();
+        assert_eq!(turn(&payment, 1), GRANTED);
+        assert!(lease.is_valid());
+        let later = write_key(&table, "a");
+        assert_eq!((turn(&later, 0), turn(&later, 1)), (GRANTED, None));
+        // Nor does a clear that overtakes it leave anything behind.
+        drop(write(&table, &Written::All));
+        drop(payment);
+        assert!(!table.debts(1).any());
+    }
+
+    #[test]
+    fn a_write_that_gives_up_waiting_leaves_no_waker() {
+        let table = table();
+        for written in [Written::Key("a"), Written::All] {
+            let first = write(&table, &written);
+            let task = Arc::default();
+            let second = write_key(&table, "a");
+            assert_eq!(turn_for(&second, 1, &task), None);
+            drop(second);
+            assert_eq!(Arc::strong_count(&task), 1);
+            drop(first);
+            assert_eq!(task.count(), 0);
+        }
+        assert_eq!(table.keys(), 0);
+    }
+}
