@@ -14,6 +14,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::task::Waker;
 
+#[cfg(loom)]
+use foldhash::fast::FixedState as RandomState;
+#[cfg(not(loom))]
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 

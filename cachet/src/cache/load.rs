@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::inflight::reentrance::Inside;
 use crate::inflight::{Lease, Origin};
 use crate::runtime::{RuntimeFuture, Spawner};
 use crate::stack::{Found, Lookup};
+use crate::sync::Arc;
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
 
 /// What a loader returned, in one form for all three methods.

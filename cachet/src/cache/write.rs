@@ -159,7 +159,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             return Ok(None);
         }
         let tiers = if is_single { TierSet::default() } else { TierSet::first(self.tiers.count()) };
-        self.in_flight.begin_write(written, tiers).map(Some)
+        let write = self.in_flight.begin_write(written, tiers)?;
+        Ok(Some(if self.tiers.immediate() { write.in_immediate_tiers() } else { write }))
     }
 }
 

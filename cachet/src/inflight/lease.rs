@@ -148,6 +148,11 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         };
         if newest {
             self.mark(state);
+            // What is older and still being stored may land after this.
+            for older in state.stores.iter_mut().filter(|store| store.tier == tier && !store.overtaken) {
+                older.overtaken = true;
+                self.in_flight.debts[tier].block(self.hash);
+            }
         }
         let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
         let stored = store();
@@ -460,6 +465,20 @@ mod tests {
             drop(storing);
             assert_eq!(debts.payable(), Some((hash, "a".to_owned())));
         }
+    }
+
+    // S46
+    #[test]
+    fn a_promotion_that_is_running_when_a_loaded_value_is_stored_is_owed() {
+        let table = table();
+        let (promotion, load) = (table.lease("a"), table.lease_to_load("a"));
+        let promoting = promotion.store(1, false);
+        let storing = load.store(1, true);
+        assert!(table.debts(1).owes(table.hash("a")) && !table.debts(0).any());
+        drop(storing);
+        assert_eq!(table.debts(1).payable(), None);
+        drop(promoting);
+        assert_eq!(table.debts(1).payable(), Some((table.hash("a"), "a".to_owned())));
     }
 
     #[test]

@@ -342,6 +342,8 @@ pub(crate) struct Write<'u, K: Key + ?Sized, V> {
     is_removal: bool,
     /// Whether it may have to wait for an earlier one.
     contended: bool,
+    /// It is polled only once, so it does not wait for a clear that begins after it.
+    is_polled_once: bool,
     /// Whether its turn has come in some tier: then it has happened, and is owed where it has not.
     started: AtomicBool,
 }
@@ -349,7 +351,23 @@ pub(crate) struct Write<'u, K: Key + ?Sized, V> {
 impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
     fn new(in_flight: &'u InFlight<K, V>, id: u64, tiers: TierSet) -> Self {
         let (hashes, started) = (SmallVec::new(), AtomicBool::new(false));
-        Self { in_flight, id, tiers, hashes, is_clear: false, is_removal: false, contended: false, started }
+        Self {
+            in_flight,
+            id,
+            tiers,
+            hashes,
+            is_clear: false,
+            is_removal: false,
+            contended: false,
+            is_polled_once: false,
+            started,
+        }
+    }
+
+    /// For tiers that all answer at once: polled only once, unless it has to wait for an earlier one.
+    pub(crate) fn in_immediate_tiers(mut self) -> Self {
+        self.is_polled_once = !self.contended;
+        self
     }
 
     /// Whether it may have to wait for an earlier one.
@@ -387,7 +405,8 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
             let Some(state) = shard.keys.get_mut(hash) else { continue };
             let Some(place) = state.writes.iter().position(|write| write.id == self.id) else { continue };
             if state.writes[place].void.contains(tier) {
-                return Poll::Ready(Ok(Turn::Void));
+                drop(shard);
+                return self.poll_void(tier, cx);
             }
             if let Some(earlier) = state.writes[..place].iter().find(|earlier| earlier.pending.contains(tier)) {
                 if is_inside(InProgress::Write(self.in_flight.place(), earlier.id)) {
@@ -408,13 +427,23 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
                 if write.void.contains(tier) {
                     drop(shard);
                     self.end_turn(tier);
-                    return Poll::Ready(Ok(Turn::Void));
+                    return self.poll_void(tier, cx);
                 }
                 write.started.add(tier);
             }
         }
         self.started.store(true, Ordering::SeqCst);
         Poll::Ready(Ok(Turn::Granted))
+    }
+
+    /// Waits until the clear that has made the write void is done in a tier: until then, what is older may be read there, and no
+    /// write may have returned before that.
+    fn poll_void(&self, tier: usize, cx: &mut Context<'_>) -> Poll<Result<Turn, Error>> {
+        if !self.is_polled_once && self.in_flight.poll_clears(u64::MAX, tier, Waiter::Write(self.id), cx)?.is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Turn::Void))
     }
 
     /// Whether a clear has begun since the turn in a tier has come: what was written there since may be outdated.
@@ -602,7 +631,10 @@ mod tests {
         let second = write(&table, &Written::Keys(backwards));
         let single = write_key(&table, "7");
         let (task, of_single) = (Arc::default(), Arc::default());
-        assert_eq!((turn_for(&second, 0, &task), turn_for(&single, 0, &of_single), turn(&first, 0)), (None, None, GRANTED));
+        assert_eq!(
+            (turn_for(&second, 0, &task), turn_for(&single, 0, &of_single), turn(&first, 0)),
+            (None, None, GRANTED)
+        );
         first.end_turn(0);
         assert_eq!((task.count(), of_single.count()), (1, 0));
         assert_eq!((turn(&second, 0), turn_for(&single, 0, &of_single)), (GRANTED, None));
@@ -655,8 +687,10 @@ mod tests {
         let task = Arc::default();
         assert_eq!((turn(&running, 1), turn_for(&queued, 1, &task)), (GRANTED, None));
         let clear = write(&table, &Written::All);
-        assert_eq!((task.count(), turn(&queued, 1)), (1, VOID));
+        assert_eq!((task.count(), turn_for(&queued, 1, &task)), (1, None), "what is older may still be read");
         running.end_turn(1);
+        clear.end_turn(1);
+        assert_eq!((task.count() > 1, turn(&queued, 1)), (true, VOID));
         drop(clear);
         // Though the write that is void has not ended yet: it may hang in another tier.
         let later = write_key(&table, "a");
