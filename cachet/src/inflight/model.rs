@@ -9,14 +9,18 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicUsize as Count;
 use std::task::Poll;
 
+use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
 
-use super::InFlight;
+use super::turns::{TierSet, Turn, Written};
+use super::{InFlight, Write};
+use crate::clock::ManualClock;
 use crate::sync::{Arc, Mutex, Ordering, lock};
 
 mod flight;
 mod lease;
+mod turns;
 
 const KEY: &str = "key";
 /// What `below` has in the beginning.
@@ -47,6 +51,45 @@ impl Place {
 
 type Actor = fn(&World);
 
+const FIRST: usize = 0;
+const BELOW: usize = 1;
+
+impl World {
+    fn tier(&self, tier: usize) -> &Place {
+        if tier == FIRST { &self.first } else { &self.below }
+    }
+
+    /// A read of one tier, which is skipped if it owes the key.
+    fn read(&self, tier: usize) -> Option<u32> {
+        if self.table.debts(tier).owes(self.table.hash(KEY)) { None } else { self.tier(tier).get() }
+    }
+
+    fn begin(&self, written: &Written<'_, str>) -> Write<'_, str, u32> {
+        self.table.begin_write(written, TierSet::first(2)).unwrap()
+    }
+
+    /// Writes in these tiers, in this order, each in its turn. Settles what was owed before, as the tiers do.
+    fn write(&self, written: &Written<'_, str>, tiers: &[usize], value: Option<u32>) {
+        let write = self.begin(written);
+        for tier in tiers {
+            self.write_in(&write, *tier, value);
+        }
+    }
+
+    fn write_in(&self, write: &Write<'_, str, u32>, tier: usize, value: Option<u32>) {
+        if block_on(poll_fn(|cx| write.poll_turn(tier, cx))).unwrap() == Turn::Void {
+            return;
+        }
+        let debts = self.table.debts(tier);
+        let payment = debts.begin_payment(self.table.hash(KEY));
+        self.tier(tier).set(value);
+        if let Some(payment) = payment.filter(|_| !write.is_overtaken(tier)) {
+            debts.settle(payment);
+        }
+        write.end_turn(tier);
+    }
+}
+
 /// Lets the actors run at once, in every order, and then checks what is to be true of whatever they do: nothing is left of
 /// it in the table (S29).
 fn explore(actors: &'static [Actor], afterwards: Actor) {
@@ -64,7 +107,7 @@ fn explore_within(interruptions: usize, actors: &'static [Actor], afterwards: Ac
 fn explore_with(builder: &Builder, actors: &'static [Actor], afterwards: Actor) {
     builder.check(move || {
         let world = Arc::new(World {
-            table: InFlight::new(),
+            table: InFlight::new(2, &ManualClock::new().into()),
             first: Place(Mutex::new(None)),
             below: Place(Mutex::new(Some(OLD))),
             ran: Count::new(0),
@@ -91,7 +134,7 @@ fn explore_with(builder: &Builder, actors: &'static [Actor], afterwards: Actor) 
 /// Polls a future once, with a waker that can be woken, and drops it wherever it is.
 fn cancel_after_one_poll<F: Future>(future: F) -> Option<F::Output> {
     let mut future = Box::pin(future);
-    loom::future::block_on(poll_fn(|cx| {
+    block_on(poll_fn(|cx| {
         let polled = Pin::as_mut(&mut future).poll(cx);
         Poll::Ready(if let Poll::Ready(output) = polled { Some(output) } else { None })
     }))
