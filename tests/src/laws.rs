@@ -128,11 +128,9 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
         );
         let Some(leader) = follower.leader_request_id() else { continue };
         let leader = by_id.get(&leader).ok_or("law 3: the leader of a follower was never heard of")?;
-        // Whoever leads a lookup (S59) may follow a load afterwards, and whoever gave up waiting for the lookup does not know.
-        ensure!(
-            !leader.coalesced() || follower.outcome() == OperationOutcome::Cancelled,
-            "law 3: a leader that has followed another one"
-        );
+        // One that gave up may have shared a lookup, whose leader went on to follow another one's load.
+        let gave_up = follower.outcome() == OperationOutcome::Cancelled;
+        ensure!(!leader.coalesced() || gave_up, "law 3: a leader that has followed another one");
         // An expired entry, served in place of the leader's error, is something that each looks up for itself.
         let spared = [*leader, follower].iter().any(|event| served_expired(event));
         let failed = [*leader, follower].iter().all(|event| {
@@ -270,6 +268,7 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
         C::Len => &[O::Counted],
         C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],
         C::OptionallyGetOrInsert => &[O::Hit, O::Stale, O::Computed, O::None],
+        C::Repay => &[O::Invalidated],
         _ => &[O::Refreshed, O::Rejected, O::Miss, O::Suppressed, O::Superseded],
     };
     let always = [O::Error, O::Panicked, O::Cancelled];

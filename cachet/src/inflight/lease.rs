@@ -148,11 +148,6 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         };
         if newest {
             self.mark(state);
-            // What is older and still being stored may land after this.
-            for older in state.stores.iter_mut().filter(|store| store.tier == tier && !store.overtaken) {
-                older.overtaken = true;
-                self.in_flight.debts[tier].block(self.hash);
-            }
         }
         let _inside = Scope::enter(InProgress::Locked(self.in_flight.place()));
         let stored = store();
@@ -211,6 +206,11 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         let state = shard.keys.get_mut(&self.hash).filter(|state| self.is_valid_for(state))?;
         if newest {
             self.mark(state);
+            // What is older and still being stored may land after this.
+            for older in state.stores.iter_mut().filter(|store| store.tier == tier && !store.overtaken) {
+                older.overtaken = true;
+                self.in_flight.debts[tier].block(self.hash);
+            }
         }
         state.stores.push(Store { lease: self.number, tier, overtaken: false });
         Some(StoreGuard { lease: self, tier })

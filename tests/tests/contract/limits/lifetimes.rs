@@ -43,7 +43,7 @@ fn with_jitter_some_entries_expire_before_others_and_none_before_its_time() {
     assert!(left.is_sorted_by(|before, after| before > after), "{left:?}");
     assert!((60..90).contains(&left[0]) && (35..65).contains(&left[1]), "{left:?}");
     clock.advance(NANO);
-    assert_eq!(alive(&cache), []);
+    assert_eq!(alive(&cache), [0_u32; 0]);
 }
 
 // What a lookup says of an entry's age, every lookup says.
@@ -91,7 +91,7 @@ fn an_entrys_own_time_to_live_is_not_shortened() {
     clock.advance(TTL);
     assert_eq!(alive(&cache).len(), 100);
     clock.advance(NANO);
-    assert_eq!(alive(&cache), []);
+    assert_eq!(alive(&cache), [0_u32; 0]);
 }
 
 #[test]
