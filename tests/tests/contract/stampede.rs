@@ -297,7 +297,7 @@ fn followers_do_not_wait_until_the_leader_has_stored_its_value() {
     leader.pend(1);
     // The first tier has it by now.
     assert_eq!(ask(&two.cache, "ada", never()).ready().unwrap(), Some(1));
-    assert_eq!(leader.ready().unwrap(), Some(1));
+    assert_eq!(leader.finish().unwrap(), Some(1));
     assert_eq!(stored(&two.l2, "ada"), Some(1));
 }
 

@@ -124,6 +124,8 @@ fn newer_beats_older(seed: u64) {
     }
     assert!(pending.is_empty(), "{context}: {} operations wait for each other", pending.len());
     assert_eq!((tasks.tasks(), cache.refreshes().running), (0, 0), "{context}: refreshes wait for something");
+    // Whoever gave up may have left a tier with something older, and the key owed there (S44): the next call of the tier pays.
+    Stepped::new(cache.get("eve")).finish().unwrap();
     let found = Stepped::new(cache.get("ada")).finish().unwrap().map(CacheEntry::into_value);
     for value in mocks.iter().map(|mock| stored(mock, "ada")).chain([found]).flatten() {
         assert!(value >= newest_write, "{context}: found {value} after the write at {newest_write}");
@@ -140,7 +142,7 @@ fn newer_beats_older(seed: u64) {
     tasks.drop_tasks();
 }
 
-// S19, S29: whatever the order, nothing older than the last write is left when all is quiet.
+// S19, S29, S44: whatever the order, nothing older than the last write is left when all is quiet.
 #[test]
 fn no_late_value_ever_outlives_a_newer_write() {
     for seed in 0..4000 {
