@@ -23,11 +23,15 @@ pub(crate) struct Debts<Q> {
     /// How many keys are owed: read on the way of every lookup that is not a plain hit.
     count: AtomicUsize,
     owed: Mutex<HashMap<u64, Debt<Q>, RandomState>>,
+    /// The number of the next debt.
+    next: AtomicU64,
     /// Entries that were inserted up to then count as misses.
     distrusted: AtomicU64,
 }
 
 struct Debt<Q> {
+    /// Debts are paid in the order in which they were made.
+    number: u64,
     /// The key, once it is known: without it, only a write of the key can pay.
     key: Option<Q>,
     /// How many stores that a write has overtaken are still running: until they end, nothing can be paid.
@@ -49,6 +53,7 @@ impl<Q> Debts<Q> {
             clock,
             count: AtomicUsize::new(0),
             owed: Mutex::new(HashMap::default()),
+            next: AtomicU64::new(1),
             distrusted: AtomicU64::new(NEVER),
         }
     }
@@ -123,7 +128,8 @@ impl<Q> Debts<Q> {
             Entry::Occupied(debt) => debt.into_mut(),
             Entry::Vacant(place) => {
                 self.count.fetch_add(1, Ordering::SeqCst);
-                place.insert(Debt { key: None, running: 0, version: 0 })
+                let number = self.next.fetch_add(1, Ordering::SeqCst);
+                place.insert(Debt { number, key: None, running: 0, version: 0 })
             }
         }
     }
@@ -153,8 +159,8 @@ impl<Q> Debts<Q> {
         drop(settled);
     }
 
-    /// Some key that can be paid.
-    pub(crate) fn payable(&self) -> Option<(u64, Q)>
+    /// The oldest debt that can be paid, of those after this number: its number, and the key and its hash.
+    pub(crate) fn payable(&self, after: u64) -> Option<(u64, u64, Q)>
     where
         Q: Clone,
     {
@@ -162,7 +168,9 @@ impl<Q> Debts<Q> {
             return None;
         }
         let owed = lock(&self.owed);
-        owed.iter().find_map(|(hash, debt)| (debt.running == 0).then(|| Some((*hash, debt.key.clone()?)))?)
+        let payable = owed.iter().filter(|(_, debt)| debt.number > after && debt.running == 0);
+        let payable = payable.filter_map(|(hash, debt)| Some((debt.number, *hash, debt.key.as_ref()?)));
+        payable.min_by_key(|(number, ..)| *number).map(|(number, hash, key)| (number, hash, key.clone()))
     }
 }
 
@@ -187,9 +195,9 @@ mod tests {
     fn nothing_is_paid_while_a_store_that_was_overtaken_is_running() {
         let debts = Debts::new(Clock::from(ManualClock::new()));
         debts.block(1);
-        assert!(debts.owes(1) && debts.begin_payment(1).is_none() && debts.payable().is_none());
+        assert!(debts.owes(1) && debts.begin_payment(1).is_none() && debts.payable(0).is_none());
         debts.unblock(1, Some("ada"));
-        assert_eq!(debts.payable(), Some((1, "ada")));
+        assert_eq!((debts.payable(0), debts.payable(1)), (Some((1, 1, "ada")), None));
         debts.settle(debts.begin_payment(1).unwrap());
         assert!(!debts.any());
     }

@@ -21,6 +21,8 @@ use crate::sync::{Ordering, lock};
 pub(super) struct Store {
     pub(super) lease: u64,
     pub(super) tier: usize,
+    /// It was loaded or refreshed: what is read in this tier until it has ended may be older.
+    newest: bool,
     /// Whether a write has begun since: then the key is owed in this tier until the store has ended, and longer.
     pub(super) overtaken: bool,
 }
@@ -78,7 +80,8 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         state.users += 1;
         let number = state.next_lease;
         state.next_lease += 1;
-        let is_void = !to_load && (state.is_written() || self.clears.is_running());
+        let is_stored = || state.stores.iter().any(|store| store.newest);
+        let is_void = !to_load && (state.is_written() || self.clears.is_running() || is_stored());
         Lease { in_flight: self, key, hash, number, stamp, to_load, is_void }
     }
 
@@ -212,7 +215,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
                 self.in_flight.debts[tier].block(self.hash);
             }
         }
-        state.stores.push(Store { lease: self.number, tier, overtaken: false });
+        state.stores.push(Store { lease: self.number, tier, newest, overtaken: false });
         Some(StoreGuard { lease: self, tier })
     }
 
@@ -460,11 +463,22 @@ mod tests {
             assert!(now(|cx| writing.poll_turn(1, cx)).is_ready());
             drop(writing);
             let debts = table.debts(1);
-            assert!(debts.owes(hash) && debts.payable().is_none(), "it is still running");
+            assert!(debts.owes(hash) && debts.payable(0).is_none(), "it is still running");
             assert!(!table.debts(0).any());
             drop(storing);
-            assert_eq!(debts.payable(), Some((hash, "a".to_owned())));
+            assert_eq!(debts.payable(0), Some((1, hash, "a".to_owned())));
         }
+    }
+
+    // S46
+    #[test]
+    fn a_lease_to_read_that_is_taken_while_a_loaded_value_is_stored_is_void() {
+        let table = table();
+        let load = table.lease_to_load("a");
+        let storing = load.store(1, true);
+        let (read, next) = (table.lease("a"), table.lease_to_load("a"));
+        drop(storing);
+        assert!(!read.is_valid() && next.is_valid() && table.lease("a").is_valid());
     }
 
     // S46
@@ -476,9 +490,9 @@ mod tests {
         let storing = load.store(1, true);
         assert!(table.debts(1).owes(table.hash("a")) && !table.debts(0).any());
         drop(storing);
-        assert_eq!(table.debts(1).payable(), None);
+        assert_eq!(table.debts(1).payable(0), None);
         drop(promoting);
-        assert_eq!(table.debts(1).payable(), Some((table.hash("a"), "a".to_owned())));
+        assert_eq!(table.debts(1).payable(0), Some((1, table.hash("a"), "a".to_owned())));
     }
 
     #[test]

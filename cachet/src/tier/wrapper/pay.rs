@@ -20,20 +20,22 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         if self.debts().count() == 0 {
             return;
         }
+        let mut after = 0;
         for _ in 0..AT_ONCE {
-            let Some((hash, key)) = self.debts().payable() else { return };
+            let Some((number, hash, key)) = self.debts().payable(after) else { return };
+            after = number;
             if !self.pay(hash, key.borrow()).await {
                 return;
             }
         }
     }
 
-    /// Invalidates a key in its turn, as an operation of its own. Returns whether the debt is paid.
+    /// Invalidates a key, if it is its turn, as an operation of its own. Returns `false` if the tier has failed.
     async fn pay(&self, hash: u64, key: &K) -> bool {
         let Some(write) = self.in_flight.begin_payment(hash, self.number) else { return false };
         // What is queued before it will pay too, if it succeeds; and no operation waits for the sake of another's key.
         let turn = poll_fn(|cx| Poll::Ready(write.poll_turn(self.number, cx))).await;
-        let Poll::Ready(Ok(Turn::Granted)) = turn else { return false };
+        let Poll::Ready(Ok(Turn::Granted)) = turn else { return true };
         let Some(payment) = self.debts().begin_payment(hash) else { return true };
         let observed = self.telemetry.observed();
         let mut operation = observed.then(|| Operation::start_root(&self.telemetry, CacheOperation::Repay));
