@@ -183,7 +183,7 @@ fn a_load_stores_behind_the_write_that_was_running_when_it_began() {
     explore(&[load_newer, insert], first_is_new_or_newer);
     explore(&[load_into_both, promote_after_a_miss], first_is_newer);
     explore_within(3, &[load_into_both, promote_after_a_miss, promote_after_a_miss], first_is_newer);
-    explore(&[load_newer_slowly, promote_slowly], first_reads_newer_or_nothing);
+    explore_within(4, &[load_into_both_slowly, promote_slowly_after_a_miss], first_reads_newer_or_nothing);
 }
 
 /// Of two tiers, the first answers at once.
@@ -202,10 +202,18 @@ fn promote_after_a_miss(world: &World) {
     }
 }
 
-fn load_newer_slowly(world: &World) {
+fn load_into_both_slowly(world: &World) {
     let lease = world.table.lease_to_load(KEY);
-    if let Some(_storing) = lease.store(FIRST, true) {
-        world.first.set(Some(NEWER));
+    let (first, below) = (lease.store(FIRST, true), lease.store(BELOW, true));
+    world.first.set(Some(NEWER));
+    drop(first);
+    world.below.set(Some(NEWER));
+    drop(below);
+}
+
+fn promote_slowly_after_a_miss(world: &World) {
+    if world.read(FIRST).is_none() {
+        promote_slowly(world);
     }
 }
 
