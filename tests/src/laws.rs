@@ -117,7 +117,7 @@ pub fn verdict(recorded: &[Recorded]) -> Result<(), String> {
     followers(&completions(recorded))
 }
 
-/// Law 3: those who waited for another's work ended as that one did, unless they gave up, or that one gave up what came after:
+/// Law 3: those who waited for another's work ended as that one did, unless they gave up, or waited too long (S30), or that one gave up, or panicked, after that:
 /// a value is published before it is stored (S25).
 fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
     let by_id: HashMap<RequestId, _> = completions.iter().map(|event| (event.request_id(), event)).collect();
@@ -138,7 +138,8 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
         });
         ensure!(
             [leader.outcome(), OperationOutcome::Cancelled].contains(&follower.outcome())
-                || leader.outcome() == OperationOutcome::Cancelled
+                || [OperationOutcome::Cancelled, OperationOutcome::Panicked].contains(&leader.outcome())
+                || follower.error().is_some_and(|error| error.error_type() == "timeout")
                 || spared && failed,
             "law 3: a follower ended `{}`, its leader `{}`",
             follower.outcome(),
@@ -263,7 +264,7 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
     let own: &[O] = match event.operation() {
         C::Get | C::Contains | C::GetMany => &[O::Hit, O::Stale, O::Miss],
         C::Insert | C::InsertMany => &[O::Inserted, O::Rejected],
-        C::Invalidate | C::InvalidateMany | C::Repay => &[O::Invalidated],
+        C::Invalidate | C::InvalidateMany => &[O::Invalidated],
         C::Clear => &[O::Cleared],
         C::Len => &[O::Counted],
         C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],
@@ -287,15 +288,13 @@ fn read_of_several(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_
     let mut open = event.keys().ok_or("several keys, and nobody knows how many")?;
     for (index, call) in lookups.iter().enumerate() {
         ensure!(call.fallback() == (index > 0), "the order of the tiers");
-        // A tier is not asked for the keys that it owes (S44), and is not called if it owes all of them.
-        if call.outcome() == TierOutcome::Skipped {
-            continue;
-        }
-        let asked = call.keys().ok_or("a call for several keys, and nobody knows how many")?;
-        ensure!(asked <= open, "{asked} keys were asked for, and {open} were open");
+        // Keys that the tier owes are not asked for there (S44).
+        ensure!(call.keys().is_some() == (call.outcome() != TierOutcome::Skipped), "the number of keys of a call");
+        let keys = call.keys().unwrap_or(0);
+        ensure!(keys <= open, "{:?} keys were asked for, and {open} were open", call.keys());
         let hits = call.hits().unwrap_or(0);
         let all_hit = call.outcome() == TierOutcome::Hit;
-        ensure!(all_hit == (call.hits() == Some(asked)), "{hits} hits of {asked}, yet {}", call.outcome());
+        ensure!(all_hit == (call.hits() == Some(keys)), "{hits} hits of {keys}, yet {}", call.outcome());
         open = open.saturating_sub(hits);
     }
     if let Some(hits) = event.hits() {
@@ -318,10 +317,13 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
     let lookup =
         if event.operation() == CacheOperation::Contains { TierOperation::Contains } else { TierOperation::Get };
     let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == lookup).collect();
-    // A compute looks once more, from the first tier on, if another one may have stored the entry meanwhile.
+    // A compute looks once more, from the first tier on, if another one may have stored the entry meanwhile; and so does each
+    // that would serve an expired entry in place of an error, if the key has been written meanwhile (S46).
     let rounds: Vec<_> = lookups.chunk_by(|_, next| next.fallback()).collect();
     let may_look_again = !matches!(event.operation(), CacheOperation::Get | CacheOperation::Contains);
-    ensure!(rounds.len() <= if may_look_again { 2 } else { 1 }, "the tiers were asked {} times over", rounds.len());
+    let is_stale = lookups.iter().any(|call| call.outcome() == TierOutcome::Expired);
+    let most = 1 + usize::from(may_look_again) + usize::from(is_stale);
+    ensure!(rounds.len() <= most, "the tiers were asked {} times over", rounds.len());
     for (index, call) in lookups.iter().enumerate() {
         ensure!(index > 0 || !call.fallback(), "the first lookup is a fallback");
         let last = index + 1 == lookups.len();
