@@ -308,6 +308,8 @@ pub(crate) fn as_text(token: &TokenTree) -> Option<LitStr> {
     }
 }
 
+/// Without a suffix: `"disk"s` is one token, and not a string.
 fn text_of(literal: Literal) -> Option<LitStr> {
-    syn::parse2(TokenTree::from(literal).into()).ok()
+    let text: LitStr = syn::parse2(TokenTree::from(literal).into()).ok()?;
+    text.suffix().is_empty().then_some(text)
 }

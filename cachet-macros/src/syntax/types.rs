@@ -103,11 +103,15 @@ impl Cursor {
             while self.at_punct('?') || self.at_punct('~') || self.at_ident("const") || self.at_ident("async") {
                 self.bump();
             }
-            if self.skip_word("for") || self.skip_word("use") {
+            if self.skip_word("use") {
                 self.take_generics();
-            }
-            if !self.skip_lifetime() && self.take(|token| as_group(token, Delimiter::Parenthesis)).is_none() {
-                self.skip_path();
+            } else {
+                if self.skip_word("for") {
+                    self.take_generics();
+                }
+                if !self.skip_lifetime() && self.take(|token| as_group(token, Delimiter::Parenthesis)).is_none() {
+                    self.skip_path();
+                }
             }
             if plus == Plus::Ends || !self.at_punct('+') {
                 return;

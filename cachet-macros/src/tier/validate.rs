@@ -188,6 +188,8 @@ pub(super) fn tier_impl(header: Header, mut arguments: Arguments, diagnostics: &
         (Some(name), derived) => {
             if name.value().trim().is_empty() {
                 diagnostics.report(&name, empty_name(derived.as_deref()));
+            } else if name.value().contains(char::is_control) {
+                diagnostics.report(&name, "`name` must not contain control characters");
             }
             name
         }

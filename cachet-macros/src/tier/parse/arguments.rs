@@ -141,11 +141,13 @@ fn level(given: &LitStr, diagnostics: &mut Diagnostics) -> &'static str {
 }
 
 fn not_empty(name: &str, text: LitStr, diagnostics: &mut Diagnostics) -> Option<LitStr> {
-    if text.value().trim().is_empty() {
-        diagnostics.report(&text, format!("`{name}` must not be empty"));
-        return None;
-    }
-    Some(text)
+    let fault = match text.value() {
+        empty if empty.trim().is_empty() => "be empty",
+        value if value.contains(char::is_control) => "contain control characters",
+        _ => return Some(text),
+    };
+    diagnostics.report(&text, format!("`{name}` must not {fault}"));
+    None
 }
 
 fn remote(list: TokenStream, key: &syn::Ident, arguments: &mut Arguments, diagnostics: &mut Diagnostics) {

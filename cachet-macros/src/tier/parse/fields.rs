@@ -129,6 +129,10 @@ fn validate_name(name: &LitStr, diagnostics: &mut Diagnostics) -> Option<()> {
         diagnostics.report(name, "the name of a field must not be empty");
         return None;
     }
+    if text.contains(char::is_control) {
+        diagnostics.report(name, "the name of a field must not contain control characters");
+        return None;
+    }
     if text.starts_with("cache.") || RESERVED.contains(&text.as_str()) {
         let advice = match text.as_str() {
             "db.system.name" => "; it is set with `remote(system = \"…\")`",
