@@ -112,9 +112,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn real_sources_are_read_as_syn_reads_them() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut own = Vec::new();
-    ["cachet/src", "cachet-macros/src", "tests/tests", "tests/outside"]
-        .iter()
-        .for_each(|folder| sources(&workspace.join(folder), &mut own));
+    for folder in ["cachet/src", "cachet-macros/src", "tests/tests", "tests/outside"] {
+        sources(&workspace.join(folder), &mut own);
+    }
     let mut registry = Vec::new();
     if let Some(home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo"))) {
         sources(&home.join("registry/src"), &mut registry);

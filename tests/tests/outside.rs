@@ -14,7 +14,8 @@ fn run(edition: &str, files: &[&str]) {
         let name = if features.is_empty() { "silent" } else { "logs" };
         let package = target.join(format!("{edition}-{name}"));
         fs::create_dir_all(&package).unwrap();
-        let includes = files.iter().map(|file| format!("include!({:?});\n", root.join("outside").join(file)));
+        let includes =
+            files.iter().map(|file| format!("include!(\"{}\");\n", root.join("outside").join(file).display()));
         fs::write(
             package.join("lib.rs"),
             format!("#![deny(warnings)]\n#![allow(dead_code)]\n{}", includes.collect::<String>()),
@@ -23,8 +24,8 @@ fn run(edition: &str, files: &[&str]) {
         let manifest = format!(
             "[package]\nname = \"outside-{edition}-{name}\"\nversion = \"0.0.0\"\nedition = \"{edition}\"\n\
              [lib]\npath = \"lib.rs\"\ndoctest = false\n\
-             [dependencies]\ncachet = {{ path = {:?}, default-features = false, features = [{features}] }}\n[workspace]\n",
-            workspace.join("cachet"),
+             [dependencies]\ncachet = {{ path = \"{}\", default-features = false, features = [{features}] }}\n[workspace]\n",
+            workspace.join("cachet").display(),
         );
         fs::write(package.join("Cargo.toml"), manifest).unwrap();
         fs::copy(workspace.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();

@@ -10,7 +10,7 @@ use proc_macro2::{Ident, TokenStream};
 
 use super::model::Arguments;
 use super::model::{Header, TierImpl, compact};
-use crate::syntax::diag::{Diagnostics, did_you_mean};
+use crate::syntax::diag::{Diagnostics, did_you_mean, list};
 
 pub(super) use self::expand::tier;
 
@@ -133,12 +133,27 @@ pub(super) fn complete(header: &mut Header, arguments: &Arguments, diagnostics: 
 
 /// Finds the methods in the body of the impl, and validates whether they can be called.
 pub(super) fn methods(body: TokenStream, header: &Header, diagnostics: &mut Diagnostics) -> Vec<Method> {
-    let functions = parse::functions(body);
+    let functions = parse::functions(body.clone());
+    let is_missing = |kind: &Kind| kind.is_required() && functions.iter().all(|function| function.name != kind.name());
+    let macro_call = parse::macro_call(body).filter(|_| Kind::ALL.iter().any(is_missing));
+    if let Some(call) = &macro_call {
+        let names: Vec<_> = Kind::ALL.iter().filter(|kind| is_missing(kind)).map(|kind| kind.name()).collect();
+        let (names, shown) = (list(&names), compact(&header.self_type));
+        diagnostics.report(
+            call,
+            format!(
+                "`#[cache_tier]` does not see methods that a macro makes; write {names} without one, or write \
+                 `impl CacheTier<K, V> for {shown}`"
+            ),
+        );
+    }
     let mut methods: Vec<Method> = Vec::new();
     for kind in Kind::ALL {
         let given: Vec<_> = functions.iter().filter(|function| function.name == kind.name()).collect();
         if given.is_empty() && kind.is_required() {
-            report_missing(kind, &functions, header, diagnostics);
+            if macro_call.is_none() {
+                report_missing(kind, &functions, header, diagnostics);
+            }
             methods.push(Method::absent(kind));
         }
         // More than one is rustc's to refuse, unless `cfg` decides between them.

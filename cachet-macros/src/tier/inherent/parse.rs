@@ -62,6 +62,15 @@ fn shared(hash: &Punct, attribute: &Group) -> Option<TokenStream> {
     }
 }
 
+/// The first call of a macro that may make methods.
+pub(super) fn macro_call(body: TokenStream) -> Option<TokenStream> {
+    let tokens = flatten(body);
+    let call = tokens
+        .windows(3)
+        .find(|call| matches!(call, [TokenTree::Ident(_), bang, TokenTree::Group(_)] if is_punct(Some(bang), '!')))?;
+    Some(call.iter().take(2).cloned().collect())
+}
+
 fn function(cursor: &mut Cursor, attributes: TokenStream, modifiers: Vec<Ident>) -> Option<Function> {
     let name = cursor.take(as_ident)?;
     let generics = cursor.take_generics();
@@ -134,6 +143,10 @@ impl Function {
         if has_type_parameters(&self.generics) {
             let message = format!("`{name}` cannot have type parameters: the cache would not know what they are");
             return Some((self.generics.iter().cloned().collect(), message));
+        }
+        if let Some(parameter) = types.iter().find(|ty| is_ident(flatten((*ty).clone()).first(), "impl")) {
+            let message = format!("`{name}` cannot have type parameters: the cache would not know what they are");
+            return Some((parameter.clone(), message));
         }
         if !is_receiver(receiver) {
             return Some((self.name.to_token_stream(), format!("`{name}` has no `&self`; {}", write())));
