@@ -34,7 +34,7 @@ mod files;
 #[path = "quickstart/narrator.rs"]
 mod narrator;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

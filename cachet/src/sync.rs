@@ -14,8 +14,8 @@ pub(crate) use std::thread_local;
 /// Loom's takes no `const`.
 #[cfg(loom)]
 macro_rules! thread_local_const {
-    ($(#[$attribute:meta])* static $name:ident: $of:ty = const $init:block;) => {
-        loom::thread_local! { $(#[$attribute])* static $name: $of = $init; }
+    ($($(#[$attribute:meta])* static $name:ident: $of:ty = const $init:block;)+) => {
+        loom::thread_local! { $($(#[$attribute])* static $name: $of = $init;)+ }
     };
 }
 #[cfg(loom)]

@@ -264,12 +264,11 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
     let own: &[O] = match event.operation() {
         C::Get | C::Contains | C::GetMany => &[O::Hit, O::Stale, O::Miss],
         C::Insert | C::InsertMany => &[O::Inserted, O::Rejected],
-        C::Invalidate | C::InvalidateMany => &[O::Invalidated],
+        C::Invalidate | C::InvalidateMany | C::Repay => &[O::Invalidated],
         C::Clear => &[O::Cleared],
         C::Len => &[O::Counted],
         C::GetOrInsert | C::TryGetOrInsert => &[O::Hit, O::Stale, O::Computed],
         C::OptionallyGetOrInsert => &[O::Hit, O::Stale, O::Computed, O::None],
-        C::Repay => &[O::Invalidated],
         _ => &[O::Refreshed, O::Rejected, O::Miss, O::Suppressed, O::Superseded],
     };
     let always = [O::Error, O::Panicked, O::Cancelled];

@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn leads<'t, P: Phase<u32>>(joined: Joined<'t, str, u32, P>) -> Lead<'t, str, u32, P> {
+    fn leads<P: Phase<u32>>(joined: Joined<'_, str, u32, P>) -> Lead<'_, str, u32, P> {
         match joined {
             Joined::Lead(lead) => lead,
             _ => panic!("another one leads"),

@@ -333,6 +333,7 @@ impl QueuedWrite {
 }
 
 /// A write that has begun, until it is dropped.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Write<'u, K: Key + ?Sized, V> {
     in_flight: &'u InFlight<K, V>,
     id: u64,

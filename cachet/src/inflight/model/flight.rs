@@ -42,7 +42,7 @@ fn get_or_insert(world: &World, closure: fn(&World) -> Loaded) -> Loaded {
         && !lead.may_have_completed_since(completions)
     {
         let loaded = closure(world);
-        lead.store_and_complete(&lease, || store(world, &loaded), &loaded);
+        lead.store_and_complete(lease, || store(world, &loaded), &loaded);
         return loaded;
     }
     load_once(world, completions, closure)

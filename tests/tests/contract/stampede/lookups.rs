@@ -98,7 +98,9 @@ fn who_asks_after_a_write_does_not_get_what_was_looked_up_before_and_who_asked_b
     ready(cache.invalidate("ada")).unwrap();
     // However many begin anew, those before them keep what they wait for.
     let mut late: Vec<_> = (0..3).map(|_| get(cache)).collect();
-    late.iter_mut().for_each(|late| late.pend(1));
+    for late in &mut late {
+        late.pend(1);
+    }
     old.pend(2);
     let _ = old.ready();
     assert_eq!(early.wakes(), 1);

@@ -189,7 +189,9 @@ fn sixteen_thousand_followers_cost_a_wake_and_a_clone_each() {
     leader.pend(1);
     let mut followers: Vec<_> =
         (0..MANY).map(|_| Stepped::new(cache.get_or_insert(&1, || async { unasked::<Counted>() }))).collect();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    for follower in &mut followers {
+        follower.pend(1);
+    }
     leader.ready().unwrap();
     assert!(clones.load(Ordering::SeqCst) < 5, "the leader clones for itself, the tier, and all the others together");
     for follower in followers {
@@ -209,7 +211,9 @@ fn of_a_thousand_whose_limit_passes_at_once_one_computes_and_the_others_follow_i
     let ran = Arc::default();
     let steps = Steps::default();
     let mut followers: Vec<_> = (0..1000).map(|_| ask(&cache, "ada", steps.closure(&ran))).collect();
-    followers.iter_mut().for_each(|follower| follower.pend(1));
+    for follower in &mut followers {
+        follower.pend(1);
+    }
     clock.advance(secs(1));
     // Each is polled for every wake.
     for follower in &mut followers {
