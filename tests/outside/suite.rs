@@ -2,7 +2,7 @@
 // `tests/outside.rs`.
 
 use cachet::telemetry::Histogram;
-use cachet::{Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, TierError, cache_tier};
+use cachet::{Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, cache_tier};
 use cachet::{InsertOutcome, Tier, TierError};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};

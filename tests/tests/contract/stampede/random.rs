@@ -241,9 +241,11 @@ fn everybody_gets_a_value_that_was_current_at_some_time_during_the_call() {
 fn who_listens_makes_no_difference_to_flights() {
     for seed in 0..1500 {
         let results = |listening| run(seed, listening, Fresh::OrUnderWay).results;
-        let expected = results(Listening::ToEverything);
+        // Hashes are random, and with them, now and then, the order in which those who wait for a clear go on.
+        let possible = || (0..50).map(|_| results(Listening::ToEverything));
         for listening in [Listening::Nobody, Listening::OnlyToOperations] {
-            assert_eq!(results(listening), expected, "seed {seed}, listening {listening:?}");
+            let got = results(listening);
+            assert!(possible().any(|expected| got == expected), "seed {seed}, listening {listening:?}: {got:?}");
         }
     }
 }
