@@ -111,7 +111,7 @@ impl Package {
     }
 }
 
-/// Runs something in a temporary directory that is gone afterwards; it tells whether its budget was kept.
+/// Runs something in a temporary directory that is gone afterwards; returns whether its budget was kept.
 pub fn in_temporary_directory(name: &str, run: impl FnOnce(&Path) -> io::Result<bool>) -> ExitCode {
     let directory = env::temp_dir().join(format!("cachet-{name}-{}", id()));
     let result = fs::create_dir_all(&directory).and_then(|()| run(&directory));

@@ -49,7 +49,7 @@ pub struct Derived {
     latency: Histogram,
 }
 
-/// Wants to be told everything, and does nothing with it.
+/// Listens to everything, and does nothing with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Everything;
 

@@ -14,7 +14,7 @@
 //! | [`generated`] | packages with many tiers, for what they cost the compiler |
 //!
 //! Other libraries have a package of their own, `benches/peers`, outside the workspace. As optional dependencies of this one
-//! they would all be switched on by the `--all-features` of every test run and lint, and stand in the lock file of everybody
+//! they would all be switched on by the `--all-features` of every test run and lint, and stand in the lock file of everyone
 //! who works on cachet. Over there each is behind a feature, and runs through the same code in the same process.
 
 #![allow(clippy::missing_panics_doc, reason = "a measurement that is not what it says must not go on")]

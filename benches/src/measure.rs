@@ -44,7 +44,7 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// A loop that runs its operation as often as it is told, and times itself; see [`timed`], [`called!`](crate::called)
+    /// A loop that runs its operation a given number of times, and times itself; see [`timed`], [`called!`](crate::called)
     /// and [`awaited!`](crate::awaited).
     pub fn new(run: impl FnMut(u64) -> Pass + 'static) -> Self {
         Self { run: Box::new(run), touches: 1, at_least: 1, future: None, loads: None }
@@ -97,7 +97,7 @@ impl fmt::Debug for Loop {
     }
 }
 
-/// Times a loop that tells how many of its operations ended as meant.
+/// Times a loop that returns how many of its operations ended as meant.
 pub fn timed(run: impl FnOnce() -> u64) -> Pass {
     let start = Instant::now();
     let as_meant = run();

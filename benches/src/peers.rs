@@ -81,11 +81,11 @@ pub enum Operation {
     HitAccepted,
     /// A compute method that finds an entry.
     GetOrInsertHit,
-    /// The same, where one closure computes a key for everybody.
+    /// The same, where one closure computes a key for all.
     GetOrInsertHitProtected,
     /// A compute method that finds none, with a closure that is ready at once.
     GetOrInsertMiss,
-    /// The same, where one closure computes a key for everybody.
+    /// The same, where one closure computes a key for all.
     GetOrInsertMissProtected,
     /// A hit of the first of two tiers.
     FirstTierHit,
@@ -154,7 +154,7 @@ impl Operation {
     /// itself.
     ///
     /// cachet is compared with the engine where the engine has the same operation, and with its own plainer operation
-    /// otherwise. Everybody else is compared with cachet.
+    /// otherwise. All others are compared with cachet.
     pub(crate) fn reference(self, library: &str) -> Option<(Self, &'static str)> {
         match (self, library) {
             (Self::MixedByTwo, QuickCache::NAME) => Some((Self::Mixed, QuickCache::NAME)),

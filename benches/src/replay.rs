@@ -49,7 +49,7 @@ pub struct Replay(Box<Run>);
 type Run = dyn FnMut(&[u64]) -> u64;
 
 impl Replay {
-    /// A cache that looks pages up, stores those that are missing, and tells how many were there.
+    /// A cache that looks pages up, stores those that are missing, and returns how many were there.
     pub fn new(run: impl FnMut(&[u64]) -> u64 + 'static) -> Self {
         Self(Box::new(run))
     }
@@ -132,7 +132,7 @@ fn read(lines: impl BufRead) -> io::Result<Vec<u64>> {
     Ok(pages)
 }
 
-/// Pages of skewed popularity, and now and then a scan of pages that nobody else wants.
+/// Pages of skewed popularity, and now and then a scan of pages that are asked for once.
 fn made_up() -> Vec<u64> {
     const PAGES: u64 = 100_000;
     let (mut random, popular) = (Random::seeded(3), Zipf::over(PAGES));

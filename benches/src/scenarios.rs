@@ -21,7 +21,7 @@ use crate::keys::{KeyForm, Keys};
 use crate::measure::{Loop, timed};
 use crate::peers::cachet::{filled, hits, one_tier, stampede_of, with_ttl};
 use crate::peers::{Cachet, Entrant, Offer, Operation, Peer, RESIDENTS};
-use crate::subscribers::{Subscribed, Told, under};
+use crate::subscribers::{Received, Subscribed, under};
 use crate::{awaited, contention};
 
 /// What a scenario is called: what is done, with which keys, by whom.
@@ -135,7 +135,7 @@ fn variants<K: KeyForm + ?Sized>() -> Vec<Variant> {
         against: hit,
         make: Box::new(move |keys| hits(keys, build())),
     };
-    let logged = |what, policy, subscribed, is_meant: fn(Told, u64) -> bool| Variant {
+    let logged = |what, policy, subscribed, is_meant: fn(Received, u64) -> bool| Variant {
         what,
         against: hit,
         make: Box::new(move |keys| {
@@ -143,8 +143,8 @@ fn variants<K: KeyForm + ?Sized>() -> Vec<Variant> {
             under(subscribed, body, is_meant)
         }),
     };
-    let nothing: fn(Told, u64) -> bool = |told, _| told.is_nothing();
-    let events: fn(Told, u64) -> bool = |told, operations| told.spans == 0 && told.events >= operations;
+    let nothing: fn(Received, u64) -> bool = |received, _| received.is_nothing();
+    let events: fn(Received, u64) -> bool = |received, operations| received.spans == 0 && received.events >= operations;
     let (all, slow, off) = (SpanPolicy::All, SpanPolicy::SlowPath, SpanPolicy::Off);
     vec![
         hits_of("hit, timing handler", || one_tier().event_handler(Timing::default())),
@@ -158,11 +158,11 @@ fn variants<K: KeyForm + ?Sized>() -> Vec<Variant> {
         hits_of("hit, stampede protection", || one_tier().stampede_protection()),
         logged("hit, logs, filtered out by level", all, Subscribed::Warnings, nothing),
         logged("hit, logs, filtered out by target", all, Subscribed::Elsewhere, nothing),
-        logged("hit, logs, spans accepted", all, Subscribed::Spans, |told, operations| {
-            told.spans >= 2 * operations && told.events == 0
+        logged("hit, logs, spans accepted", all, Subscribed::Spans, |received, operations| {
+            received.spans >= 2 * operations && received.events == 0
         }),
         logged("hit, logs, fmt to null", all, Subscribed::Fmt, events),
-        logged("hit, logs SlowPath, no subscriber", slow, Subscribed::Nobody, nothing),
+        logged("hit, logs SlowPath, no subscriber", slow, Subscribed::NoOne, nothing),
         logged("hit, logs SlowPath, filtered out by target", slow, Subscribed::Elsewhere, nothing),
         logged("hit, logs SlowPath, spans accepted", slow, Subscribed::Spans, nothing),
         logged("hit, logs SlowPath, accepted", slow, Subscribed::Accepting, events),

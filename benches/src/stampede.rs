@@ -54,7 +54,7 @@ impl Load {
     }
 }
 
-/// A [`Loop`] whose operation is one stampede: `ask` asks for the key of a number, which nobody has asked for yet, by means
+/// A [`Loop`] whose operation is one stampede: `ask` asks for the key of a number, which has not been asked for yet, by means
 /// of a load, and says whether it got a value. What is timed is the time from the end of the load until all are done.
 pub fn tasks<F>(ask: impl Fn(u64, Load) -> F + Clone + Send + 'static) -> Loop
 where

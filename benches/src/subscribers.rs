@@ -23,39 +23,39 @@ use crate::measure::{Loop, Pass};
 /// Who is subscribed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subscribed {
-    /// Nobody, in the whole process.
-    Nobody,
-    /// Somebody who wants warnings and errors, of caches as of anything else.
+    /// No subscriber in the whole process.
+    NoOne,
+    /// One that wants warnings and errors, of caches as of anything else.
     Warnings,
-    /// Somebody who wants everything but what concerns caches: a filter by target, where the former is one by level.
+    /// One that wants everything but what concerns caches: a filter by target, where the former is one by level.
     Elsewhere,
-    /// Somebody who accepts every span and event, and discards it.
+    /// One that accepts every span and event, and discards it.
     Accepting,
-    /// Somebody who accepts every span, and of events those from INFO on, as a tracing backend does.
+    /// One that accepts every span, and of events those from INFO on, as a tracing backend does.
     Spans,
     /// `tracing-subscriber`'s `fmt`, which writes to nowhere.
     Fmt,
 }
 
-/// What a subscriber was told.
+/// What a subscriber received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Received {
     /// Spans opened.
     pub spans: u64,
     /// Events sent, or lines written.
     pub events: u64,
 }
 
-impl Told {
+impl Received {
     /// Whether nothing was.
     pub fn is_nothing(self) -> bool {
         self.spans == 0 && self.events == 0
     }
 }
 
-/// Runs a loop under a subscriber. A pass in which the subscriber is not told what it should be has failed: it would have
+/// Runs a loop under a subscriber. A pass in which the subscriber does not receive what it should has failed: it would have
 /// measured something else than it says.
-pub fn under(subscribed: Subscribed, body: Loop, is_meant: impl Fn(Told, u64) -> bool + 'static) -> Loop {
+pub fn under(subscribed: Subscribed, body: Loop, is_meant: impl Fn(Received, u64) -> bool + 'static) -> Loop {
     body.within(move |run, operations| {
         let counts = Arc::new(Counts::default());
         let pass = match subscribed.dispatch(&counts) {
@@ -63,7 +63,7 @@ pub fn under(subscribed: Subscribed, body: Loop, is_meant: impl Fn(Told, u64) ->
             None => run(operations),
         };
         forget();
-        if is_meant(counts.told(), operations) { pass } else { Pass { as_meant: 0, ..pass } }
+        if is_meant(counts.received(), operations) { pass } else { Pass { as_meant: 0, ..pass } }
     })
 }
 
@@ -77,7 +77,7 @@ fn forget() {
 impl Subscribed {
     fn dispatch(self, counts: &Arc<Counts>) -> Option<Dispatch> {
         let wants = match self {
-            Self::Nobody => return None,
+            Self::NoOne => return None,
             Self::Fmt => {
                 let writer = Nowhere(Arc::clone(counts));
                 return Some(tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer).into());
@@ -91,7 +91,7 @@ impl Subscribed {
     }
 }
 
-/// How often a subscriber was told something. Only one thread counts at a time, so it need not be done in one piece: the
+/// How often a subscriber was called. Only one thread counts at a time, so it need not be done in one piece: the
 /// cost of counting should not be part of the cost of telling.
 #[derive(Debug, Default)]
 struct Counts {
@@ -100,8 +100,8 @@ struct Counts {
 }
 
 impl Counts {
-    fn told(&self) -> Told {
-        Told { spans: self.spans.load(Ordering::Relaxed), events: self.events.load(Ordering::Relaxed) }
+    fn received(&self) -> Received {
+        Received { spans: self.spans.load(Ordering::Relaxed), events: self.events.load(Ordering::Relaxed) }
     }
 
     fn count(counter: &AtomicU64) -> u64 {

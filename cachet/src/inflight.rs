@@ -152,7 +152,7 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         lock(&self.shard(hash).state)
     }
 
-    /// Tells this table from others.
+    /// Distinguishes this table from others.
     fn place(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }

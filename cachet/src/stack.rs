@@ -49,7 +49,7 @@ pub(crate) struct Found<'a, U> {
     pub(crate) depth: usize,
     /// Old enough to be refreshed.
     pub(crate) refresh_due: bool,
-    /// Expired, and served for want of anything better: this is what went wrong elsewhere.
+    /// Expired, and served because there is nothing better: this is what went wrong elsewhere.
     pub(crate) masked_error: Option<Error>,
 }
 

@@ -20,12 +20,12 @@ pub fn check(recorded: &[Recorded]) {
     }
 }
 
-/// Checks, when it is dropped, everything that its handler was told.
+/// Checks, when it is dropped, everything that its handler received.
 #[derive(Debug, Default)]
 pub struct Lawful(RecordingHandler);
 
 impl Lawful {
-    /// Was told nothing yet.
+    /// Has received nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -234,7 +234,7 @@ fn follower(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> 
 /// A refresh asks the tiers below the one whose entry is due, and attempts to store what one has in all above that one.
 fn refresh(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
     use OperationOutcome as O;
-    ensure!(event.parent_request_id().is_some(), "a refresh that nobody has triggered");
+    ensure!(event.parent_request_id().is_some(), "a refresh without a trigger");
     let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == TierOperation::Get).collect();
     let inserts = calls.iter().filter(|call| call.operation() == TierOperation::Insert).count();
     for (index, call) in lookups.iter().enumerate() {
@@ -284,7 +284,7 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
 /// Every tier is asked at most once, for what the ones before did not have; and what was found was counted.
 fn read_of_several(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
     let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == TierOperation::GetMany).collect();
-    let mut open = event.keys().ok_or("several keys, and nobody knows how many")?;
+    let mut open = event.keys().ok_or("several keys, but their number is missing")?;
     for (index, call) in lookups.iter().enumerate() {
         ensure!(call.fallback() == (index > 0), "the order of the tiers");
         // Keys that the tier owes are not asked for there (S44).

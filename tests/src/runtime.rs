@@ -1,4 +1,4 @@
-//! A runtime that is driven by hand: its tasks move, and its time passes, only when told to.
+//! A runtime that is driven by hand: its tasks move, and its time passes, only on request.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -18,7 +18,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A future that moves only when told to. Dropping it cancels the future where it stands.
+/// A future that moves only on request. Dropping it cancels the future where it stands.
 ///
 /// Every poll checks that no thread-local request id outlives it.
 #[must_use = "a future does nothing unless polled"]

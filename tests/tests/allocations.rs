@@ -20,7 +20,7 @@ type Numbers = Cache<u64, u64>;
 
 const ACCEPTED: InsertOutcome = InsertOutcome::Accepted;
 
-/// Counts what it is told, and wants to be told this.
+/// Counts what it receives, and listens to this.
 #[derive(Clone)]
 struct Counting(EventMask, Arc<AtomicU64>);
 
@@ -55,7 +55,7 @@ type Listen = fn(CacheBuilder<u64, u64, HasTier>) -> CacheBuilder<u64, u64, HasT
 /// Every way to listen that has to be free of allocations.
 fn listeners() -> [(&'static str, Listen); 5] {
     [
-        ("nobody", |builder| builder),
+        ("no listener", |builder| builder),
         ("a counting handler", |builder| builder.event_handler(Counting::new(EventMask::OPERATIONS))),
         ("a handler that wants everything", |builder| builder.event_handler(Counting::new(EventMask::ALL))),
         ("logs without a subscriber", CacheBuilder::enable_logs),
@@ -184,7 +184,7 @@ fn an_operation_of_several_keys_allocates_its_lists_whoever_listens() {
     }
 }
 
-// S24, S25: nobody else wants the key.
+// S24, S25: no other operation wants the key.
 #[test]
 fn a_miss_that_is_computed_with_stampede_protection_allocates_twice_at_most() {
     for (who, listen) in listeners() {

@@ -1,4 +1,4 @@
-//! The disk tier of the example `quickstart`, which readers are told to copy: what it gives back, and what it does with
+//! The disk tier of the example `quickstart`, which readers are invited to copy: what it gives back, and what it does with
 //! files that are not as they should be.
 
 use std::fs;
@@ -117,7 +117,7 @@ async fn the_entry_of_another_key_is_a_miss() {
 #[tokio::test]
 async fn where_nothing_can_be_stored_everything_is_still_computed() {
     let (directory, seen) = (Directory::new("nowhere"), RecordingHandler::new());
-    // A file where the directory should be: nothing can be written, whoever runs this.
+    // A file where the directory should be: nothing can be written, by any user.
     fs::write(&directory.0, "in the way").unwrap();
     let summaries = cache(&directory.0, &seen);
     let computed = summaries.get_or_insert("ada", || async { ADA }).await.unwrap();

@@ -70,7 +70,7 @@ fn a_hit_that_nobody_wants_to_know_of_has_no_id_and_everything_else_has_one() {
         assert_eq!(*ready(cache.get_or_insert(&1, || async { None })).unwrap(), None);
         assert_eq!(recorder.take().journal, [""; 0]);
 
-        // A failure is told of, under an id.
+        // A failure is reported, under an id.
         drop(ready(cache.get(&0)).unwrap_err());
         let seen = recorder.take();
         seen.check();

@@ -89,7 +89,7 @@ impl Peer for Amalgam {
                 }
             }),
             Operation::GetOrInsertHit | Operation::GetOrInsertMiss => return Err("always protects"),
-            Operation::HitCounted => return Err("its events go through a channel, for somebody else to count"),
+            Operation::HitCounted => return Err("its events go through a channel, to be counted elsewhere"),
             Operation::HitLogged | Operation::HitAccepted => return Err("logs are not switched on by cache"),
             Operation::FirstTierHit | Operation::SecondTierHit => {
                 return Err("its second tier is a server's, of bytes");

@@ -54,7 +54,7 @@ impl Peer for Memory {
             }),
             Operation::GetOrInsertHit | Operation::GetOrInsertMiss => return Err("always protects"),
             Operation::HitTtl => return Err("no time to live"),
-            Operation::HitCounted => return Err("tells of removals only"),
+            Operation::HitCounted => return Err("reports removals only"),
             Operation::HitLogged | Operation::HitAccepted => return Err("no logs of operations"),
             Operation::FirstTierHit | Operation::SecondTierHit => return Err("its second tier is a disk"),
             Operation::GetMany => return Err("one key at a time"),

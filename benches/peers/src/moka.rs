@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_hours(1);
 /// What neither has.
 const fn lacks(operation: Operation) -> &'static str {
     match operation {
-        Operation::HitCounted => "tells of evictions only",
+        Operation::HitCounted => "reports evictions only",
         Operation::HitLogged | Operation::HitAccepted => "no logs of operations",
         Operation::FirstTierHit | Operation::SecondTierHit => "one tier",
         Operation::GetOrInsertHit | Operation::GetOrInsertMiss => "always protects",

@@ -33,7 +33,7 @@ impl CacheEventHandler for Counting {
     }
 }
 
-/// Counts the hits of a second tier; the handler of the first is told of both.
+/// Counts the hits of a second tier; the handler of the first receives both.
 struct Answers(Arc<AtomicU64>);
 
 impl CacheEventHandler for Answers {
@@ -90,7 +90,7 @@ impl Peer for MsCachet {
             }
             Operation::HitTtl => hits::<K>(keys, builder().ttl(Duration::from_hours(1)).build()),
             Operation::HitCounted => hits::<K>(keys, builder().event_handler(Counting::default()).build()),
-            Operation::HitLogged => logged(Subscribed::Nobody),
+            Operation::HitLogged => logged(Subscribed::NoOne),
             Operation::HitAccepted => logged(Subscribed::Accepting),
             Operation::GetOrInsertHit => compute_hits::<K>(keys, builder().build()),
             Operation::GetOrInsertHitProtected => compute_hits::<K>(keys, builder().stampede_protection().build()),
@@ -155,9 +155,9 @@ fn assert_promotes<K: KeyForm + ?Sized>(keys: Keys) {
 }
 
 fn hits_under<K: KeyForm + ?Sized>(subscribed: Subscribed, keys: Keys, cache: Cache<K::Owned, u64>) -> Loop {
-    under(subscribed, hits::<K>(keys, cache), move |told, operations| match subscribed {
-        Subscribed::Nobody => told.is_nothing(),
-        _ => told.events >= operations,
+    under(subscribed, hits::<K>(keys, cache), move |received, operations| match subscribed {
+        Subscribed::NoOne => received.is_nothing(),
+        _ => received.events >= operations,
     })
 }
 

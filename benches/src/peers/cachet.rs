@@ -40,11 +40,11 @@ impl Peer for Cachet {
             Operation::HitTtl => hits(keys, with_ttl::<K>()),
             Operation::HitCounted => hits(keys, one_tier::<K>().event_handler(Counting::default())),
             Operation::HitLogged => {
-                under(Subscribed::Nobody, hits(keys, one_tier::<K>().enable_logs()), |told, _| told.is_nothing())
+                under(Subscribed::NoOne, hits(keys, one_tier::<K>().enable_logs()), |received, _| received.is_nothing())
             }
             Operation::HitAccepted => {
                 let logged = hits(keys, one_tier::<K>().enable_logs());
-                under(Subscribed::Accepting, logged, |told, operations| told.spans == 2 * operations)
+                under(Subscribed::Accepting, logged, |received, operations| received.spans == 2 * operations)
             }
             Operation::GetOrInsertHit => compute_hits(keys, one_tier::<K>()),
             Operation::GetOrInsertHitProtected => compute_hits(keys, one_tier::<K>().stampede_protection()),

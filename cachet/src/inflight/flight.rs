@@ -396,7 +396,7 @@ impl<'u, K: Key + ?Sized, V, P: Phase<V>> Lead<'u, K, V, P> {
 }
 
 impl<K: Key + ?Sized, V: Clone> Lead<'_, K, V, Loading> {
-    /// The value reaches all followers, and is known to whoever looks again.
+    /// The value reaches all followers, and is known to those that look again.
     pub(crate) fn complete_load(
         mut self,
         result: &Result<Option<CacheEntry<V>>, Error>,

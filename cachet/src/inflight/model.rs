@@ -2,7 +2,7 @@
 //!
 //! An actor does by hand what the cache does for one operation, to two tiers that are a lock around an entry each. `below` is
 //! what an older value is read from, `first` is where it must not come too late. No model waits by spinning, so an actor
-//! that nobody wakes is a deadlock, which loom reports.
+//! that is never woken is a deadlock, which loom reports.
 
 use std::future::poll_fn;
 use std::pin::Pin;

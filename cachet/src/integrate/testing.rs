@@ -1,4 +1,4 @@
-//! For tests: a tier that does what it is told, and a handler that remembers. Feature `test-util`.
+//! For tests: a tier that follows a script, and a handler that remembers. Feature `test-util`.
 //!
 //! Time is stepped with [`ManualClock`](crate::ManualClock), which needs no feature.
 
@@ -33,7 +33,7 @@ pub enum Behavior {
     Reject,
 }
 
-/// A tier in memory that can be told to fail, to wait, to panic, and that remembers its calls.
+/// A tier in memory that can be made to fail, to wait, to panic, and that remembers its calls.
 ///
 /// Clones share everything, so one is stacked and another one kept.
 ///

@@ -63,7 +63,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
         answers
     }
 
-    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported, and is nobody's failure.
+    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported, and fails no operation.
     async fn promote_many(
         &'a self,
         keys: &'f [&'f K],

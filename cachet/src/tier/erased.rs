@@ -85,7 +85,7 @@ pub(crate) enum Read<U> {
         refresh_due: bool,
     },
     Miss,
-    /// Expired, and left where it is: it may be served if nobody else answers.
+    /// Expired, and left where it is: it may be served if no other tier answers.
     Stale(CacheEntry<U>, Option<Duration>),
     Failed(Error),
 }

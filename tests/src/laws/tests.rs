@@ -34,7 +34,7 @@ fn whatever_is_left_out_is_noticed() {
     for missing in 0..recorded().len() {
         let mut recorded = recorded();
         let left_out = recorded.remove(missing).to_string();
-        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+        assert!(verdict(&recorded).is_err(), "no law missed `{left_out}`");
     }
 }
 
@@ -43,7 +43,7 @@ fn whatever_is_sent_twice_is_noticed() {
     for again in 0..recorded().len() {
         let mut recorded = recorded();
         recorded.insert(again, recorded[again].clone());
-        assert!(verdict(&recorded).is_err(), "nobody noticed a second `{}`", recorded[again]);
+        assert!(verdict(&recorded).is_err(), "no law noticed a second `{}`", recorded[again]);
     }
 }
 
@@ -126,7 +126,7 @@ fn a_refresh_passes_and_whatever_of_it_is_left_out_is_noticed() {
     for missing in 0..5 {
         let mut recorded = refreshed();
         let left_out = recorded.remove(missing).to_string();
-        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+        assert!(verdict(&recorded).is_err(), "no law missed `{left_out}`");
     }
 }
 
@@ -155,6 +155,6 @@ fn an_expired_entry_that_is_served_passes_and_has_to_come_from_a_tier() {
     for missing in 0..3 {
         let mut recorded = served_stale();
         let left_out = recorded.remove(missing).to_string();
-        assert!(verdict(&recorded).is_err(), "nobody missed `{left_out}`");
+        assert!(verdict(&recorded).is_err(), "no law missed `{left_out}`");
     }
 }

@@ -112,7 +112,7 @@ fn a_sample_is_of_about_the_size_asked_for_and_of_whole_operations() {
     }
 }
 
-/// Uses the cache that it listens to, whenever it is told something by itself.
+/// Uses the cache that it listens to, whenever it is called.
 struct Busybody(Arc<OnceLock<Ages>>, AtomicBool);
 
 impl CacheEventHandler for Busybody {

@@ -163,7 +163,7 @@ fn an_immediate_tier_that_waits_gets_an_error_that_says_what_to_do() {
     assert_eq!(*ready(cache.get_or_insert("ada", || async { 1 })).unwrap(), 1);
 }
 
-// S14, S35: a tier that breaks its promise has failed; nobody has gone away.
+// S14, S35: a tier that breaks its promise has failed; no caller has gone away.
 #[test]
 fn an_immediate_tier_that_waits_is_reported_as_failing() {
     let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Liar)).tier(Tier::new(Mock::new()).name("l2")));

@@ -32,8 +32,8 @@ fn drop_after_every_poll(arrange: fn(&Two), operation: Operation, expected: &[&[
         assert_eq!(lines, *expected_lines, "after {polls} polls");
         // Exactly one event for each call.
         for (tier, name) in [(&two.l1, "l1 "), (&two.l2, "l2 ")] {
-            let told = lines.iter().filter(|line| line.starts_with(name)).count();
-            assert_eq!(tier.calls().len(), told, "calls of {name} after {polls} polls");
+            let reported = lines.iter().filter(|line| line.starts_with(name)).count();
+            assert_eq!(tier.calls().len(), reported, "calls of {name} after {polls} polls");
         }
         still_works(&two);
     }

@@ -51,7 +51,7 @@ fn on_a_miss_it_runs_once_and_its_value_is_stored_and_returned() {
     .unwrap();
     assert_eq!((*entry, runs.get()), (1, 1));
     assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (Some(1), Some(1)));
-    let told = |method| {
+    let reported = |method| {
         [
             "l1 get: miss".to_owned(),
             "l2 get: miss (fallback)".to_owned(),
@@ -60,16 +60,16 @@ fn on_a_miss_it_runs_once_and_its_value_is_stored_and_returned() {
             format!("{method}: computed"),
         ]
     };
-    assert_eq!(two.lines(), told("get_or_insert"));
+    assert_eq!(two.lines(), reported("get_or_insert"));
 
     assert_eq!(*ready(two.cache.try_get_or_insert("bob", || async { io::Result::Ok(2) })).unwrap(), 2);
-    assert_eq!(two.lines(), told("try_get_or_insert"));
+    assert_eq!(two.lines(), reported("try_get_or_insert"));
     assert_eq!(value(&two.cache, "bob"), Some(2));
     two.lines();
 
     let entry = ready(two.cache.optionally_get_or_insert("eve", || async { Some(3) })).unwrap();
     assert_eq!(*entry.unwrap(), 3);
-    assert_eq!(two.lines(), told("optionally_get_or_insert"));
+    assert_eq!(two.lines(), reported("optionally_get_or_insert"));
     assert_eq!(value(&two.cache, "eve"), Some(3));
 }
 

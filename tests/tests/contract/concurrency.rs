@@ -254,7 +254,7 @@ fn handlers_are_told_outside_of_the_operation() {
             self.0.lock().unwrap().push(RequestId::current().map(|id| id == event.request_id()));
         }
     }
-    let told = |keys| {
+    let reported = |keys| {
         let current = Current::default();
         let cache =
             Ages::builder("ages").tier(Tier::memory(10)).event_handler(current.clone()).record_keys(keys).build();
@@ -263,5 +263,5 @@ fn handlers_are_told_outside_of_the_operation() {
         ready(cache.get("b")).unwrap();
         current.0.lock().unwrap().clone()
     };
-    assert_eq!(told(RecordKeys::omitted()), told(RecordKeys::full()));
+    assert_eq!(reported(RecordKeys::omitted()), reported(RecordKeys::full()));
 }

@@ -302,7 +302,7 @@ fn a_timer_is_started_when_the_tier_has_to_be_waited_for_and_ends_with_the_call(
     assert_eq!(get.wakes(), 1);
     assert!(matches!(get.poll(), std::task::Poll::Ready(Err(error)) if error.is_timeout()));
     assert_eq!(runtime.timers(), 0);
-    // Nobody waits any more.
+    // No operation waits any more.
     mock.next(Get, Hang);
     let mut get = Stepped::new(cache.get("ada"));
     get.pend(1);

@@ -1,4 +1,4 @@
-//! The contract, line by line: what callers get, and what handlers are told.
+//! The contract, line by line: what callers get, and what handlers receive.
 
 mod adapters;
 mod bad_input;
@@ -41,7 +41,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Reads at once, and is slow to tell: what it tells may be old by then.
+/// Reads at once, and is slow to answer: its answer may be old by then.
 struct SlowToTell(Mock);
 
 #[cache_tier(name = "slow")]
@@ -67,7 +67,7 @@ impl CacheTier<str, u32> for SlowToTell {
 
 const NANO: Duration = Duration::from_nanos(1);
 
-/// A cache that is watched, in a time that stands still. When it is dropped, everything it has told is found lawful.
+/// A cache that is watched, in a time that stands still. When it is dropped, all its events are checked against the laws.
 struct Watched {
     cache: Ages,
     seen: RecordingHandler,
@@ -83,7 +83,7 @@ impl Watched {
         Self { cache, seen, clock, lawful }
     }
 
-    /// What the handler was told since the last time.
+    /// What the handler received since the last time.
     fn lines(&self) -> Vec<String> {
         self.seen.take_lines()
     }
@@ -123,7 +123,7 @@ impl Two {
         Self { cache, l1, l2, seen, clock, lawful }
     }
 
-    /// What the handler was told since the last time.
+    /// What the handler received since the last time.
     fn lines(&self) -> Vec<String> {
         self.seen.take_lines()
     }

@@ -141,7 +141,7 @@ fn expired_entries_are_served_where_all_else_fails_and_the_cache_may() {
     watched.lines();
     assert_eq!(values(&watched.cache, &["a"]), [Some(1)]);
     assert_eq!(watched.lines(), ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: stale"]);
-    // Now everybody answers, and has none.
+    // Now all tiers answer, and none has the key.
     assert_eq!(values(&watched.cache, &["a"]), [None]);
     assert_eq!(
         watched.lines(),

@@ -67,7 +67,7 @@ fn an_eviction_by_a_promotion_carries_the_id_of_the_read() {
     assert!(laws::tiers(&recorded).iter().all(|event| event.request_id() == Some(id)));
 }
 
-/// Drops entries whenever somebody asks it to.
+/// Drops entries on request.
 #[derive(Clone, Default)]
 struct Reaper(Arc<Mutex<Option<TierContext<str>>>>);
 
@@ -105,13 +105,13 @@ fn an_eviction_outside_of_every_operation_carries_no_id() {
     context.evicted("ada", &entry);
     context.expired("ada", &entry);
     let recorded = watched.events();
-    let told: Vec<_> = laws::tiers(&recorded)
+    let reported: Vec<_> = laws::tiers(&recorded)
         .iter()
         .map(|event| (event.cache(), event.tier(), event.operation(), event.outcome(), event.request_id(), event.age()))
         .collect();
     let evict = TierOperation::Evict;
     assert_eq!(
-        told,
+        reported,
         [
             ("ages", "reaper", evict, TierOutcome::Evicted, None, Some(secs(5))),
             ("ages", "reaper", evict, TierOutcome::Expired, None, Some(secs(5))),

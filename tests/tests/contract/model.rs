@@ -60,7 +60,7 @@ impl Debts {
     }
 }
 
-/// Two tiers as two maps, and what should be told of them.
+/// Two tiers as two maps, and what should be reported of them.
 #[derive(Default)]
 struct Model {
     now: Duration,
@@ -100,13 +100,13 @@ impl Model {
             }
             let stored = self.tiers[tier].get(key).copied().filter(|stored| tier == 0 || !self.debts.distrusts(stored));
             let found = stored.filter(|stored| self.now <= stored.deadline.unwrap_or(stored.inserted + ttl));
-            let told = match (stored, found) {
+            let reported = match (stored, found) {
                 (None, _) => "miss",
                 (_, Some(_)) => "hit",
                 (Some(_), None) => "expired",
             };
-            self.tell(tier, &format!("{operation}: {told}"));
-            if told == "expired" && !self.fails(tier, TierOperation::Invalidate) {
+            self.tell(tier, &format!("{operation}: {reported}"));
+            if reported == "expired" && !self.fails(tier, TierOperation::Invalidate) {
                 self.tiers[tier].remove(key);
             }
             self.pay(tier);
@@ -272,13 +272,13 @@ fn ended<T>(found: &Result<Option<T>, ()>, nothing: &'static str) -> &'static st
 /// Who listens, which must make no difference to what callers get.
 #[derive(Clone, Copy, Debug)]
 enum Listening {
-    Nobody,
+    NoOne,
     OnlyToOperations,
     ToEverything,
 }
 
 impl Listening {
-    /// A cache that is listened to like this, and how to take what has been told.
+    /// A cache that is listened to like this, and how to take what has been reported.
     fn build(self, builder: CacheBuilder<str, u32, HasTier>) -> (Ages, ManualClock, Box<dyn Fn() -> Vec<String>>) {
         /// Passes on the ends of operations.
         struct Operations(RecordingHandler);
@@ -306,7 +306,7 @@ impl Listening {
                     }),
                 )
             }
-            Self::Nobody | Self::OnlyToOperations => {
+            Self::NoOne | Self::OnlyToOperations => {
                 let clock = ManualClock::new();
                 let mut builder = builder.clock(clock.clone());
                 if matches!(self, Self::OnlyToOperations) {
@@ -317,10 +317,10 @@ impl Listening {
         }
     }
 
-    /// Which of the lines that the model tells are told.
+    /// Which of the lines that the model reports are heard.
     fn hears(self, lines: &mut Vec<String>) {
         match self {
-            Self::Nobody => lines.clear(),
+            Self::NoOne => lines.clear(),
             Self::OnlyToOperations => {
                 lines.retain(|line| !["l1 ", "l2 ", "l3 "].iter().any(|tier| line.starts_with(tier)));
             }
@@ -402,7 +402,7 @@ fn a_cache_of_two_tiers_does_what_its_model_does() {
 #[test]
 fn who_listens_makes_no_difference() {
     for seed in 0..1500 {
-        agree(seed, Listening::Nobody);
+        agree(seed, Listening::NoOne);
         agree(seed, Listening::OnlyToOperations);
     }
 }

@@ -135,7 +135,7 @@ fn a_panicking_closure_unwinds_to_the_caller_and_is_reported() {
     let text = panic_of(|| {
         ready(two.cache.get_or_insert("ada", || {
             panic!("earlier");
-            #[expect(unreachable_code, reason = "tells what type the future has")]
+            #[expect(unreachable_code, reason = "says what type the future has")]
             async {
                 1
             }
@@ -203,7 +203,7 @@ impl CacheTier<str, u32> for Brittle {
     }
 }
 
-// A panic is a panic, whoever listens.
+// A panic is a panic, with and without listeners.
 #[test]
 fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations_only() {
     /// Wants the ends of operations, and nothing else.
@@ -240,7 +240,7 @@ fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations
     );
 }
 
-/// What a handler was told, found lawful.
+/// What a handler received, checked against the laws.
 #[track_caller]
 fn lines(seen: &RecordingHandler) -> Vec<String> {
     let recorded = seen.take();
@@ -276,9 +276,9 @@ fn a_panicking_handler_harms_nobody_and_is_counted() {
     ready(cache.insert("ada", 1)).unwrap();
     assert_eq!(value(&cache, "ada"), Some(1));
     assert_eq!(value(&cache, "bob"), None);
-    let told = lines(&before);
+    let reported = lines(&before);
     assert_eq!(
-        told,
+        reported,
         [
             "l1 insert: inserted",
             "l2 insert: inserted",
@@ -290,7 +290,7 @@ fn a_panicking_handler_harms_nobody_and_is_counted() {
             "get: miss",
         ]
     );
-    assert_eq!(lines(&after), told);
+    assert_eq!(lines(&after), reported);
     assert_eq!(cache.handler_panics(), 8);
 }
 
@@ -313,7 +313,7 @@ fn a_handler_that_panics_during_an_unwinding_or_a_drop_harms_nobody() {
     assert_eq!(cache.handler_panics(), 4);
 }
 
-// S39: panics of the closure are told to handlers that only count.
+// S39: panics of the closure reach handlers that only count.
 #[test]
 fn panics_are_counted_as_such() {
     let stats = Stats::new();

@@ -100,8 +100,8 @@ async fn never() -> u32 {
     unasked()
 }
 
-/// What has been told, with what waited for another's work marked.
-fn told(recorded: &[Recorded]) -> Vec<String> {
+/// What has been reported, with what waited for another's work marked.
+fn reported(recorded: &[Recorded]) -> Vec<String> {
     recorded.iter().map(line).collect()
 }
 
@@ -150,7 +150,7 @@ fn a_hit_does_not_wait_for_a_flight_of_its_key() {
         seen.take();
         for method in Method::ALL {
             assert_eq!(method.ask(cache, "ada", never()).ready().unwrap(), Some(2));
-            assert_eq!(told(&seen.take()), ["l1 get: hit".to_owned(), format!("{}: hit", method.name())]);
+            assert_eq!(reported(&seen.take()), ["l1 get: hit".to_owned(), format!("{}: hit", method.name())]);
         }
         assert_eq!(value(cache, "ada"), Some(2));
         assert!(ready(cache.contains("ada")).unwrap());
@@ -172,7 +172,7 @@ fn reads_and_writes_do_not_wait_for_a_flight() {
     assert_eq!(ready(two.cache.len()).unwrap(), Some(0));
     leader.ready().unwrap();
     assert_eq!(
-        told(&two.events()),
+        reported(&two.events()),
         [
             "l1 get: miss",
             "l2 get: miss (fallback)",
@@ -246,7 +246,7 @@ fn many_concurrent_computes_run_one_closure() {
     let mut followers: Vec<_> = (0..5).map(|_| ask(&two.cache, "ada", never())).collect();
     pend_all(&mut followers);
     leader.pend(1);
-    // Whoever is polled without being woken goes on waiting.
+    // A follower that is polled without being woken goes on waiting.
     pend_all(&mut followers);
     assert!(followers.iter().all(|follower| follower.wakes() == 0));
     assert_eq!(leader.ready().unwrap(), Some(1));
@@ -375,7 +375,7 @@ fn all_three_methods_share_one_table() {
 }
 
 /// A leader that will give nothing.
-fn nobody(cache: &Ages) -> Stepped<impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + '_> {
+fn computes_nothing(cache: &Ages) -> Stepped<impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + '_> {
     Stepped::new(cache.optionally_get_or_insert("ada", || async {
         pend(1).await;
         None::<u32>
@@ -387,7 +387,7 @@ fn nobody(cache: &Ages) -> Stepped<impl Future<Output = Result<Option<CacheEntry
 fn nothing_is_enough_for_who_may_do_with_nothing_and_the_others_compute_for_themselves() {
     for method in [Method::Plain, Method::Try] {
         let two = protected();
-        let mut leader = nobody(&two.cache);
+        let mut leader = computes_nothing(&two.cache);
         leader.pend(1);
         let mut content = Method::Optionally.ask(&two.cache, "ada", never());
         let mut discontent = method.ask(&two.cache, "ada", after(0, 2));
@@ -418,7 +418,7 @@ fn nothing_is_enough_for_who_may_do_with_nothing_and_the_others_compute_for_them
 #[test]
 fn those_for_whom_nothing_is_not_enough_run_one_closure() {
     let two = protected();
-    let mut leader = nobody(&two.cache);
+    let mut leader = computes_nothing(&two.cache);
     leader.pend(1);
     let runs = AtomicU32::new(0);
     let mut followers: Vec<_> = (0..4)
@@ -510,7 +510,7 @@ fn failing_tiers_do_not_let_a_stampede_through() {
     );
 }
 
-// S36: with nobody listening, all of it works the same.
+// S36: without a listener, all of it works the same.
 #[test]
 fn flights_work_when_nobody_listens() {
     let seen = RecordingHandler::new();

@@ -1,4 +1,4 @@
-//! Law 5: `Stats` counts what a handler is told.
+//! Law 5: `Stats` counts what a handler receives.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn counted_by_stats(stats: &Stats) -> BTreeMap<String, u64> {
     counts
 }
 
-/// The same, as a handler has been told it.
+/// The same, as a handler received it.
 fn counted_by_hand(recorded: &[Recorded]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for event in recorded {

@@ -1,4 +1,4 @@
-//! S35, S36: what handlers are told.
+//! S35, S36: what handlers receive.
 
 use std::sync::{Arc, Mutex};
 
@@ -30,10 +30,10 @@ fn every_fact_of_a_two_tier_read_is_told() {
     assert!(end.error().is_none());
 
     let calls = laws::tiers(&recorded);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         calls.iter().map(|call| (call.tier(), call.operation(), call.outcome(), call.fallback(), call.age())).collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("l1", Get, TierOutcome::Miss, false, None),
             ("l2", Get, TierOutcome::Hit, true, Some(millis(7))),
@@ -176,7 +176,7 @@ fn every_method_ends_with_one_completion_of_its_own() {
 // S35
 #[test]
 fn keys_are_told_only_on_request_and_in_the_form_asked_for() {
-    let told = |record_keys| {
+    let reported = |record_keys| {
         let watched =
             Watched::new(Ages::builder("ages").tier(Tier::new(Mock::new()).name("l1")).record_keys(record_keys));
         ready(watched.cache.get("ada@example.org")).unwrap();
@@ -194,12 +194,12 @@ fn keys_are_told_only_on_request_and_in_the_form_asked_for() {
         assert!(keys[..4].iter().all(|key| *key == keys[0]), "{keys:?}");
         keys[0].clone()
     };
-    assert_eq!(told(RecordKeys::omitted()), None);
-    assert_eq!(told(RecordKeys::full()).as_deref(), Some("ada@example.org"));
-    assert_eq!(told(RecordKeys::with(|key: &str| key[..3].to_owned())).as_deref(), Some("ada"));
-    let hashed = told(RecordKeys::hashed()).unwrap();
+    assert_eq!(reported(RecordKeys::omitted()), None);
+    assert_eq!(reported(RecordKeys::full()).as_deref(), Some("ada@example.org"));
+    assert_eq!(reported(RecordKeys::with(|key: &str| key[..3].to_owned())).as_deref(), Some("ada"));
+    let hashed = reported(RecordKeys::hashed()).unwrap();
     assert_eq!((hashed.len(), hashed.contains("ada")), (16, false));
-    assert_eq!(told(RecordKeys::hashed()), Some(hashed));
+    assert_eq!(reported(RecordKeys::hashed()), Some(hashed));
 }
 
 /// Remembers, and wants only what it was made with.
@@ -223,13 +223,13 @@ impl CacheEventHandler for Wanting {
 // S36
 #[test]
 fn a_handler_is_told_what_it_wants_and_no_more() {
-    let told = |interest| {
+    let reported = |interest| {
         let handler = Wanting(interest, RecordingHandler::new());
         let cache = Ages::builder("ages").tier(Tier::memory(10).name("l1")).event_handler(handler.clone()).build();
         ready(cache.get("ada")).unwrap();
         handler.1.take()
     };
-    let lines = |interest| told(interest).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let lines = |interest| reported(interest).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(lines(EventMask::NONE), [""; 0]);
     assert_eq!(lines(EventMask::TIMING), [""; 0]);
     assert_eq!(lines(EventMask::TRAIL), [""; 0]);
@@ -237,12 +237,12 @@ fn a_handler_is_told_what_it_wants_and_no_more() {
     assert_eq!(lines(EventMask::TIERS), ["l1 get: miss"]);
     assert_eq!(lines(EventMask::ALL), ["l1 get: miss", "get: miss"]);
 
-    let untimed = told(EventMask::OPERATIONS | EventMask::TIERS);
+    let untimed = reported(EventMask::OPERATIONS | EventMask::TIERS);
     assert!(laws::completion(&untimed).duration().is_none() && laws::tiers(&untimed)[0].duration().is_none());
     assert_eq!(laws::completion(&untimed).tiers().len(), 0);
-    let timed = told(EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING);
+    let timed = reported(EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING);
     assert!(laws::completion(&timed).duration().is_some() && laws::tiers(&timed)[0].duration().is_some());
-    let trail = told(EventMask::OPERATIONS | EventMask::TRAIL);
+    let trail = reported(EventMask::OPERATIONS | EventMask::TRAIL);
     assert_eq!(laws::completion(&trail).tiers().len(), 1);
 }
 
@@ -265,7 +265,7 @@ fn what_a_completion_tells_does_not_depend_on_who_else_listens() {
     }
 }
 
-/// Takes down who it is, and what it was told.
+/// Records its name, and what it received.
 struct Named(&'static str, Arc<Mutex<Vec<String>>>);
 
 impl CacheEventHandler for Named {
@@ -277,8 +277,8 @@ impl CacheEventHandler for Named {
 // S36
 #[test]
 fn every_handler_is_told_in_the_order_of_registration() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let named = |name| Named(name, Arc::clone(&told));
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let named = |name| Named(name, Arc::clone(&reported));
     let cache = Ages::builder("ages")
         .event_handler(named("before"))
         .tier(Tier::memory(10))
@@ -291,12 +291,12 @@ fn every_handler_is_told_in_the_order_of_registration() {
         .build();
     ready(cache.get("ada")).unwrap();
     assert_eq!(
-        *told.lock().unwrap(),
+        *reported.lock().unwrap(),
         ["before miss", "arc miss", "vec 1 miss", "vec 2 miss", "array miss", "some miss", "box miss"]
     );
 }
 
-/// Tells which request id it is working for.
+/// Records which request id it is working for.
 #[derive(Clone, Default)]
 struct WhoseCall(Arc<Mutex<Vec<Option<RequestId>>>>);
 

@@ -276,12 +276,12 @@ fn acceptance_wins_over_rejection_and_an_error_over_both() {
         let outcome = ready(two.cache.insert("ada", 1));
         assert_eq!(outcome.as_ref().copied().map_err(|error| error.tier_name().unwrap()), expected);
         let last = two.lines().pop().unwrap();
-        let told = match expected {
+        let reported = match expected {
             Ok(InsertOutcome::Accepted) => "inserted",
             Ok(_) => "rejected",
             Err(_) => "error",
         };
-        assert_eq!(last, format!("insert: {told}"));
+        assert_eq!(last, format!("insert: {reported}"));
     }
 }
 
@@ -364,7 +364,7 @@ fn memory_that_finds_an_entry_too_heavy_drops_the_older_value() {
 fn a_tier_that_fails_a_computed_insert_drops_the_older_value() {
     let two = Two::new();
     ready(two.cache.insert("ada", 1)).unwrap();
-    // Nobody can read it, so it is computed anew.
+    // It cannot be read, so it is computed again.
     two.l1.next(Get, Fail("busy"));
     two.l2.next(Get, Fail("busy"));
     two.l1.next(Insert, Fail("full"));

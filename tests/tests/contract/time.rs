@@ -314,7 +314,7 @@ fn an_expired_entry_that_cannot_be_removed_is_a_miss_all_the_same() {
     assert_eq!(format!("{:#}", expired.error().unwrap()), "cache tier `l1` failed: read-only");
 }
 
-// S9, S12, S35: how long it was there is told.
+// S9, S12, S35: its age is reported.
 #[test]
 fn hits_and_expired_entries_tell_their_age() {
     let watched = memory(secs(60));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cachet::telemetry::{CacheOperation, Histogram, OperationOutcome, Stats, TierOperation, TierOutcome};
 use cachet::{CacheEventHandler, CacheOperationEvent, CacheTierEvent};
 
-/// Written by hand: how often what was told.
+/// Written by hand: how often each event was reported.
 #[derive(Default)]
 pub(crate) struct ByHand(Mutex<BTreeMap<String, u64>>);
 
@@ -53,7 +53,7 @@ pub(crate) struct Derived {
     durations: Histogram,
 }
 
-/// How often each line was told, as `Stats` has it.
+/// How often each line was reported, as `Stats` has it.
 fn counted(stats: &Stats) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for operation in CacheOperation::ALL {

@@ -96,7 +96,7 @@ impl Soaked {
                 self.clock.advance(Duration::from_micros(10));
                 tokio::task::yield_now().await;
                 turns += 1;
-                assert!(turns < 10_000_000, "somebody waits for ever");
+                assert!(turns < 10_000_000, "an operation waits forever");
             }
             let mut done = Done::default();
             for task in tasks {
@@ -106,7 +106,7 @@ impl Soaked {
         })
     }
 
-    /// Nobody is computing, storing or writing anything any more: the next one can begin at once.
+    /// No operation is computing, storing or writing anything any more: the next one can begin at once.
     fn nothing_is_under_way(&self) {
         self.wild.calm_down();
         for key in 0..KEYS {

@@ -1,4 +1,4 @@
-//! Events: complete in themselves, at the right level, whoever has a span.
+//! Events: complete in themselves, at the right level, with and without spans.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn an_event_is_complete_in_itself() {
 }
 
 /// Level and text of each event.
-fn told(seen: &Seen) -> Vec<String> {
+fn reported(seen: &Seen) -> Vec<String> {
     seen.events.iter().map(|event| format!("{} {}", event.level, event.text("message").unwrap())).collect()
 }
 
@@ -57,7 +57,7 @@ fn a_returned_error_is_an_error_and_a_handled_one_a_warning() {
     });
     seen.check();
     assert_eq!(
-        told(&seen),
+        reported(&seen),
         [
             "WARN l1 get: error: unplugged",
             "DEBUG l2 get: hit",
@@ -90,7 +90,7 @@ fn a_handled_failure_never_sends_an_event_at_error() {
         assert!(ready(logged.cache.contains("ada")).unwrap());
         assert_eq!(*ready(logged.cache.get_or_insert("bob", || async { 1 })).unwrap(), 1);
     });
-    assert!(seen.events.iter().all(|event| event.level != Level::ERROR), "{:#?}", told(&seen));
+    assert!(seen.events.iter().all(|event| event.level != Level::ERROR), "{:#?}", reported(&seen));
     assert!(seen.spans.iter().all(|span| span.level != Level::ERROR));
 }
 
@@ -112,7 +112,7 @@ fn what_an_operator_may_want_to_know_is_at_info() {
     });
     seen.check();
     assert_eq!(
-        told(&seen),
+        reported(&seen),
         [
             "DEBUG l1 insert: inserted",
             "INFO l2 insert: rejected",
@@ -143,7 +143,7 @@ fn an_expired_entry_that_cannot_be_removed_is_a_warning() {
     logged.l1.next(Invalidate, Fail("read-only"));
     let seen = Recorder::listen(|| assert!(ready(logged.cache.get("ada")).unwrap().is_none()));
     seen.check();
-    assert_eq!(told(&seen), ["WARN l1 get: expired: read-only", "DEBUG l2 get: miss", "DEBUG get: miss"]);
+    assert_eq!(reported(&seen), ["WARN l1 get: expired: read-only", "DEBUG l2 get: miss", "DEBUG get: miss"]);
 }
 
 // S19, S35
@@ -161,7 +161,7 @@ fn a_superseded_promotion_is_at_info() {
     });
     seen.check();
     assert_eq!(
-        told(&seen),
+        reported(&seen),
         [
             "DEBUG l1 invalidate: invalidated",
             "DEBUG l1 get: miss",
@@ -187,7 +187,7 @@ fn panics_and_cancellations_are_told() {
     });
     seen.check();
     assert_eq!(
-        told(&seen),
+        reported(&seen),
         ["WARN l1 get: error: boom", "ERROR get: panicked", "DEBUG l1 get: cancelled", "DEBUG get: cancelled"]
     );
     let classes: Vec<_> = seen.events.iter().map(|event| event.text("error.type")).collect();

@@ -1,4 +1,4 @@
-//! Lookups in a first tier that answers at once: what is told of them, whatever way it takes inside the library.
+//! Lookups in a first tier that answers at once: what is reported of them, whatever way it takes inside the library.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,7 +73,7 @@ fn read_everything(cache: &Ages) {
     }
 }
 
-/// Everything that was told, without the keys, and how often a span was entered, which is nobody's business.
+/// Everything that was reported, without the keys, and how often a span was entered, which does not matter.
 fn without_keys(seen: &Seen) -> Vec<String> {
     seen.check();
     let mut journal = seen.journal.clone();
@@ -82,15 +82,15 @@ fn without_keys(seen: &Seen) -> Vec<String> {
     lines.map(|line| line.replace(r#" cache.key="""#, "")).collect()
 }
 
-// S35: who has keys recorded takes another way, and is told the same.
+// S35: with recorded keys the code path is another, and the reports are the same.
 #[test]
 fn lookups_tell_the_same_whether_or_not_keys_are_recorded() {
     for policy in [SpanPolicy::All, SpanPolicy::SlowPath, SpanPolicy::Off] {
-        let told = |record_keys| {
+        let reported = |record_keys| {
             let cache = cache(policy, record_keys);
             without_keys(&Recorder::listen(|| read_everything(&cache)))
         };
-        let (brief, full) = (told(RecordKeys::omitted()), told(RecordKeys::with(|_: &str| String::new())));
+        let (brief, full) = (reported(RecordKeys::omitted()), reported(RecordKeys::with(|_: &str| String::new())));
         assert!(brief.len() > 40, "{brief:#?}");
         for (brief, full) in brief.iter().zip(&full) {
             assert_eq!(brief, full, "{policy:?}");
@@ -129,7 +129,7 @@ fn an_entry_that_is_due_has_one_span_of_its_tier() {
 // S35, S38
 #[test]
 fn a_tier_that_panics_in_a_lookup_is_told_of_once() {
-    let told = |policy| {
+    let reported = |policy| {
         let cache = cache(policy, RecordKeys::omitted());
         let seen = Recorder::listen(|| {
             assert!(catch_unwind(AssertUnwindSafe(|| ready(cache.get("cursed")))).is_err());
@@ -137,10 +137,10 @@ fn a_tier_that_panics_in_a_lookup_is_told_of_once() {
         seen.check();
         (seen.outline(), seen.events.iter().map(|event| event.text("message").unwrap().to_owned()).collect::<Vec<_>>())
     };
-    let (spans, events) = told(SpanPolicy::All);
+    let (spans, events) = reported(SpanPolicy::All);
     assert_eq!(spans, ["cache.get: panicked", "  cache.tier near get: error"]);
     assert_eq!(events, ["near get: error: the panic goes on to the caller", "get: panicked"]);
-    assert_eq!(told(SpanPolicy::Off).1, events);
+    assert_eq!(reported(SpanPolicy::Off).1, events);
 }
 
 /// The messages that reach a subscriber that takes nothing below a level.
@@ -153,7 +153,7 @@ fn at_level(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
     seen.events.iter().map(|event| event.text("message").unwrap().to_owned()).collect()
 }
 
-// S35: nobody wants to know of hits; of everything else they are told as ever.
+// S35: hits are filtered out; everything else is reported.
 #[test]
 fn where_hits_are_filtered_out_the_rest_is_told() {
     let run = |level| {

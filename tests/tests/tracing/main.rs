@@ -1,4 +1,4 @@
-//! S35: what `tracing` is told: spans as whole trees, and events.
+//! S35: what `tracing` receives: spans as whole trees, and events.
 
 mod events;
 mod filters;

@@ -177,7 +177,7 @@ fn a_refresh_that_finds_nothing_is_information_and_so_is_the_cooling_down_after_
             r#"- DEBUG cachet::event "get: stale" cache.name="ages" cache.operation="get" cache.outcome="stale" cache.request_id=#1 cache.hit=true cache.hit_tier="l1" cache.age_ms=60000 cache.fallback=false cache.coalesced=false cache.duration_ns=0"#,
         ]
     );
-    // Told once.
+    // Reported once.
     assert_eq!(
         due.listen().events_as_lines(),
         [

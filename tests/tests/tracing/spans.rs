@@ -409,7 +409,7 @@ fn a_remote_tier_says_where_it_is_and_what_its_author_wants_it_to() {
         ("redis.internal", r#"server.address="redis.internal""#),
         ("[::1]:6379", r#"server.address="::1" server.port=6379"#),
         ("::1", r#"server.address="::1""#),
-        // Of a URL nothing is kept that is nobody's business.
+        // Of a URL nothing private is kept.
         ("redis://user:secret@redis.internal:6379/0?a=b@c", r#"server.address="redis.internal" server.port=6379"#),
         ("redis://redis.internal", r#"server.address="redis.internal""#),
     ] {

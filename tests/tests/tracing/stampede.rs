@@ -162,7 +162,7 @@ fn whoever_takes_over_is_linked_to_the_one_that_gave_up_but_not_coalesced() {
     assert_eq!(field(&other.recorded, "cache.leader_request_id"), field(&took_over.fields, "cache.request_id"));
 }
 
-// S35, S26: it was not polled while somebody else took over, and so has to ask again.
+// S35, S26: it was not polled while another follower took over, and so has to ask again.
 #[test]
 fn a_follower_that_did_not_hear_of_the_new_leader_finds_what_that_has_stored() {
     let logged = protected();

@@ -59,7 +59,7 @@ struct Shard {
 
 enum State {
     Running(AbortHandle),
-    CoolingDown { until: Tick, told: bool },
+    CoolingDown { until: Tick, reported: bool },
 }
 
 /// Whether a refresh may begin.
@@ -68,7 +68,7 @@ pub(crate) enum Permit {
     Granted,
     /// One is under way, or too many are, or the cache is gone.
     Denied,
-    /// The key is cooling down, and nobody has been told yet.
+    /// The key is cooling down, and this has not been reported yet.
     Suppressed,
 }
 
@@ -99,12 +99,12 @@ impl RefreshTable {
         let mut shard = self.shard(hash);
         match shard.keys.get_mut(&hash) {
             Some(State::Running(_)) => return Permit::Denied,
-            Some(State::CoolingDown { until, told }) if *until > now => {
-                return if std::mem::replace(told, true) { Permit::Denied } else { Permit::Suppressed };
+            Some(State::CoolingDown { until, reported }) if *until > now => {
+                return if std::mem::replace(reported, true) { Permit::Denied } else { Permit::Suppressed };
             }
             Some(State::CoolingDown { .. }) | None => {}
         }
-        // Under the lock, so that whoever stops the cache finds what begins here.
+        // Under the lock, so that what stops the cache finds what begins here.
         let full = self.running.fetch_add(1, Ordering::AcqRel) >= self.limit;
         if full || self.stopped.load(Ordering::Acquire) {
             self.running.fetch_sub(1, Ordering::AcqRel);
@@ -122,7 +122,7 @@ impl RefreshTable {
         if let Some(cool_down) = cool_down
             && shard.has_room(now)
         {
-            shard.keys.insert(hash, State::CoolingDown { until: now.after(cool_down), told: false });
+            shard.keys.insert(hash, State::CoolingDown { until: now.after(cool_down), reported: false });
         }
         drop(shard);
         self.running.fetch_sub(1, Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! Looking up in one tier: fresh entries are told apart from expired ones, which are removed.
+//! Looking up in one tier: fresh entries are distinguished from expired ones, which are removed.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;

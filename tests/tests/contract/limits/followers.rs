@@ -28,7 +28,7 @@ fn ask(
     }))
 }
 
-/// Nobody computes the key any more: whoever asks for it begins at once.
+/// No operation computes the key any more: the next one begins at once.
 #[track_caller]
 fn nobody_computes(cache: &Ages) {
     ready(cache.clear()).unwrap();

@@ -309,7 +309,7 @@ fn of_two_expired_entries_the_nearer_one_is_served_and_both_are_kept() {
     assert_eq!((stored(&l1, "ada"), stored(&l2, "ada")), (None, None));
 }
 
-// S36: over a memory tier, alone and with another one, and with nobody listening.
+// S36: over a memory tier, alone and with another one, and without a listener.
 #[test]
 fn who_listens_makes_no_difference() {
     for below in [true, false] {

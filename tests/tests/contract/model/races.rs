@@ -100,7 +100,7 @@ fn newer_beats_older(seed: u64) {
                     _ => Stepped::new(Box::pin(async move { drop(cache.insert("ada", value).await) })),
                 });
             }
-            // Now and then somebody gives up.
+            // Now and then an operation is given up.
             3 if reads.len() > 2 => drop(reads.swap_remove(random.usize(..reads.len()))),
             4 => write = write.and_then(go_on),
             5 if random.u8(..8) == 0 => tasks.drop_tasks(),
@@ -124,13 +124,13 @@ fn newer_beats_older(seed: u64) {
     }
     assert!(pending.is_empty(), "{context}: {} operations wait for each other", pending.len());
     assert_eq!((tasks.tasks(), cache.refreshes().running), (0, 0), "{context}: refreshes wait for something");
-    // Whoever gave up may have left a tier with something older, and the key owed there (S44): the next call of the tier pays.
+    // An operation that was given up may have left a tier with something older, and the key owed there (S44): the next call of the tier pays.
     Stepped::new(cache.get("eve")).finish().unwrap();
     let found = Stepped::new(cache.get("ada")).finish().unwrap().map(CacheEntry::into_value);
     for value in mocks.iter().map(|mock| stored(mock, "ada")).chain([found]).flatten() {
         assert!(value >= newest_write, "{context}: found {value} after the write at {newest_write}");
     }
-    // Nobody computes the key any more.
+    // No operation computes the key any more.
     Stepped::new(cache.invalidate("ada")).finish().unwrap();
     let mut asked = false;
     let computing = cache.get_or_insert("ada", || async {
@@ -138,7 +138,7 @@ fn newer_beats_older(seed: u64) {
         0
     });
     assert_eq!(*Stepped::new(computing).finish().unwrap(), 0);
-    assert!(asked, "{context}: somebody else has computed the key");
+    assert!(asked, "{context}: another operation has computed the key");
     tasks.drop_tasks();
 }
 

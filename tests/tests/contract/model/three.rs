@@ -37,7 +37,7 @@ enum Closure {
 /// What a caller gets: a value, if that is what was asked for.
 type Answer = Result<Option<u32>, ()>;
 
-/// Polls once. Whoever is not done by then gives up.
+/// Polls once. What is not done by then is given up.
 fn attempt<T>(future: impl Future<Output = T>) -> Option<T> {
     match Stepped::new(future).poll() {
         Poll::Ready(answer) => Some(answer),
@@ -202,7 +202,7 @@ fn a_cache_of_three_tiers_does_what_its_model_does() {
 #[test]
 fn who_listens_makes_no_difference() {
     for seed in 0..500 {
-        agree(seed, Listening::Nobody);
+        agree(seed, Listening::NoOne);
         agree(seed, Listening::OnlyToOperations);
     }
 }

@@ -36,7 +36,7 @@ impl CacheTier<str, u32> for Fields {
 // S35
 #[test]
 fn a_panic_of_a_declared_field_ends_the_operation_once() {
-    let told = |record_keys| {
+    let reported = |record_keys| {
         let seen = RecordingHandler::new();
         Recorder::listen(|| {
             let mock = Mock::new();
@@ -51,7 +51,7 @@ fn a_panic_of_a_declared_field_ends_the_operation_once() {
         seen.take_lines()
     };
     for record_keys in [RecordKeys::with(|_: &str| String::new()), RecordKeys::omitted()] {
-        assert_eq!(told(record_keys), ["fields get: error", "get: panicked"]);
+        assert_eq!(reported(record_keys), ["fields get: error", "get: panicked"]);
     }
 }
 

@@ -10,7 +10,7 @@ use cachet_tests::ready;
 use super::{DUE, NOT_YET, Refreshed};
 use crate::{NANO, secs, stored, value};
 
-// S31, S32: the state is visible, and told once.
+// S31, S32: the state is visible, and reported once.
 #[test]
 fn a_failed_refresh_is_not_repeated_until_the_key_has_cooled_down_for_as_long_as_until_it_was_due() {
     let it = Refreshed::due();
@@ -65,7 +65,7 @@ fn a_cool_down_of_zero_is_none() {
     }
 }
 
-// S32: for that key; and each cool-down is told of anew.
+// S32: for that key; and each cool-down is reported once more.
 #[test]
 fn a_cool_down_concerns_one_key_and_every_one_is_told_of_once() {
     let it = Refreshed::due();

@@ -1,4 +1,4 @@
-//! S31, S34: what starts a refresh, who it says it is, and what becomes of it when there is nobody left to run it for.
+//! S31, S34: what starts a refresh, who it says it is, and what becomes of it when there is no cache left to run it for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -86,7 +86,7 @@ fn every_key_of_a_lookup_of_several_is_refreshed_by_itself_and_only_those_that_a
     assert_eq!(it.lines(), [refreshed, refreshed].concat());
 }
 
-// S31, S4: nobody was served.
+// S31, S4: no caller was served.
 #[test]
 fn looking_whether_there_is_an_entry_refreshes_nothing() {
     for listening in [true, false] {
@@ -112,7 +112,7 @@ fn a_refresh_is_an_operation_of_its_own_and_names_its_trigger() {
     assert_eq!(value(it.cache(), "ada"), Some(1));
     let trigger = completion(&it.watched.events()).request_id();
     it.clock().advance(secs(1));
-    // Whoever happens to run the task is not its parent.
+    // The operation that happens to run the task is not its parent.
     let someone = it.cache().clone();
     let tasks = it.tasks.clone();
     ready(someone.get_or_insert("bob", || async move {
@@ -356,7 +356,7 @@ impl CacheEventHandler for Ends {
     }
 }
 
-// S36: whoever listens, and to whatever, the entry is refreshed.
+// S36: with every kind of listener, the entry is refreshed.
 #[test]
 fn who_listens_makes_no_difference() {
     for (memory, listening) in [(false, false), (false, true), (true, false), (true, true)] {

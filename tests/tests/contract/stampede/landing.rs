@@ -9,7 +9,7 @@ use cachet::testing::Behavior::{Fail, Pend};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
-use super::{after, ask, by_operation, never, protected, protected_memory, told};
+use super::{after, ask, by_operation, never, protected, protected_memory, reported};
 use crate::{Ages, Mock, SlowToTell, Watched, secs, stored, value};
 
 /// `l1`, if there is one, over `slow`, with protection.
@@ -219,11 +219,11 @@ fn a_tier_that_panics_when_it_is_asked_again_is_reported() {
     watched.events();
     assert!(catch_unwind(AssertUnwindSafe(|| second.poll())).is_err());
     drop(second);
-    assert_eq!(told(&watched.events()), ["l1 get: error", "get_or_insert: panicked"]);
+    assert_eq!(reported(&watched.events()), ["l1 get: error", "get_or_insert: panicked"]);
     assert_eq!(ask(&watched.cache, "ada", never()).finish().unwrap(), Some(1));
 }
 
-// S25: landings of other keys make nobody miss anything.
+// S25: landings of other keys make no operation miss anything.
 #[test]
 fn landings_of_other_keys_change_nothing() {
     let (watched, _) = over_slow(Some(Tier::memory(10)));
@@ -276,13 +276,13 @@ fn what_a_newer_write_overtook_is_returned_to_all_and_stored_nowhere() {
             assert_eq!(follower.ready().unwrap(), Some(1), "{newer:?}");
             let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
             expected.extend(["get_or_insert: computed", "get_or_insert: computed (coalesced)"].map(str::to_owned));
-            assert_eq!(told(&seen.take()), expected, "{newer:?}");
+            assert_eq!(reported(&seen.take()), expected, "{newer:?}");
             assert_eq!(value(cache, "ada"), newer.leaves(), "{newer:?}");
         }
     }
 }
 
-// S19: an invalidation says that what was true before is so no more. Whoever asks after it must not get what was computed
+// S19: an invalidation says that what was true before is so no more. An operation that begins after it must not get what was computed
 // before it, as little from a flight as from a tier.
 #[test]
 fn whoever_asks_after_a_newer_write_does_not_get_what_was_computed_before_it() {
@@ -339,7 +339,7 @@ fn an_expired_entry_is_computed_by_one() {
     assert_eq!(leader.ready().unwrap(), Some(2));
     assert_eq!(follower.ready().unwrap(), Some(2));
     assert_eq!(
-        told(&watched.events()),
+        reported(&watched.events()),
         [
             "l1 get: expired",
             "l1 get: miss",

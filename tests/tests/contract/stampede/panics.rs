@@ -11,7 +11,7 @@ use cachet::{Cache, CacheEntry, Error, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 
-use super::{COMPUTED, after, ask, by_operation, never, nobody, pend_all, protected, protected_memory};
+use super::{COMPUTED, after, ask, by_operation, computes_nothing, never, pend_all, protected, protected_memory};
 use crate::{Ages, Two, Watched, value};
 
 const PANICKED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked"];
@@ -94,7 +94,7 @@ fn without_protection_a_panic_unwinds() {
 #[test]
 fn a_panic_of_a_disappointed_follower_is_an_error_too() {
     let two = protected();
-    let mut leader = nobody(&two.cache);
+    let mut leader = computes_nothing(&two.cache);
     let mut follower = ask(&two.cache, "ada", async { panic!("boom") });
     leader.pend(1);
     follower.pend(1);
@@ -109,7 +109,7 @@ fn a_panic_of_a_disappointed_follower_is_an_error_too() {
 fn a_disappointed_follower_that_asks_for_its_own_key_gets_an_error() {
     let two = protected();
     let cache = &two.cache;
-    let mut leader = nobody(cache);
+    let mut leader = computes_nothing(cache);
     let mut follower =
         Stepped::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", || after(0, 5)).await }));
     leader.pend(1);
@@ -147,8 +147,8 @@ impl Hash for Fragile {
     }
 }
 
-/// Runs a flight of one leader and two followers in which the fuse burns at some point; whatever happens, everybody is
-/// told something, and the key can be computed afterwards. Tells whether the fuse burnt.
+/// Runs a flight of one leader and two followers in which the fuse burns at some point; whatever happens, all three get a
+/// result, and the key can be computed afterwards. Returns whether the fuse burnt.
 fn survives<K: cachet::Key + ?Sized, V: cachet::Value>(
     cache: &Cache<K, V>,
     key: &K,
@@ -175,7 +175,7 @@ fn survives<K: cachet::Key + ?Sized, V: cachet::Value>(
         }
     }
     let burnt = FUSE.replace(0) == 0;
-    assert!(asking.iter().all(Option::is_none), "somebody waits forever after a panic at {fuse}");
+    assert!(asking.iter().all(Option::is_none), "an operation waits forever after a panic at {fuse}");
     ready(cache.invalidate(key)).unwrap();
     assert!(Stepped::new(cache.get_or_insert(key, || async move { load() })).finish().is_ok(), "at {fuse}");
     ready(cache.invalidate(key)).unwrap();

@@ -33,7 +33,7 @@ impl CacheEventHandler for Operations {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Listening {
-    Nobody,
+    NoOne,
     OnlyToOperations,
     ToEverything,
 }
@@ -95,7 +95,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
     let seen = RecordingHandler::new();
     let builder = Ages::builder("ages").tier(first.name("l1")).tier(Tier::new(tiers[1].clone()).name("l2"));
     let builder = match listening {
-        Listening::Nobody => builder,
+        Listening::NoOne => builder,
         Listening::OnlyToOperations => builder.event_handler(Operations(seen.clone())),
         Listening::ToEverything => builder.event_handler(seen.clone()),
     };
@@ -160,7 +160,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
                     }
                 })));
             }
-            // Now and then somebody gives up.
+            // Now and then an operation is given up.
             5 if computes.len() > 1 => drop(computes.swap_remove(random.usize(..computes.len()))),
             6 if random.u8(..3) == 0 => write = None,
             6..8 => write = write.and_then(go_on),
@@ -184,7 +184,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
     Run { results: results.take(), closures, coalesced }
 }
 
-/// Polls only who has been woken, in turns: nobody may wait for a wake that never comes.
+/// Polls only who has been woken, in turns: none may wait for a wake that never comes.
 fn finish(seed: u64, mut tasks: Vec<Task<'_>>) {
     let mut heard: Vec<Option<usize>> = vec![None; tasks.len()];
     while !tasks.is_empty() {
@@ -243,7 +243,7 @@ fn who_listens_makes_no_difference_to_flights() {
         let results = |listening| run(seed, listening, Fresh::OrUnderWay).results;
         // Hashes are random, and with them, now and then, the order in which those who wait for a clear go on.
         let possible = || (0..50).map(|_| results(Listening::ToEverything));
-        for listening in [Listening::Nobody, Listening::OnlyToOperations] {
+        for listening in [Listening::NoOne, Listening::OnlyToOperations] {
             let got = results(listening);
             assert!(possible().any(|expected| got == expected), "seed {seed}, listening {listening:?}: {got:?}");
         }

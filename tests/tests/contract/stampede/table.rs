@@ -101,7 +101,7 @@ fn later_calls_compute_afresh() {
     }
 }
 
-// S29, S25: whoever comes back late from a flight does not disturb the next one.
+// S29, S25: an operation that comes back late from a flight does not disturb the next one.
 #[test]
 fn a_follower_may_come_back_during_the_next_flight() {
     let two = protected();

@@ -46,9 +46,9 @@ fn wherever_a_leader_is_dropped_its_follower_runs_its_own_closure() {
         assert_eq!(follower.wakes(), woken + usize::from(waited), "after {polls} polls");
         assert_eq!(follower.finish().unwrap(), Some(2), "after {polls} polls");
         assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (Some(2), Some(2)));
-        let mut told = by_operation(&two.events());
-        assert_eq!(told.pop().unwrap(), COMPUTED, "after {polls} polls");
-        assert_eq!(told.concat(), lines, "after {polls} polls");
+        let mut reported = by_operation(&two.events());
+        assert_eq!(reported.pop().unwrap(), COMPUTED, "after {polls} polls");
+        assert_eq!(reported.concat(), lines, "after {polls} polls");
     }
 }
 
@@ -161,10 +161,10 @@ fn the_lead_is_passed_on_as_often_as_it_is_given_up() {
         pend_all(&mut asking);
     }
     assert_eq!(asking.remove(0).ready().unwrap(), Some(5));
-    let told = by_operation(&watched.events());
+    let reported = by_operation(&watched.events());
     let mut expected = vec![&["l1 get: miss", "get_or_insert: cancelled"][..]; 5];
     expected.push(&["l1 get: miss", "l1 insert: inserted", "get_or_insert: computed"]);
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 // S26
@@ -277,7 +277,7 @@ fn the_last_waker_of_a_follower_is_woken() {
     }
 }
 
-// S38: the result is there, and nobody comes for it.
+// S38: the result is there, and is not collected.
 #[test]
 fn a_follower_dropped_after_the_landing_was_cancelled_all_the_same() {
     let two = protected();

@@ -27,7 +27,7 @@ struct Counts {
     /// Closures that are running, by key.
     running: [AtomicU32; KEYS.len()],
     calls: AtomicU32,
-    /// Calls that returned with a value of their own closure, or of somebody else's, and calls that were given up.
+    /// Calls that returned with a value of their own closure, or of another call's, and calls that were given up.
     own: AtomicU32,
     others: AtomicU32,
     given_up: AtomicU32,
@@ -118,7 +118,7 @@ fn run(cache: &Ages, counts: &Arc<Counts>, seed: u64) {
     }
 }
 
-// S24–S29, S37: whoever got a value has computed it, found it, or waited for it; nobody is lost or counted twice.
+// S24–S29, S37: a caller with a value has computed it, found it, or waited for it; no call is lost or counted twice.
 #[test]
 fn on_several_threads_closures_hits_and_followers_add_up() {
     for memory_first in [true, false] {
@@ -161,7 +161,7 @@ fn on_several_threads_closures_hits_and_followers_add_up() {
     }
 }
 
-// S25, S36: nobody listens, nobody gives up.
+// S25, S36: no listener, and no call is given up.
 #[test]
 fn on_several_threads_everybody_is_answered_when_nobody_listens() {
     let counts = Arc::<Counts>::default();

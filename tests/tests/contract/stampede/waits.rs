@@ -89,7 +89,7 @@ fn fifty_callers_wait_for_two_closures_at_most_though_the_key_is_invalidated_mea
     }
 }
 
-// S47: whatever is written meanwhile, and whoever gives up waiting.
+// S47: whatever is written meanwhile, and whatever follower gives up waiting.
 #[test]
 fn in_any_mix_of_writes_and_computes_no_one_waits_longer_than_two_closures() {
     for seed in 0..150 {
@@ -117,7 +117,7 @@ fn in_any_mix_of_writes_and_computes_no_one_waits_longer_than_two_closures() {
             longest = longest.max(poll_all(&mut waiting, steps.now()));
             steps.pass();
         }
-        // The leader, which nobody else needs, waits for the stores too.
+        // The leader, which no other call needs, waits for the stores too.
         assert!(longest <= 2 * CLOSURE + 60, "seed {seed}: one has waited for {longest} steps");
         drop(writing);
         two.l2.always(Insert, Pend(0));

@@ -29,13 +29,13 @@ struct Lookup {
     spares: Vec<(usize, Stored)>,
 }
 
-/// Three tiers as three maps, the refreshes as a queue, and what should be told of them.
+/// Three tiers as three maps, the refreshes as a queue, and what should be reported of them.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) now: Duration,
     pub(super) tiers: [HashMap<&'static str, Stored>; 3],
     pub(super) tasks: VecDeque<(&'static str, usize)>,
-    /// Until when, and whether it has been told.
+    /// Until when, and whether it has been reported.
     pub(super) cooling: HashMap<&'static str, (Duration, bool)>,
     pub(super) lines: Vec<String>,
     /// What each tier owes: the first one, in memory, nothing.
@@ -144,7 +144,7 @@ impl Model {
         Ok(outcome)
     }
 
-    /// Whoever gives up a write leaves it owed.
+    /// A write that is given up leaves its key owed.
     fn written<T>(
         &mut self,
         tier: usize,
@@ -191,7 +191,7 @@ impl Model {
         Ok(removed)
     }
 
-    /// Does something with all tiers at once. What hangs is told of last, when it is given up.
+    /// Does something with all tiers at once. What hangs is reported last, when it is given up.
     fn with_all<T>(&mut self, work: impl Fn(&mut Self, usize) -> Result<T, GivenUp>) -> Result<[T; 3], GivenUp> {
         let mut given_up = Vec::new();
         let results = [0, 1, 2].map(|tier| {
@@ -229,10 +229,10 @@ impl Model {
         if self.tasks.iter().any(|(running, _)| *running == key) {
             return;
         }
-        if let Some((until, told)) = self.cooling.get_mut(key)
+        if let Some((until, reported)) = self.cooling.get_mut(key)
             && *until > self.now
         {
-            if !std::mem::replace(told, true) {
+            if !std::mem::replace(reported, true) {
                 self.end("refresh", "suppressed");
             }
             return;
