@@ -11,10 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cachet::telemetry::Stats;
-use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, EventMask,
-    InsertOutcome, Tier, TierError, cache_tier,
-};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask};
+use cachet::{Cache, CacheEntry, CacheEventHandler, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 
 /// A placeholder for a real storage: a directory, Redis, a database.
 ///

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachet::{Cache, CacheEventHandler, EventCounter, EventHistogram, Tier};
+use cachet::telemetry::{EventCounter, EventHistogram};
+use cachet::{Cache, CacheEventHandler, Tier};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cachet::telemetry::{CacheOperation, Histogram, Stats, TierOperation};
-use cachet::{Cache, OperationOutcome, RecordKeys, Tier, TierOutcome};
+use cachet::telemetry::{OperationOutcome, RecordKeys, TierOutcome};
+use cachet::{Cache, Tier};
 
 use self::disk::Disk;
 use self::files::{SourceFile, Summary};

@@ -19,9 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask};
 use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, Error, EventMask,
-    InsertOutcome, RequestId, Tier, TierError, cache_tier,
+    Cache, CacheEntry, CacheEventHandler, CacheTier, Error, InsertOutcome, RequestId, Tier, TierError, cache_tier,
 };
 use dashmap::DashMap;
 

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cachet::CacheEventHandler;
 use cachet::telemetry::Histogram;
-use cachet::{CacheEventHandler, CacheOperationEvent, EventMask};
+use cachet::telemetry::{CacheOperationEvent, EventMask};
 
 /// Counts operations.
 #[derive(Debug, Default)]

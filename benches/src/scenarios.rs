@@ -14,7 +14,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use cachet::telemetry::Stats;
-use cachet::{CacheBuilder, Clock, HasTier, RequestId, RequestIdExt, SpanPolicy};
+use cachet::telemetry::{RequestIdExt, SpanPolicy};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, Clock, RequestId};
 
 use crate::handlers::{Counting, Derived, Everything, Timing};
 use crate::keys::{KeyForm, Keys};

@@ -56,7 +56,8 @@ impl<V: Clone + Send + Sync> Value for V {}
 /// Implemented for all types that are `Into<CacheEntry<V>>`; do not implement it by hand.
 ///
 /// ```
-/// use cachet::{CacheEntry, IntoEntry};
+/// use cachet::convert::IntoEntry;
+/// use cachet::CacheEntry;
 /// use std::time::Duration;
 ///
 /// fn takes<E: IntoEntry<u32>>(entry: E) -> CacheEntry<u32> {
@@ -87,7 +88,7 @@ impl<V, T: Into<CacheEntry<V>>> IntoEntry<V> for T {
 /// Implemented for all types that are `Into<K::Owned>`; do not implement it by hand.
 ///
 /// ```
-/// use cachet::IntoKey;
+/// use cachet::convert::IntoKey;
 ///
 /// fn takes<Q: IntoKey<str>>(key: Q) -> String {
 ///     key.into_key()

@@ -100,7 +100,7 @@
 //! [`enable_logs`](CacheBuilder::enable_logs) opens a `tracing` span for each operation, with a child span for each call of a tier,
 //! and sends events. Every event is complete without its span. The target of a tier's spans and events is the module of its
 //! `#[cache_tier]`: `RUST_LOG=my_app::shelf=debug` selects the tier in that module. [`telemetry`] describes levels, targets and
-//! filters; [`SpanPolicy`] selects the operations that get a span.
+//! filters; [`SpanPolicy`](telemetry::SpanPolicy) selects the operations that get a span.
 //!
 //! [`Stats`](telemetry::Stats) needs no subscriber. It counts every outcome and prints a table with the hit ratio of each tier:
 //!
@@ -166,10 +166,10 @@
 //!
 //! # Performance
 //!
-//! A hit in a memory tier allocates nothing, also with handlers (unless [keys are recorded](RecordKeys)). With no handlers and no
-//! logs, a hit is one lookup in [`quick_cache`](https://docs.rs/quick_cache) and one virtual call; the clock is read only if the
-//! entry has a time to live. The cost of a handler depends on its [`EventMask`]. [`_performance`] has benchmarks against other
-//! libraries and advice on settings.
+//! A hit in a memory tier allocates nothing, also with handlers (unless [keys are recorded](telemetry::RecordKeys)). With no
+//! handlers and no logs, a hit is one lookup in [`quick_cache`](https://docs.rs/quick_cache) and one virtual call; the clock is
+//! read only if the entry has a time to live. The cost of a handler depends on its [`EventMask`](telemetry::EventMask).
+//! [`docs::performance`] has benchmarks against other libraries and advice on settings.
 //!
 //! # Slow or failing sources
 //!
@@ -232,31 +232,51 @@ mod tier;
 
 pub use self::macros::{CacheEventHandler, cache_tier};
 
+/// Chapters that belong to no item.
 #[cfg(doc)]
-#[doc = include_str!("../PERFORMANCE.md")]
-pub mod _performance {}
+pub mod docs {
+    #[doc = include_str!("../PERFORMANCE.md")]
+    pub mod performance {}
+}
+
+/// What methods take keys and entries from.
+pub mod convert {
+    pub use crate::bounds::{IntoEntry, IntoKey};
+}
+
+/// Futures that have a name.
+pub mod future {
+    pub use crate::cache::Get;
+    pub use crate::runtime::RuntimeFuture;
+}
+
+/// What a cache is doing at the moment.
+pub mod status {
+    pub use crate::cache::RefreshStatus;
+}
+
+/// What a [`CacheBuilder`] lacks, as its type parameter.
+pub mod typestate {
+    pub use crate::builder::{Complete, HasTier, NoTier};
+}
 
 /// The examples of the README are tests.
 #[cfg(all(doctest, feature = "memory"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-pub use self::bounds::{IntoEntry, IntoKey, Key, Value};
-pub use self::builder::{CacheBuilder, Complete, HasTier, NoTier};
-pub use self::cache::{Cache, Get, RefreshStatus};
+pub use self::bounds::{Key, Value};
+pub use self::builder::CacheBuilder;
+pub use self::cache::Cache;
 pub use self::clock::{Clock, ManualClock};
 pub use self::entry::CacheEntry;
 pub use self::error::{Error, TierError};
 #[cfg(feature = "test-util")]
 pub use self::integrate::testing;
 pub use self::policy::InsertPolicy;
-pub use self::runtime::{Runtime, RuntimeFuture};
-pub use self::telemetry::span::SpanLevel;
-#[doc(inline)]
-pub use self::telemetry::{
-    CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask,
-    OperationOutcome, RecordKeys, RequestId, RequestIdExt, SpanPolicy, TierOperation, TierOutcome, WithRequestId,
-};
+pub use self::runtime::Runtime;
+pub use self::telemetry::handler::CacheEventHandler;
+pub use self::telemetry::request_id::RequestId;
 pub use self::tier::config::Tier;
 pub use self::tier::context::TierContext;
 pub use self::tier::{CacheTier, InsertOutcome};
@@ -273,14 +293,15 @@ pub use self::tier::{InstrumentedTier, ObservableTier};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__tier_descriptor as tier_descriptor;
+    pub use crate::telemetry::handler::CacheEventHandler;
     #[cfg(feature = "logs")]
     pub use crate::telemetry::span::Place;
     pub use crate::telemetry::span::{
         AddressField, DebugField, DisplayField, FieldRecorder, FieldValue, TierDescriptor,
     };
     pub use crate::telemetry::{
-        CacheEventHandler, CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram,
-        EventMask, OperationOutcome, TierOperation, TierOutcome,
+        CacheOperation, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask, OperationOutcome,
+        TierOperation, TierOutcome,
     };
     pub use crate::tier::{InstrumentedTier, adapt};
     #[cfg(feature = "logs")]

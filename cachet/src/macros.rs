@@ -241,7 +241,8 @@ pub use cachet_macros::cache_tier;
 ///
 /// ```
 /// use cachet::telemetry::Stats;
-/// use cachet::{CacheEventHandler, CacheOperationEvent};
+/// use cachet::telemetry::CacheOperationEvent;
+/// use cachet::CacheEventHandler;
 ///
 /// #[derive(CacheEventHandler)]
 /// #[cache_event(on_operation = log_failure)]

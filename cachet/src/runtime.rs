@@ -30,7 +30,8 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 /// ```
 /// # #[cfg(feature = "memory")]
 /// # fn main() {
-/// use cachet::{Cache, Runtime, RuntimeFuture, Tier};
+/// use cachet::future::RuntimeFuture;
+/// use cachet::{Cache, Runtime, Tier};
 /// use std::time::Duration;
 ///
 /// /// Starts a thread for each task and timer: simple, but slow.

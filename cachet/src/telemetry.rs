@@ -61,7 +61,8 @@ pub(crate) mod request_id;
 pub(crate) mod span;
 
 pub use self::event::{CacheOperationEvent, CacheTierEvent};
-pub use self::handler::{CacheEventHandler, EventMask};
+pub(crate) use self::handler::CacheEventHandler;
+pub use self::handler::EventMask;
 pub use self::handlers::buffered::{Buffered, BufferedEvents};
 pub use self::handlers::filtered::Filtered;
 pub use self::handlers::histogram::Histogram;
@@ -70,10 +71,11 @@ pub use self::handlers::sampled::Sampled;
 pub use self::handlers::stats::{Stats, TierStats};
 pub use self::outcome::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 pub use self::record_keys::RecordKeys;
-pub use self::request_id::{RequestId, RequestIdExt, WithRequestId};
-pub use self::span::SpanPolicy;
+pub(crate) use self::request_id::RequestId;
+pub use self::request_id::{RequestIdExt, WithRequestId};
 #[doc(hidden)]
 pub use self::span::{AddressField, DebugField, DisplayField, FieldValue};
+pub use self::span::{SpanLevel, SpanPolicy};
 
 pub(crate) use self::operation::{Completion, FirstAnswer, HitProbe, Leader, Operation, PendingRefresh, TierCall};
 pub(crate) use self::span::{Logs, TierDescriptor};

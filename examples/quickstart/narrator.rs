@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cachet::CacheEventHandler;
 use cachet::telemetry::TierOperation;
-use cachet::{CacheEventHandler, CacheOperationEvent, EventMask};
+use cachet::telemetry::{CacheOperationEvent, EventMask};
 
 /// The number of operations of one kind that are described; the others are only counted.
 const EXAMPLES: u64 = 2;

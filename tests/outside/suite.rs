@@ -2,7 +2,8 @@
 // `tests/outside.rs`.
 
 use cachet::telemetry::Histogram;
-use cachet::{Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, cache_tier};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent};
+use cachet::{Cache, CacheEntry, CacheEventHandler, CacheTier, cache_tier};
 use cachet::{InsertOutcome, Tier, TierError};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use cachet::RequestId;
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent};
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{CacheOperationEvent, CacheTierEvent, RequestId};
 
-/// Checks everything that a handler of interest [`ALL`](cachet::EventMask::ALL) has recorded of operations that all have
+/// Checks everything that a handler of interest [`ALL`](cachet::telemetry::EventMask::ALL) has recorded of operations that all have
 /// ended.
 ///
 /// # Panics

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use cachet::{Runtime, RuntimeFuture};
+use cachet::Runtime;
+use cachet::future::RuntimeFuture;
 
 use crate::Stepped;
 

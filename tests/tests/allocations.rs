@@ -9,10 +9,12 @@ use cachet::telemetry::{
     Buffered, CacheOperation, Filtered, Histogram, OperationOutcome, Sampled, Stats, TierOperation, TierOutcome,
     TierStats,
 };
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask, RecordKeys, WithRequestId};
 use cachet::testing::{MockTier, RecordingHandler};
+use cachet::typestate::HasTier;
 use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTierEvent, Clock, Error, EventMask,
-    HasTier, InsertOutcome, InsertPolicy, ManualClock, RecordKeys, RequestId, Tier, TierContext, WithRequestId,
+    Cache, CacheBuilder, CacheEntry, CacheEventHandler, Clock, Error, InsertOutcome, InsertPolicy, ManualClock,
+    RequestId, Tier, TierContext,
 };
 use cachet_tests::{collected, ready};
 

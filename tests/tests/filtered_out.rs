@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cachet::telemetry::{CacheOperationEvent, EventMask, SpanPolicy};
 use cachet::{
-    Cache, CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, EventMask, InsertOutcome, ManualClock,
-    RequestId, SpanPolicy, Tier, TierError, cache_tier,
+    Cache, CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, ManualClock, RequestId, Tier, TierError, cache_tier,
 };
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;

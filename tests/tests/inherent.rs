@@ -10,9 +10,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use cachet::testing::RecordingHandler;
+use cachet::typestate::{HasTier, NoTier};
 use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheTier, Error, HasTier, InsertOutcome, Key, ManualClock, NoTier, Tier,
-    TierError, Value, cache_tier,
+    Cache, CacheBuilder, CacheEntry, CacheTier, Error, InsertOutcome, Key, ManualClock, Tier, TierError, Value,
+    cache_tier,
 };
 use cachet_tests::trace::Recorder;
 use cachet_tests::{laws, ready};

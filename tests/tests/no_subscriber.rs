@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
+use cachet::telemetry::{CacheOperationEvent, SpanLevel, SpanPolicy};
 use cachet::testing::{Behavior, MockTier, RecordingHandler};
-use cachet::{Cache, CacheEventHandler, CacheOperationEvent, RequestId, SpanLevel, SpanPolicy, Tier};
+use cachet::{Cache, CacheEventHandler, RequestId, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
 type Ages = Cache<str, u32>;

@@ -2,8 +2,9 @@
 //! making the span, would let one of them lose the user's next one.
 
 use cachet::telemetry::TierOperation::Get;
+use cachet::telemetry::{SpanLevel, SpanPolicy};
 use cachet::testing::{Behavior, MockTier, RecordingHandler};
-use cachet::{Cache, SpanLevel, SpanPolicy, Tier};
+use cachet::{Cache, Tier};
 use cachet_tests::trace::{Recorder, Seen};
 use cachet_tests::{Stepped, ready};
 use tracing::level_filters::LevelFilter;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cachet::telemetry::Stats;
-use cachet::{Cache, CacheBuilder, HasTier, InsertOutcome, Tier};
+use cachet::typestate::HasTier;
+use cachet::{Cache, CacheBuilder, InsertOutcome, Tier};
 
 use super::{Offer, Operation, Peer};
 use crate::handlers::Counting;

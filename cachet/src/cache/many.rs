@@ -22,7 +22,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// `keys` may be empty.
     ///
     /// Telemetry reports one operation, a `hit` if all keys had an entry and otherwise a `miss`, with the numbers of
-    /// [keys](crate::CacheOperationEvent::keys) and [hits](crate::CacheOperationEvent::hits).
+    /// [keys](crate::telemetry::CacheOperationEvent::keys) and [hits](crate::telemetry::CacheOperationEvent::hits).
     ///
     /// # Errors
     ///

@@ -97,7 +97,7 @@ impl CacheTierEvent<'_> {
         self.batch.and_then(|batch| batch.hits)
     }
 
-    /// Returns the duration of the call; `None` unless a handler requests [`TIMING`](crate::EventMask::TIMING).
+    /// Returns the duration of the call; `None` unless a handler requests [`TIMING`](crate::telemetry::EventMask::TIMING).
     pub const fn duration(&self) -> Option<Duration> {
         self.duration
     }
@@ -245,12 +245,12 @@ impl<'a> CacheOperationEvent<'a> {
         self.age
     }
 
-    /// Returns the duration of the operation; `None` unless a handler requests [`TIMING`](crate::EventMask::TIMING).
+    /// Returns the duration of the operation; `None` unless a handler requests [`TIMING`](crate::telemetry::EventMask::TIMING).
     pub const fn duration(&self) -> Option<Duration> {
         self.duration
     }
 
-    /// Returns the duration of the loader; `None` if none ran, or no handler requests [`TIMING`](crate::EventMask::TIMING).
+    /// Returns the duration of the loader; `None` if none ran, or no handler requests [`TIMING`](crate::telemetry::EventMask::TIMING).
     pub const fn load_duration(&self) -> Option<Duration> {
         self.load_duration
     }
@@ -266,7 +266,7 @@ impl<'a> CacheOperationEvent<'a> {
     }
 
     /// Returns the tier calls of this operation, in the order in which they ended; empty unless a handler requests
-    /// [`TRAIL`](crate::EventMask::TRAIL).
+    /// [`TRAIL`](crate::telemetry::EventMask::TRAIL).
     ///
     /// Evictions are not included. An eviction inside the operation carries its id and is reported to
     /// [`on_tier_event`](crate::CacheEventHandler::on_tier_event) only.

@@ -17,7 +17,8 @@ use super::{CacheOperationEvent, CacheTierEvent};
 /// # #[cfg(feature = "memory")]
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), cachet::Error> {
-/// use cachet::{Cache, CacheEventHandler, CacheOperationEvent, EventMask, OperationOutcome, Tier};
+/// use cachet::telemetry::{CacheOperationEvent, EventMask, OperationOutcome};
+/// use cachet::{Cache, CacheEventHandler, Tier};
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 ///
 /// #[derive(Default)]
@@ -69,7 +70,7 @@ pub trait CacheEventHandler: Send + Sync + 'static {
 /// The data that a [`CacheEventHandler`] requests. A cache collects only requested data.
 ///
 /// ```
-/// use cachet::EventMask;
+/// use cachet::telemetry::EventMask;
 /// let timed = EventMask::OPERATIONS | EventMask::TIMING;
 /// assert!(timed.contains(EventMask::TIMING));
 /// assert!(!timed.contains(EventMask::TIERS));

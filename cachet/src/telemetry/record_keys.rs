@@ -11,7 +11,8 @@ use foldhash::fast::FixedState;
 /// By default they do not: keys often are personal data, and have a high cardinality.
 ///
 /// ```
-/// use cachet::{Cache, RecordKeys};
+/// use cachet::telemetry::RecordKeys;
+/// use cachet::Cache;
 ///
 /// let users = Cache::<str, u32>::builder("users").record_keys(RecordKeys::with(|key: &str| {
 ///     // Only the part before the `@`.

@@ -17,7 +17,8 @@ use pin_project_lite::pin_project;
 /// [`RequestId::current`] returns it, on any thread that polls the operation.
 ///
 /// ```
-/// use cachet::{RequestId, RequestIdExt};
+/// use cachet::telemetry::RequestIdExt;
+/// use cachet::RequestId;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
@@ -159,7 +160,8 @@ pub trait RequestIdExt: Future + Sized {
     /// of a service, or to pass the id of an operation to a spawned task:
     ///
     /// ```
-    /// use cachet::{RequestId, RequestIdExt};
+    /// use cachet::telemetry::RequestIdExt;
+    /// use cachet::RequestId;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {

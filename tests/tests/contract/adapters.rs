@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cachet::telemetry::{Buffered, Filtered, OperationOutcome, Sampled, TierOperation, TierOutcome};
+use cachet::telemetry::{CacheTierEvent, EventMask};
 use cachet::testing::RecordingHandler;
-use cachet::{CacheEventHandler, CacheTierEvent, EventMask, Tier};
+use cachet::{CacheEventHandler, Tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Mock, value};

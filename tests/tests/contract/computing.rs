@@ -5,11 +5,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::Insert;
+use cachet::telemetry::{CacheOperationEvent, RequestIdExt};
 use cachet::testing::Behavior::{Fail, Reject};
-use cachet::{
-    Cache, CacheEntry, CacheOperationEvent, CacheTier, Error, InsertOutcome, RequestId, RequestIdExt, Tier, TierError,
-    cache_tier,
-};
+use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Ages, Two, Watched, secs, stored, unasked, value};

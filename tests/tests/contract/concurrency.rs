@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
+use cachet::telemetry::{CacheOperationEvent, RecordKeys, RequestIdExt};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, InsertOutcome, RecordKeys, RequestId, RequestIdExt,
-    Tier, TierError, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, block_on, laws, ready};
 

@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cachet::future::RuntimeFuture;
 use cachet::telemetry::TierOperation::{
     Clear, Contains, Get, GetMany, Insert, InsertMany, Invalidate, InvalidateMany, Len,
 };
 use cachet::testing::Behavior::{Hang, Pend, Work};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, RuntimeFuture, Tier, TierError, cache_tier};
+use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, Tier, TierError, cache_tier};
 use cachet_tests::laws::{completion, tiers};
 use cachet_tests::{ByHand, Stepped, collected, ready};
 

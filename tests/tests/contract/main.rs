@@ -23,9 +23,8 @@ mod time;
 use std::time::Duration;
 
 use cachet::testing::{MockTier, Recorded, RecordingHandler};
-use cachet::{
-    Cache, CacheBuilder, CacheEntry, CacheTier, HasTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier,
-};
+use cachet::typestate::HasTier;
+use cachet::{Cache, CacheBuilder, CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
 use cachet_tests::laws::Lawful;
 use cachet_tests::ready;
 use cachet_tests::step::pend;

@@ -7,11 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation;
+use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::{Behavior, RecordingHandler};
-use cachet::{
-    CacheBuilder, CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, HasTier, InsertOutcome, InsertPolicy,
-    ManualClock, Tier,
-};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, CacheEntry, CacheEventHandler, InsertOutcome, InsertPolicy, ManualClock, Tier};
 use cachet_tests::ready;
 use fastrand::Rng;
 

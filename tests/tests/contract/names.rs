@@ -1,6 +1,6 @@
 //! S35: names are part of the contract, and change only with a new major version.
 
-use cachet::EventMask;
+use cachet::telemetry::EventMask;
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome, attributes};
 
 // S35

@@ -5,12 +5,12 @@ mod tiers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate, Len};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask};
 use cachet::telemetry::{OperationOutcome, Stats};
 use cachet::testing::Behavior::Panic;
 use cachet::testing::RecordingHandler;
 use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome,
-    InsertPolicy, RequestId, Tier, TierError, cache_tier,
+    CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier,
 };
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};

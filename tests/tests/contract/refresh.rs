@@ -8,7 +8,9 @@ mod started;
 
 use std::time::Duration;
 
-use cachet::{CacheBuilder, HasTier, InsertOutcome, ManualClock, RefreshStatus, Tier};
+use cachet::status::RefreshStatus;
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, InsertOutcome, ManualClock, Tier};
 use cachet_tests::{ByHand, ready};
 
 use crate::{Ages, Mock, NANO, Watched, secs, stored, value};

@@ -21,7 +21,8 @@ use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
 use cachet::testing::Behavior::{Fail, Hang, Pend};
 use cachet::testing::{Recorded, RecordingHandler};
-use cachet::{CacheBuilder, CacheEntry, Error, HasTier, RequestId, Tier};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, CacheEntry, Error, RequestId, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 

@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask, RecordKeys};
 use cachet::testing::{Behavior, Recorded, RecordingHandler};
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, CacheTier, CacheTierEvent, EventMask, InsertOutcome,
-    RecordKeys, RequestId, Tier, TierError, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws, ready};
 

@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cachet::telemetry::{CacheOperation, Histogram, OperationOutcome, Stats};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask};
 use cachet::testing::{MockTier, RecordingHandler};
-use cachet::{
-    Cache, CacheEventHandler, CacheOperationEvent, CacheTierEvent, EventCounter, EventHistogram, EventMask,
-    ManualClock, Tier,
-};
+use cachet::{Cache, CacheEventHandler, ManualClock, Tier};
 use cachet_tests::ready;
 
 /// A miss and a hit in `pages`, whose tiers are `l1` and `l2`.
@@ -455,7 +453,7 @@ mod old {
     pub(super) struct OldCounter(pub(super) std::sync::atomic::AtomicU64);
 
     #[allow(deprecated, reason = "its own impl")]
-    impl cachet::EventCounter for OldCounter {
+    impl cachet::telemetry::EventCounter for OldCounter {
         fn increment(&self) {
             self.0.increment();
         }

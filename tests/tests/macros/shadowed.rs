@@ -67,7 +67,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn log(&self, event: &::cachet::CacheOperationEvent<'_>) {
+    fn log(&self, event: &::cachet::telemetry::CacheOperationEvent<'_>) {
         assert_eq!(event.cache(), "shadowed");
         assert!(self.latency.count() < 2);
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cachet::CacheEventHandler;
 use cachet::telemetry::{CacheOperation, Histogram, OperationOutcome, Stats, TierOperation, TierOutcome};
-use cachet::{CacheEventHandler, CacheOperationEvent, CacheTierEvent};
+use cachet::telemetry::{CacheOperationEvent, CacheTierEvent};
 
 /// Written by hand: how often each event was reported.
 #[derive(Default)]

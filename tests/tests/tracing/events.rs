@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use cachet::telemetry::CacheOperationEvent;
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation, TierOutcome};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Reject};
 use cachet::testing::RecordingHandler;
-use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, InsertPolicy, Tier};
+use cachet::{CacheEntry, CacheEventHandler, InsertPolicy, Tier};
 use cachet_tests::trace::{Recorder, Seen};
 use cachet_tests::{Stepped, ready};
 use tracing::Level;

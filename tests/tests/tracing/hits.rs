@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use cachet::{CacheEntry, CacheTier, InsertOutcome, ManualClock, RecordKeys, SpanPolicy, Tier, TierError, cache_tier};
+use cachet::telemetry::{RecordKeys, SpanPolicy};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};
 use tracing::level_filters::LevelFilter;

@@ -13,7 +13,8 @@ mod users;
 use std::time::Duration;
 
 use cachet::testing::MockTier;
-use cachet::{Cache, CacheBuilder, CacheEntry, HasTier, ManualClock, Tier};
+use cachet::typestate::HasTier;
+use cachet::{Cache, CacheBuilder, CacheEntry, ManualClock, Tier};
 
 type Mock = MockTier<str, u32>;
 type Ages = Cache<str, u32>;

@@ -1,8 +1,9 @@
 //! Which operations get spans.
 
+use cachet::telemetry::SpanPolicy;
 use cachet::telemetry::TierOperation::Get;
 use cachet::testing::Behavior::Fail;
-use cachet::{ManualClock, SpanPolicy, Tier};
+use cachet::{ManualClock, Tier};
 use cachet_tests::ready;
 use cachet_tests::trace::{Recorder, Seen};
 

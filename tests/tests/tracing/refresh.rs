@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use cachet::telemetry::TierOperation::Get;
+use cachet::telemetry::{RecordKeys, SpanLevel, SpanPolicy};
 use cachet::testing::Behavior::{Fail, Panic, Pend};
-use cachet::{CacheBuilder, CacheTier, HasTier, ManualClock, RecordKeys, SpanLevel, SpanPolicy, Tier};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, CacheTier, ManualClock, Tier};
 use cachet_tests::trace::{Recorder, Seen};
 use cachet_tests::{ByHand, ready};
 

@@ -1,6 +1,7 @@
 //! S35: events of a tier whose own span is filtered out.
 
-use cachet::{CacheEntry, CacheTier, InsertOutcome, RecordKeys, Tier, TierError, cache_tier};
+use cachet::telemetry::RecordKeys;
+use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 use tracing_subscriber::layer::SubscriberExt;

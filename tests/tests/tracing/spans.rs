@@ -1,11 +1,9 @@
 //! Span trees, with every field.
 
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate, Len};
+use cachet::telemetry::{RecordKeys, RequestIdExt, SpanLevel};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Reject};
-use cachet::{
-    CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RecordKeys, RequestId, RequestIdExt, SpanLevel, Tier,
-    TierError, cache_tier,
-};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{Stepped, ready};

@@ -1,9 +1,10 @@
 //! Leaders and followers in the eyes of `tracing`.
 
 use cachet::telemetry::TierOperation::Get;
+use cachet::telemetry::{CacheOperationEvent, EventMask, SpanPolicy};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
-use cachet::{CacheBuilder, CacheEventHandler, CacheOperationEvent, EventMask, SpanPolicy};
+use cachet::{CacheBuilder, CacheEventHandler};
 use cachet_tests::step::pend;
 use cachet_tests::trace::{Fields, Recorder, Seen, SpanSeen, Value};
 use cachet_tests::{Stepped, laws};

@@ -1,6 +1,7 @@
 //! The user's own spans and events around and inside the library's.
 
-use cachet::{CacheEntry, CacheTier, InsertOutcome, SpanPolicy, Tier, TierError, cache_tier};
+use cachet::telemetry::SpanPolicy;
+use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::step::pend;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{Stepped, ready};

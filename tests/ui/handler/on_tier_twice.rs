@@ -1,4 +1,5 @@
-use cachet::{CacheEventHandler, CacheTierEvent};
+use cachet::telemetry::CacheTierEvent;
+use cachet::CacheEventHandler;
 
 #[derive(CacheEventHandler)]
 #[cache_event(on_tier = log, on_tier = log)]

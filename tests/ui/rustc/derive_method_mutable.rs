@@ -1,4 +1,5 @@
-use cachet::{CacheEventHandler, CacheOperationEvent};
+use cachet::telemetry::CacheOperationEvent;
+use cachet::CacheEventHandler;
 
 #[derive(CacheEventHandler)]
 #[cache_event(on_operation = log)]

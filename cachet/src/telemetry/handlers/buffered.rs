@@ -12,7 +12,8 @@ use crate::telemetry::handler::{CacheEventHandler, EventMask};
 /// A separate thread or task empties the other end, [`BufferedEvents`]. If the queue is full, events are dropped and counted.
 ///
 /// ```
-/// use cachet::telemetry::{Buffered, CacheEventHandler, Stats};
+/// use cachet::CacheEventHandler;
+/// use cachet::telemetry::{Buffered, Stats};
 ///
 /// let slow = Stats::new();
 /// let (buffered, events) = Buffered::new(1024, slow.interest());

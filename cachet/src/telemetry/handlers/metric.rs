@@ -11,7 +11,7 @@ use super::histogram::Histogram;
 /// Implemented for [`AtomicU64`]. For the counter of a metrics library, write:
 ///
 /// ```
-/// use cachet::EventCounter;
+/// use cachet::telemetry::EventCounter;
 /// # mod metrics { #[derive(Default)] pub struct Counter(pub std::sync::atomic::AtomicU64);
 /// #   impl Counter { pub fn inc(&self) { self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed); } } }
 ///
@@ -27,7 +27,7 @@ use super::histogram::Histogram;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot count cache events",
     label = "not an `EventCounter`",
-    note = "use `std::sync::atomic::AtomicU64`, or implement `cachet::EventCounter` for `{Self}`"
+    note = "use `std::sync::atomic::AtomicU64`, or implement `cachet::telemetry::EventCounter` for `{Self}`"
 )]
 pub trait EventCounter: Send + Sync {
     /// Adds one to the counter.
@@ -53,7 +53,7 @@ impl<C: EventCounter + ?Sized> EventCounter for Arc<C> {
 /// Implemented for [`Histogram`]. For the histogram of a metrics library, which usually expects seconds, write:
 ///
 /// ```
-/// use cachet::EventHistogram;
+/// use cachet::telemetry::EventHistogram;
 /// use std::time::Duration;
 /// # mod metrics { #[derive(Default)] pub struct Histogram; impl Histogram { pub fn observe(&self, _seconds: f64) {} } }
 ///
@@ -69,7 +69,7 @@ impl<C: EventCounter + ?Sized> EventCounter for Arc<C> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot record durations of cache events",
     label = "not an `EventHistogram`",
-    note = "use `cachet::telemetry::Histogram`, or implement `cachet::EventHistogram` for `{Self}`"
+    note = "use `cachet::telemetry::Histogram`, or implement `cachet::telemetry::EventHistogram` for `{Self}`"
 )]
 pub trait EventHistogram: Send + Sync {
     /// Records one duration.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{Contains, Get, GetMany};
 use cachet::testing::Behavior::{Fail, Hang};
-use cachet::{CacheBuilder, CacheEntry, CacheTier, Error, HasTier, ManualClock, Tier};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, CacheEntry, CacheTier, Error, ManualClock, Tier};
 use cachet_tests::laws::{completion, completions};
 use cachet_tests::step::pend;
 use cachet_tests::{ByHand, Stepped, ready};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate};
 use cachet::testing::Behavior::{Fail, Hang, Work};
-use cachet::{CacheBuilder, CacheEntry, HasTier, InsertPolicy, Tier};
+use cachet::typestate::HasTier;
+use cachet::{CacheBuilder, CacheEntry, InsertPolicy, Tier};
 use cachet_tests::{ByHand, Stepped};
 use fastrand::Rng;
 

@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use cachet::telemetry::RecordKeys;
 use cachet::testing::RecordingHandler;
-use cachet::{CacheEntry, CacheTier, InsertOutcome, RecordKeys, Tier, TierError, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 use cachet_tests::trace::Recorder;
 

@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cachet::telemetry::RecordKeys;
 use cachet::testing::RecordingHandler;
-use cachet::{Cache, ManualClock, RecordKeys, Tier};
+use cachet::{Cache, ManualClock, Tier};
 use cachet_tests::{ByHand, ready};
 
 use crate::{Ages, Mock, secs};

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cachet::future::RuntimeFuture;
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation::Get};
+use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::Behavior::{Fail, Pend};
 use cachet::testing::RecordingHandler;
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, ManualClock, RequestId, Runtime, RuntimeFuture, Tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, ManualClock, RequestId, Runtime, Tier};
 use cachet_tests::laws::{completion, completions, tiers};
 use cachet_tests::{ByHand, Stepped, ready};
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use cachet::telemetry::TierOperation;
+use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::{Behavior, RecordingHandler};
-use cachet::{CacheEntry, CacheEventHandler, CacheOperationEvent, EventMask, Tier};
+use cachet::{CacheEntry, CacheEventHandler, Tier};
 use cachet_tests::step::pend;
 use cachet_tests::{Stepped, laws};
 use fastrand::Rng;
