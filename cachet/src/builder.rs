@@ -151,19 +151,21 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Enables single flight: concurrent misses of a key in the compute methods share one run of the loader and its result.
+    /// Enables single flight: concurrent misses of a key share one lookup of the tiers that have to be waited for, and in the
+    /// compute methods one run of the loader.
     ///
     /// The first operation is the leader and runs its loader; the others are followers and wait for its result: a value, nothing
-    /// or an error. Lookups never wait, so a hit costs the same. If the leader is cancelled, a follower becomes the leader and runs
-    /// its own loader. If the loader panics, leader and followers get an error for which
-    /// [`is_panic`](crate::Error::is_panic) is true.
+    /// or an error. A `get` may follow a lookup, but never waits for a loader. Lookups in immediate tiers are not shared, so a hit
+    /// costs the same. If the leader is cancelled, a follower becomes the leader and runs its own loader. If the loader panics,
+    /// leader and followers get an error for which [`is_panic`](crate::Error::is_panic) is true.
     ///
     /// A loader that requests its own key from the same cache gets an error ([`is_reentrant`](crate::Error::is_reentrant)). This is
     /// detected within one task; it is not detected if the loader awaits a spawned task, or if two loaders wait for each
-    /// other's keys.
+    /// other's keys. Nor is a task that polls a compute method of a key once and then, without polling it further, awaits another
+    /// one of the same key: the second waits for the first. Use [`follower_timeout`](Self::follower_timeout) to limit such waits.
     ///
     /// A result whose loader started before a write of the key is not shared with calls made after that write: such a call waits
-    /// for the flight to end, and the key is then loaded again.
+    /// for the flight to end, and the key is then loaded again, once for all of them.
     ///
     /// ```
     /// # #[cfg(feature = "memory")]
@@ -197,11 +199,11 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Enables [`stampede_protection`](Self::stampede_protection) and limits how long a follower waits for its leader. After the
-    /// limit the follower runs its own loader. If several loaders run like this, the last one to finish wins.
+    /// Enables [`stampede_protection`](Self::stampede_protection) and limits how long a follower waits for its leader. The first
+    /// follower that reaches the limit runs its own loader, and the others follow that one. A follower that has waited for twice
+    /// the limit fails with an error for which [`is_timeout`](crate::Error::is_timeout) is true.
     ///
-    /// Followers that started to wait together reach the limit together, and then all run their loaders. Choose a limit well above
-    /// the usual duration of a load.
+    /// Choose a limit well above the usual duration of a load.
     ///
     /// Requires a [`Runtime`] once a follower waits; without one, the follower gets an error for which
     /// [`is_no_runtime`](crate::Error::is_no_runtime) is true.
@@ -287,7 +289,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         let logs = if settings.logs { Logs::new(settings.span_policy, settings.span_level) } else { Logs::off() };
         let spawner = Spawner::new(settings.runtime, settings.clock.clone());
         let telemetry = Arc::new(CacheTelemetry::new(settings.name, settings.clock, logs, settings.handlers));
-        let in_flight = Arc::new(InFlight::new(tiers.len(), &telemetry.clock));
+        let immediate: Vec<bool> = tiers.iter().map(|tier| tier.immediate).collect();
+        let in_flight = Arc::new(InFlight::new(&immediate, &telemetry.clock));
         let surroundings = Surroundings {
             telemetry: &telemetry,
             spawner: &spawner,

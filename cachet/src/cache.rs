@@ -36,13 +36,14 @@ pub(crate) use self::refresh::{RefreshScheduler, RefreshTable};
 ///
 /// # Cancel safety
 ///
-/// The future of every method may be dropped at any point; the cache stays consistent. A tier may have applied part of a write.
-/// An observed operation reports `cancelled`.
+/// The future of every method may be dropped at any point; the cache stays consistent. If a write is dropped half-way, reads of its
+/// keys skip the tiers that it has not reached until the keys have been invalidated there, so no older value reappears. An observed
+/// operation reports `cancelled`.
 ///
 /// # Deadlocks
 ///
-/// A write waits for an older value of the same key that is being stored in a tier. Do not await a write while holding an unpolled
-/// future of the cache for the same key: the write may wait for that future.
+/// The writes of a key take turns, in the order of their first poll. A write that has been polled once and is then neither polled
+/// nor dropped holds up the later writes of its key, so do not await one of those meanwhile. Reads and loaders hold up no write.
 ///
 /// # Panics
 ///

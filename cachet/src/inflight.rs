@@ -1,7 +1,7 @@
 //! What is in flight at this moment, key by key: who loads a key, who writes it, who may store an older value of it.
 //!
-//! One table serves all rules that need to know: newer beats older (`lease`), writes in turn (`turns`), one lookup and one
-//! loader at a time per key (`flight`). What a tier may hold that is outdated is kept beside it (`debts`). A key has a state
+//! One table serves all rules that need to know: newer beats older (`lease`), writes in turn (`turns`, `clears`), one lookup and
+//! one loader at a time per key (`flight`). What a tier may hold that is outdated is kept beside it (`debts`). A key has a state
 //! only while something is in flight. States are found by a 64-bit hash that is taken once, when an operation joins: leaving
 //! calls no code of the user's, so that nothing can keep an operation from leaving. Hits of the first tier never come here.
 //!
@@ -20,14 +20,16 @@ use foldhash::fast::FixedState as RandomState;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use self::clears::Clears;
 use self::debts::Debts;
 use self::flight::{Completions, Flight, LoadResult, LookupResult};
 use self::lease::Store;
-use self::turns::{Clears, QueuedWrite};
+use self::turns::QueuedWrite;
 use crate::bounds::Key;
 use crate::clock::Clock;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, lock};
 
+pub(crate) mod clears;
 pub(crate) mod debts;
 pub(crate) mod flight;
 pub(crate) mod lease;
@@ -58,6 +60,8 @@ pub(crate) struct InFlight<K: Key + ?Sized, V> {
     completions: AtomicU64,
     /// By tier.
     debts: Box<[Debts<K::Owned>]>,
+    /// The tiers that answer at once.
+    immediate: TierSet,
 }
 
 /// A shard, and how many writes of any of its keys have begun and have ended; changed only under the lock.
@@ -112,8 +116,8 @@ impl<Q, V> Default for KeyState<Q, V> {
 }
 
 impl<K: Key + ?Sized, V> InFlight<K, V> {
-    /// For a cache of so many tiers.
-    pub(crate) fn new(tiers: usize, clock: &Clock) -> Self {
+    /// For a cache of tiers of which these answer at once.
+    pub(crate) fn new(immediate: &[bool], clock: &Clock) -> Self {
         Self {
             hasher: RandomState::default(),
             shards: std::array::from_fn(|_| Shard {
@@ -125,7 +129,8 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
             clears: Clears::new(),
             writes: AtomicU64::new(1),
             completions: AtomicU64::new(0),
-            debts: (0..tiers).map(|_| Debts::new(clock.clone())).collect(),
+            debts: immediate.iter().map(|_| Debts::new(clock.clone())).collect(),
+            immediate: TierSet::of(immediate),
         }
     }
 

@@ -1,29 +1,21 @@
 //! Several tiers as one: asking them in order, promoting what a later one had, and writing to all.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
-
-use futures_util::future::join_all;
-use smallvec::SmallVec;
 
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::inflight::flight::{FoundIn, LookupResult};
-use crate::inflight::{InFlight, Lease, Origin, Permit, Write};
+use crate::inflight::{InFlight, Lease};
 use crate::telemetry::{Operation, TierIdentity, defer_evictions};
-use crate::tier::InsertOutcome;
 use crate::tier::erased::{
-    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Read, Removal, TierFacts,
-    ready_or_await,
+    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Read, TierFacts,
 };
 
 mod many;
-
-/// Most caches have two tiers.
-const USUAL: usize = 2;
+mod write;
 
 /// The tiers of a cache, nearest first; never empty.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact about the tiers, found out once")]
@@ -239,162 +231,15 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         None
     }
 
-    /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported; the first error is returned, for
-    /// those whose failure it is.
-    pub(crate) async fn promote<'f, 'a: 'f>(
-        &'a self,
-        found: &Found<'a, V>,
-        origin: Origin<'f, K, V>,
-        operation: Option<&'f Operation<'a>>,
-    ) -> InsertResult {
-        let mut outcome = Ok(InsertOutcome::Rejected);
-        let (Origin::Promoted(lease) | Origin::Refreshed(lease)) = origin else { return outcome };
-        for number in 0..found.depth {
-            let (key, entry) = (lease.key.to_owned(), found.entry.clone());
-            outcome = merge(outcome, self.insert_into(number, key, entry, origin, operation).resolve().await);
-        }
-        outcome
-    }
-
-    /// Removes expired entries that were kept in case all else failed.
-    pub(crate) async fn evict_stale<'f, 'a: 'f, U>(
-        &'a self,
-        lease: &'f Lease<'f, K, V>,
-        stale: &[Found<'a, U>],
-        operation: Option<&'f Operation<'a>>,
-    ) {
-        for stale in stale {
-            let removal = Removal::Expired(lease, stale.entry.metadata());
-            // Reported like any other call.
-            let _ = self.tier(stale.depth).remove(removal, Permit::Free, Call::of(operation)).resolve().await;
-        }
-    }
-
     /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
     #[inline]
     pub(crate) fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
         self.first.insert_now(key, entry)
     }
 
-    /// Inserts into one tier, in its turn.
-    pub(crate) fn insert_into<'f, 'a: 'f>(
-        &'a self,
-        number: usize,
-        key: K::Owned,
-        entry: CacheEntry<V>,
-        origin: Origin<'f, K, V>,
-        operation: Option<&'f Operation<'a>>,
-    ) -> MaybeReady<'f, InsertResult>
-    where
-        K::Owned: 'f,
-    {
-        let (tier, call) = (self.tier(number), Call::of(operation));
-        let immediate = tier.facts().immediate;
-        match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(permit)) => tier.insert(key, entry, origin, permit, call),
-            Poll::Ready(Err(error)) => {
-                origin.give_up(number, key);
-                MaybeReady::Ready(Err(error))
-            }
-            Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
-                let queued = Queued { number, origin, key: Some(key) };
-                let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
-                let Some(key) = queued.take() else { return Ok(InsertOutcome::Rejected) };
-                tier.insert(key, entry, origin, permit, call).resolve().await
-            })),
-        }
-    }
-
-    /// Inserts into all tiers at once.
-    pub(crate) async fn insert<'f, 'a: 'f>(
-        &'a self,
-        key: K::Owned,
-        entry: CacheEntry<V>,
-        origin: Origin<'f, K, V>,
-        operation: Option<&'f Operation<'a>>,
-    ) -> InsertResult {
-        if self.rest.is_empty() {
-            return ready_or_await!(self.insert_into(0, key, entry, origin, operation));
-        }
-        let mut steps = SmallVec::<[MaybeReady<'f, InsertResult>; USUAL]>::new();
-        for number in 1..=self.rest.len() {
-            steps.push(self.insert_into(number, key.clone(), entry.clone(), origin, operation));
-        }
-        // The first tier takes the originals, and is done first if it is immediate.
-        steps.insert(0, self.insert_into(0, key, entry, origin, operation));
-        let mut outcome = Ok(InsertOutcome::Rejected);
-        for inserted in join_all_steps(steps).await {
-            outcome = merge(outcome, inserted);
-        }
-        outcome
-    }
-
-    /// Removes a key, or everything, from all tiers at once.
-    pub(crate) async fn remove<'f, 'a: 'f>(
-        &'a self,
-        removal: Removal<'f, K, V>,
-        write: Option<&'f Write<'f, K, V>>,
-        operation: Option<&'f Operation<'a>>,
-    ) -> Result<(), Error> {
-        let origin = Origin::Written(write);
-        let steps = (0..=self.rest.len())
-            .map(|number| {
-                let (tier, removal, call) = (self.tier(number), removal.clone(), Call::of(operation));
-                let immediate = tier.facts().immediate;
-                match origin.poll_permit(number, immediate, &mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Ok(permit)) => tier.remove(removal, permit, call),
-                    Poll::Ready(Err(error)) => {
-                        if let Removal::Key(key) = removal {
-                            origin.give_up(number, key.to_owned());
-                        }
-                        MaybeReady::Ready(Err(error))
-                    }
-                    Poll::Pending => MaybeReady::Boxed(Box::pin(async move {
-                        let key = if let Removal::Key(key) = removal { Some(key.to_owned()) } else { None };
-                        let queued = Queued { number, origin, key };
-                        let permit = poll_fn(|cx| origin.poll_permit(number, immediate, cx)).await?;
-                        drop(queued.take());
-                        tier.remove(removal, permit, call).resolve().await
-                    })),
-                }
-            })
-            .collect();
-        join_all_steps(steps).await.into_iter().collect()
-    }
-
     /// The first tier's count.
     pub(crate) async fn len<'f, 'a: 'f>(&'a self, operation: Option<&'f Operation<'a>>) -> Result<Option<u64>, Error> {
         self.first.len(Call::of(operation)).resolve().await
-    }
-}
-
-/// A write that waits for its turn in a tier. Dropped like this, it does not happen there.
-struct Queued<'f, K: Key + ?Sized, V: Value> {
-    number: usize,
-    origin: Origin<'f, K, V>,
-    key: Option<K::Owned>,
-}
-
-impl<K: Key + ?Sized, V: Value> Queued<'_, K, V> {
-    /// The turn has come.
-    fn take(mut self) -> Option<K::Owned> {
-        self.key.take()
-    }
-}
-
-impl<K: Key + ?Sized, V: Value> Drop for Queued<'_, K, V> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.origin.give_up(self.number, key);
-        }
-    }
-}
-
-/// What inserts into several tiers come to: an error wins over acceptance, acceptance over rejection.
-fn merge(one: InsertResult, other: InsertResult) -> InsertResult {
-    match (one?, other?) {
-        (InsertOutcome::Rejected, InsertOutcome::Rejected) => Ok(InsertOutcome::Rejected),
-        _ => Ok(InsertOutcome::Accepted),
     }
 }
 
@@ -450,19 +295,5 @@ impl<'a, U> Lookup<'a, U> {
                 None
             }
         }
-    }
-}
-
-/// Awaits all steps concurrently; the results are in their order.
-async fn join_all_steps<T>(steps: SmallVec<[MaybeReady<'_, T>; USUAL]>) -> SmallVec<[T; USUAL]> {
-    if steps.iter().any(|step| matches!(step, MaybeReady::Boxed(_))) {
-        join_all(steps.into_iter().map(MaybeReady::resolve)).await.into()
-    } else {
-        // Nothing to wait for, so nothing to allocate for either.
-        let mut done = SmallVec::new();
-        for step in steps {
-            done.push(step.resolve().await);
-        }
-        done
     }
 }

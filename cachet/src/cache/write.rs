@@ -22,15 +22,20 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// `key` is a value that converts into the owned key, for example a `&str` for a `Cache<str, V>`. An integer literal needs its
     /// type: `insert(7_u64, …)`. `entry` is a value, or a [`CacheEntry`] with its own time to live.
     ///
-    /// A concurrent promotion or computation of the same key does not overwrite the entry: its value is discarded, and if it is already
-    /// being stored in a tier, the insert waits for that store.
+    /// A concurrent promotion or computation of the same key does not overwrite the entry: its value is discarded. Concurrent writes
+    /// of a key take turns in each tier, in the order of their first poll.
     ///
-    /// Returns `Accepted` if at least one tier accepted the entry. A tier that rejects the entry or fails drops its older value of
-    /// the key.
+    /// Returns `Accepted` if at least one tier accepted the entry. A tier that rejects the entry drops its older value of the key.
     ///
     /// # Errors
     ///
     /// If a tier failed, returns its error, which names the tier. All tiers have been tried; other tiers may have stored the entry.
+    /// Reads of the key skip the failed tier until the key has been written or invalidated there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its turn has come in any tier, the insert has not happened. Dropped later, it may have been stored in some
+    /// tiers; reads of the key skip the others until the key has been written or invalidated there.
     ///
     /// # Examples
     ///
@@ -159,8 +164,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             return Ok(None);
         }
         let tiers = if is_single { TierSet::default() } else { TierSet::first(self.tiers.count()) };
-        let write = self.in_flight.begin_write(written, tiers)?;
-        Ok(Some(if self.tiers.immediate() { write.in_immediate_tiers() } else { write }))
+        self.in_flight.begin_write(written, tiers).map(Some)
     }
 }
 

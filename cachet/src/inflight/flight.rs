@@ -506,7 +506,7 @@ mod tests {
     type Following = Follow<LoadResult<u32>>;
 
     fn table() -> Table {
-        Table::new(2, &ManualClock::new().into())
+        Table::new(&[false; 2], &ManualClock::new().into())
     }
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {

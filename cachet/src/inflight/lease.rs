@@ -11,8 +11,9 @@
 
 use std::task::{Context, Poll};
 
+use super::clears::Waiter;
 use super::reentrance::{InProgress, Scope, is_inside};
-use super::turns::{Waiter, Write};
+use super::turns::Write;
 use super::{InFlight, KeyState};
 use crate::bounds::Key;
 use crate::sync::{Ordering, lock};
@@ -210,10 +211,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         if newest {
             self.mark(state);
             // What is older and still being stored may land after this.
-            for older in state.stores.iter_mut().filter(|store| store.tier == tier && !store.overtaken) {
-                older.overtaken = true;
-                self.in_flight.debts[tier].block(self.hash);
-            }
+            state.overtake_stores(self.hash, Some(tier), &self.in_flight.debts);
         }
         state.stores.push(Store { lease: self.number, tier, newest, overtaken: false });
         Some(StoreGuard { lease: self, tier })
@@ -230,7 +228,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         if !self.is_valid_for(state) || state.is_pending_in(tier) {
             return None;
         }
-        Some(self.in_flight.queue_removal(state, self.hash, tier))
+        Some(self.in_flight.begin_removal(state, self.hash, tier))
     }
 }
 
@@ -243,7 +241,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
 impl<K: Key + ?Sized, V> Drop for Lease<'_, K, V> {
     fn drop(&mut self) {
         if self.number != 0 {
-            self.in_flight.forget(self.waiter());
+            self.in_flight.clears.forget(self.waiter());
             let mut shard = self.in_flight.lock_shard(self.hash);
             let left = shard.leave(self.hash, |state| {
                 state.users -= 1;
@@ -319,7 +317,7 @@ mod tests {
     type Table = InFlight<str, u32>;
 
     fn table() -> Table {
-        Table::new(2, &ManualClock::new().into())
+        Table::new(&[false; 2], &ManualClock::new().into())
     }
 
     fn write<'t>(table: &'t Table, written: &Written<'_, str>) -> Write<'t, str, u32> {

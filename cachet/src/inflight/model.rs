@@ -93,21 +93,26 @@ impl World {
 /// Lets the actors run at once, in every order, and then checks what is to be true of whatever they do: nothing is left of
 /// it in the table (S29).
 fn explore(actors: &'static [Actor], afterwards: Actor) {
-    explore_with(&Builder::new(), actors, afterwards);
+    explore_with(&Builder::new(), [false; 2], actors, afterwards);
 }
 
 /// The same where that would take minutes or hours: in every order in which an actor that could go on is interrupted so many
 /// times at most. Turns that come because an actor waits or is done do not count. `LOOM_MAX_PREEMPTIONS` allows for more.
 fn explore_within(interruptions: usize, actors: &'static [Actor], afterwards: Actor) {
-    let mut builder = Builder::new();
-    builder.preemption_bound.get_or_insert(interruptions);
-    explore_with(&builder, actors, afterwards);
+    explore_tiers([false; 2], interruptions, actors, afterwards);
 }
 
-fn explore_with(builder: &Builder, actors: &'static [Actor], afterwards: Actor) {
+/// The same for tiers of which these answer at once.
+fn explore_tiers(immediate: [bool; 2], interruptions: usize, actors: &'static [Actor], afterwards: Actor) {
+    let mut builder = Builder::new();
+    builder.preemption_bound.get_or_insert(interruptions);
+    explore_with(&builder, immediate, actors, afterwards);
+}
+
+fn explore_with(builder: &Builder, immediate: [bool; 2], actors: &'static [Actor], afterwards: Actor) {
     builder.check(move || {
         let world = Arc::new(World {
-            table: InFlight::new(2, &ManualClock::new().into()),
+            table: InFlight::new(&immediate, &ManualClock::new().into()),
             first: Place(Mutex::new(None)),
             below: Place(Mutex::new(Some(OLD))),
             ran: Count::new(0),

@@ -1,9 +1,10 @@
 //! Turns: the writes of one key are ordered by when they began, in each tier by itself (S43).
 //!
 //! A write enters the queues of all its keys in one step, so that two of them never wait crosswise. In a tier it runs once
-//! every earlier write of its keys is done there; a tier that hangs holds up nothing but its own queue. A clear is a write of
-//! all keys that waits for none: what runs before it in a tier leaves a debt there, and what is queued before it is void.
-//! Nothing that reads or loads is waited for: a store that is running when a write begins is overtaken, and leaves a debt.
+//! every earlier write of its keys is done there, and in all tiers that answer at once: so a write that is dropped before its
+//! turn has come in those has changed nothing anywhere. A tier that hangs holds up nothing but its own queue. A clear waits for
+//! no write (`clears`). Nothing that reads or loads is waited for: a store that is running when a write begins is overtaken, and
+//! leaves a debt.
 
 use std::borrow::Borrow;
 use std::mem;
@@ -11,17 +12,28 @@ use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
 
+use super::clears::Waiter;
+use super::debts::Debts;
 use super::reentrance::{InProgress, is_inside};
 use super::{InFlight, KeyState, ShardState};
 use crate::bounds::Key;
 use crate::error::Error;
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicBool, MutexGuard, Ordering, lock};
 
 /// A set of tiers, by their numbers. Tiers beyond the 32nd share a place, and so wait a little more than they have to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TierSet(u32);
 
 impl TierSet {
+    /// The tiers of which this is true.
+    pub(crate) fn of(facts: &[bool]) -> Self {
+        let (mut of, mut others) = (Self::default(), Self::default());
+        for (tier, fact) in facts.iter().enumerate() {
+            if *fact { &mut of } else { &mut others }.add(tier);
+        }
+        of.without(others)
+    }
+
     /// The first so many.
     pub(crate) fn first(tiers: usize) -> Self {
         Self(if tiers >= 32 { u32::MAX } else { (1 << tiers) - 1 })
@@ -33,6 +45,18 @@ impl TierSet {
 
     pub(super) fn contains(self, tier: usize) -> bool {
         self.0 & Self::only(tier).0 != 0
+    }
+
+    pub(super) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
     }
 
     fn is_empty(self) -> bool {
@@ -47,7 +71,7 @@ impl TierSet {
         self.0 |= Self::only(tier).0;
     }
 
-    fn remove(&mut self, tier: usize) {
+    pub(super) fn remove(&mut self, tier: usize) {
         self.0 &= !Self::only(tier).0;
     }
 }
@@ -63,49 +87,10 @@ pub(super) struct QueuedWrite {
     started: TierSet,
     /// Tiers in which a clear began before its turn had come: there it is void.
     void: TierSet,
-    /// Tiers in which a clear began after that: there its keys are owed.
+    /// Tiers in which a clear began after that, and that have to be waited for: there its keys are owed.
     overtaken: TierSet,
     /// Who waits for a turn, by tier.
     waiting: Vec<(usize, Waker)>,
-}
-
-/// The clears that have not ended.
-pub(super) struct Clears {
-    /// Counts those that have begun.
-    begun: AtomicU64,
-    running: AtomicUsize,
-    queue: Mutex<Vec<Clear>>,
-}
-
-struct Clear {
-    id: u64,
-    /// The tiers in which it is not done.
-    pending: TierSet,
-    /// Who waits for it, by tier; who no longer waits is [forgotten](InFlight::forget).
-    waiting: Vec<(usize, Waiter, Waker)>,
-}
-
-/// Who waits for a clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiter {
-    /// A write, by its number.
-    Write(u64),
-    /// A lease, by the hash of its key and its number.
-    Lease(u64, u64),
-}
-
-impl Clears {
-    pub(super) fn new() -> Self {
-        Self { begun: AtomicU64::new(0), running: AtomicUsize::new(0), queue: Mutex::new(Vec::new()) }
-    }
-
-    pub(super) fn begun(&self) -> u64 {
-        self.begun.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn is_running(&self) -> bool {
-        self.running.load(Ordering::SeqCst) > 0
-    }
 }
 
 type Locked<'u, Q, V> = MutexGuard<'u, ShardState<Q, V>>;
@@ -144,88 +129,65 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
         hashes.sort_unstable_by_key(|hash| (Self::shard_number(*hash), *hash));
         hashes.dedup();
         let mut shards = self.lock_shards(&hashes);
-        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
-        let mut overtaken = Vec::new();
-        let mut current = 0;
-        for (place, hash) in hashes.iter().enumerate() {
-            if place > 0 && Self::shard_number(*hash) != Self::shard_number(hashes[place - 1]) {
-                current += 1;
-            }
-            self.shard(*hash).begun.fetch_add(1, Ordering::SeqCst);
-            let state = shards[current].key_state(*hash);
-            state.begun += 1;
-            state.overtake_stores(*hash, &mut overtaken);
-            write.contended |= state.writes.iter().any(|earlier| !earlier.pending.is_empty());
-            state.writes.push(QueuedWrite::new(write.id, tiers));
+        let mut write = Write::new(self, tiers);
+        let mut is_queued = self.clears.is_running() && !tiers.is_empty();
+        for (shard, hash) in Self::with_shards(&hashes) {
+            let state = shards[shard].keys.get(hash);
+            is_queued |= state.is_some_and(|state| state.writes.iter().any(|earlier| !earlier.pending.is_empty()));
         }
-        // Before the locks are released: a read that begins now has to find the debt.
-        for (tier, hash) in overtaken {
-            self.debts[tier].block(hash);
+        write.contended = is_queued;
+        // It takes its turn at once, before anything can come in between.
+        let is_one_step = !is_queued && tiers.without(self.immediate).is_empty();
+        let started = if is_one_step { tiers } else { TierSet::default() };
+        for (shard, hash) in Self::with_shards(&hashes) {
+            self.shard(*hash).begun.fetch_add(1, Ordering::SeqCst);
+            let state = shards[shard].key_state(*hash);
+            state.begun += 1;
+            // Before the locks are released: a read that begins now has to find the debts.
+            state.overtake_stores(*hash, None, &self.debts);
+            state.writes.push(QueuedWrite { started, ..QueuedWrite::new(write.id, tiers) });
         }
         drop(shards);
         write.hashes = hashes;
-        write.contended |= self.clears.is_running() && !tiers.is_empty();
         Ok(write)
     }
 
-    /// Waits for the clears before a write, or lease, of this number.
-    ///
-    /// # Errors
-    ///
-    /// If this thread is inside of such a clear.
-    pub(super) fn poll_clears(
-        &self,
-        before: u64,
-        tier: usize,
-        waiter: Waiter,
-        cx: &mut Context<'_>,
-    ) -> Result<Poll<()>, Error> {
-        if !self.clears.is_running() {
-            return Ok(Poll::Ready(()));
-        }
-        let mut clears = lock(&self.clears.queue);
-        let earlier = clears.iter_mut().find(|clear| clear.id < before && clear.pending.contains(tier));
-        let Some(clear) = earlier else { return Ok(Poll::Ready(())) };
-        if is_inside(InProgress::Write(self.place(), clear.id)) {
-            return Err(Error::reentrant());
-        }
-        match clear.waiting.iter_mut().find(|(of, who, _)| (*of, *who) == (tier, waiter)) {
-            Some((.., waker)) => waker.clone_from(cx.waker()),
-            None => clear.waiting.push((tier, waiter, cx.waker().clone())),
-        }
-        Ok(Poll::Pending)
-    }
-
-    /// It waits for no clear any more.
-    pub(super) fn forget(&self, waiter: Waiter) {
-        if self.clears.is_running() {
-            let mut clears = lock(&self.clears.queue);
-            clears.iter_mut().for_each(|clear| clear.waiting.retain(|(_, who, _)| *who != waiter));
-        }
-    }
-
     /// Queues the removal of an expired entry from a tier, whose turn has come.
-    pub(super) fn queue_removal(&self, state: &mut KeyState<K::Owned, V>, hash: u64, tier: usize) -> Write<'_, K, V> {
-        let tiers = TierSet::only(tier);
-        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
-        write.hashes.push(hash);
-        write.is_removal = true;
-        state.writes.push(QueuedWrite { is_removal: true, started: tiers, ..QueuedWrite::new(write.id, tiers) });
-        write
+    pub(super) fn begin_removal(&self, state: &mut KeyState<K::Owned, V>, hash: u64, tier: usize) -> Write<'_, K, V> {
+        self.queue_in(state, hash, tier, TierSet::only(tier))
     }
 
-    /// Queues an invalidation that pays a debt of a tier: a write of that tier alone, which voids no leases.
+    /// Queues an invalidation that pays a debt of a tier.
     pub(crate) fn begin_payment(&self, hash: u64, tier: usize) -> Option<Write<'_, K, V>> {
         if is_inside(InProgress::Locked(self.place())) {
             return None;
         }
-        let mut shard = self.lock_shard(hash);
-        let tiers = TierSet::only(tier);
-        let mut write = Write::new(self, self.writes.fetch_add(1, Ordering::SeqCst), tiers);
+        Some(self.queue_in(self.lock_shard(hash).key_state(hash), hash, tier, TierSet::default()))
+    }
+
+    /// Queues a removal in one tier, which voids no leases.
+    fn queue_in(&self, state: &mut KeyState<K::Owned, V>, hash: u64, tier: usize, started: TierSet) -> Write<'_, K, V> {
+        let mut write = Write::new(self, TierSet::only(tier));
         write.hashes.push(hash);
         write.is_removal = true;
-        shard.key_state(hash).writes.push(QueuedWrite { is_removal: true, ..QueuedWrite::new(write.id, tiers) });
-        Some(write)
+        let queued = QueuedWrite::new(write.id, write.tiers);
+        state.writes.push(QueuedWrite { is_removal: true, started, ..queued });
+        write
+    }
+
+    /// Each hash with the place of its shard among those that are [locked](Self::lock_shards) for all of them.
+    fn with_shards(hashes: &[u64]) -> impl Iterator<Item = (usize, &u64)> {
+        let mut last = None;
+        hashes.iter().map(move |hash| {
+            let number = Self::shard_number(*hash);
+            let place = match last {
+                Some((place, of)) if of == number => place,
+                Some((place, _)) => place + 1,
+                None => 0,
+            };
+            last = Some((place, number));
+            (place, hash)
+        })
     }
 
     fn lock_shards(&self, hashes: &[u64]) -> SmallVec<[Locked<'_, K::Owned, V>; 1]> {
@@ -238,37 +200,6 @@ impl<K: Key + ?Sized, V> InFlight<K, V> {
             }
         }
         locked
-    }
-
-    /// Begins a write of all keys.
-    fn begin_clear(&self, tiers: TierSet) -> Write<'_, K, V> {
-        self.clears.running.fetch_add(1, Ordering::SeqCst);
-        self.clears.begun.fetch_add(1, Ordering::SeqCst);
-        let id = {
-            let mut queue = lock(&self.clears.queue);
-            let id = self.writes.fetch_add(1, Ordering::SeqCst);
-            queue.push(Clear { id, pending: tiers, waiting: Vec::new() });
-            id
-        };
-        for shard in &self.shards {
-            let mut woken = Vec::new();
-            let mut shard = lock(&shard.state);
-            let mut overtaken = Vec::new();
-            for (hash, state) in &mut shard.keys {
-                state.overtake_stores(*hash, &mut overtaken);
-                let earlier = state.writes.iter_mut().filter(|write| write.id < id && !write.is_removal);
-                earlier.for_each(|write| write.overtake(tiers, *hash, &mut overtaken));
-                state.wake_after(None, &mut woken);
-            }
-            for (tier, hash) in overtaken {
-                self.debts[tier].block(hash);
-            }
-            drop(shard);
-            woken.into_iter().for_each(Waker::wake);
-        }
-        let mut clear = Write::new(self, id, tiers);
-        clear.is_clear = true;
-        clear
     }
 }
 
@@ -283,16 +214,32 @@ impl<Q, V> KeyState<Q, V> {
         self.writes.iter().any(|write| write.pending.contains(tier))
     }
 
-    /// A write begins: what is being stored may come too late.
-    fn overtake_stores(&mut self, hash: u64, overtaken: &mut Vec<(usize, u64)>) {
+    /// A write begins, in a tier or in all: what is being stored may come too late.
+    pub(super) fn overtake_stores(&mut self, hash: u64, tier: Option<usize>, debts: &[Debts<Q>]) {
         for store in self.stores.iter_mut().filter(|store| !store.overtaken) {
-            store.overtaken = true;
-            overtaken.push((store.tier, hash));
+            if tier.is_none_or(|tier| tier == store.tier) {
+                store.overtaken = true;
+                debts[store.tier].block(hash);
+            }
+        }
+    }
+
+    /// A clear begins: the writes before it are void in a tier, or owed there if they have started.
+    pub(super) fn overtake_writes(&mut self, hash: u64, clear: &Write<'_, impl Key<Owned = Q> + ?Sized, V>) {
+        let InFlight { immediate, debts, .. } = clear.in_flight;
+        for write in self.writes.iter_mut().filter(|write| write.id < clear.id && !write.is_removal) {
+            let pending = write.pending.and(clear.tiers);
+            let void = pending.without(write.started);
+            let owed = pending.and(write.started).without(*immediate).without(write.overtaken);
+            write.void = write.void.with(void);
+            write.pending = write.pending.without(void);
+            write.overtaken = write.overtaken.with(owed);
+            owed.iter().for_each(|tier| debts[tier].block(hash));
         }
     }
 
     /// The wakers of what may go on now that a write is done in a tier, or has ended.
-    fn wake_after(&mut self, tier: Option<usize>, woken: &mut Vec<Waker>) {
+    pub(super) fn wake_after(&mut self, tier: Option<usize>, woken: &mut Vec<Waker>) {
         woken.extend(self.waiting.drain(..).map(|(_, waker)| waker));
         for write in &mut self.writes {
             let (now, later) = mem::take(&mut write.waiting)
@@ -314,16 +261,6 @@ impl QueuedWrite {
         Self { id, is_removal: false, pending: tiers, started: none, void: none, overtaken: none, waiting: Vec::new() }
     }
 
-    /// A clear of these tiers begins. Adds the tiers in which this write has started; in the others nothing waits for it.
-    fn overtake(&mut self, tiers: TierSet, hash: u64, overtaken: &mut Vec<(usize, u64)>) {
-        let pending = tiers.0 & self.pending.0;
-        let (now, void) = (TierSet(pending & self.started.0 & !self.overtaken.0), pending & !self.started.0);
-        self.void.0 |= void;
-        self.pending.0 &= !void;
-        self.overtaken.0 |= now.0;
-        overtaken.extend(now.iter().map(|tier| (tier, hash)));
-    }
-
     fn wait(&mut self, tier: usize, waker: &Waker) {
         match self.waiting.iter_mut().find(|(of, _)| *of == tier) {
             Some((_, waiting)) => waiting.clone_from(waker),
@@ -333,7 +270,6 @@ impl QueuedWrite {
 }
 
 /// A write that has begun, until it is dropped.
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Write<'u, K: Key + ?Sized, V> {
     in_flight: &'u InFlight<K, V>,
     id: u64,
@@ -343,32 +279,25 @@ pub(crate) struct Write<'u, K: Key + ?Sized, V> {
     is_removal: bool,
     /// Whether it may have to wait for an earlier one.
     contended: bool,
-    /// It is polled only once, so it does not wait for a clear that begins after it.
-    is_polled_once: bool,
     /// Whether its turn has come in some tier: then it has happened, and is owed where it has not.
     started: AtomicBool,
 }
 
 impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
-    fn new(in_flight: &'u InFlight<K, V>, id: u64, tiers: TierSet) -> Self {
+    fn new(in_flight: &'u InFlight<K, V>, tiers: TierSet) -> Self {
+        let id = in_flight.writes.fetch_add(1, Ordering::SeqCst);
         let (hashes, started) = (SmallVec::new(), AtomicBool::new(false));
-        Self {
-            in_flight,
-            id,
-            tiers,
-            hashes,
-            is_clear: false,
-            is_removal: false,
-            contended: false,
-            is_polled_once: false,
-            started,
-        }
+        Self { in_flight, id, tiers, hashes, is_clear: false, is_removal: false, contended: false, started }
     }
 
-    /// For tiers that all answer at once: polled only once, unless it has to wait for an earlier one.
-    pub(crate) fn in_immediate_tiers(mut self) -> Self {
-        self.is_polled_once = !self.contended;
-        self
+    pub(super) fn clear(in_flight: &'u InFlight<K, V>, tiers: TierSet) -> Self {
+        let mut clear = Self::new(in_flight, tiers);
+        clear.is_clear = true;
+        clear
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether it may have to wait for an earlier one.
@@ -401,6 +330,7 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
             self.started.store(true, Ordering::SeqCst);
             return Poll::Ready(Ok(Turn::Granted));
         }
+        let before = TierSet::only(tier).with(self.in_flight.immediate);
         for hash in &self.hashes {
             let mut shard = self.in_flight.lock_shard(*hash);
             let Some(state) = shard.keys.get_mut(hash) else { continue };
@@ -409,7 +339,8 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
                 drop(shard);
                 return self.poll_void(tier, cx);
             }
-            if let Some(earlier) = state.writes[..place].iter().find(|earlier| earlier.pending.contains(tier)) {
+            let mut earlier = state.writes[..place].iter();
+            if let Some(earlier) = earlier.find(|earlier| !earlier.pending.and(before).is_empty()) {
                 if is_inside(InProgress::Write(self.in_flight.place(), earlier.id)) {
                     return Poll::Ready(Err(Error::reentrant()));
                 }
@@ -440,11 +371,10 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
     /// Waits until the clear that has made the write void is done in a tier: until then, what is older may be read there, and no
     /// write may have returned before that.
     fn poll_void(&self, tier: usize, cx: &mut Context<'_>) -> Poll<Result<Turn, Error>> {
-        if !self.is_polled_once && self.in_flight.poll_clears(u64::MAX, tier, Waiter::Write(self.id), cx)?.is_pending()
-        {
-            return Poll::Pending;
+        match self.in_flight.poll_clears(u64::MAX, tier, Waiter::Write(self.id), cx)? {
+            Poll::Ready(()) => Poll::Ready(Ok(Turn::Void)),
+            Poll::Pending => Poll::Pending,
         }
-        Poll::Ready(Ok(Turn::Void))
     }
 
     /// Whether a clear has begun since the turn in a tier has come: what was written there since may be outdated.
@@ -463,12 +393,10 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
         }
         let mut woken = Vec::new();
         if self.is_clear {
-            let mut clears = lock(&self.in_flight.clears.queue);
-            if let Some(clear) = clears.iter_mut().find(|clear| clear.id == self.id) {
-                clear.pending.remove(tier);
-                woken.extend(mem::take(&mut clear.waiting).into_iter().map(|(.., waker)| waker));
-            }
+            woken.extend(self.in_flight.clears.end_in(tier, self.id).into_iter().map(|(.., waker)| waker));
         }
+        // Where it is done at once, it may go on everywhere.
+        let done = Some(tier).filter(|tier| !self.in_flight.immediate.contains(*tier));
         for hash in &self.hashes {
             let mut shard = self.in_flight.lock_shard(*hash);
             let Some(state) = shard.keys.get_mut(hash) else { continue };
@@ -478,7 +406,7 @@ impl<'u, K: Key + ?Sized, V> Write<'u, K, V> {
                 was_overtaken = write.overtaken.contains(tier);
                 write.overtaken.remove(tier);
             }
-            state.wake_after(Some(tier), &mut woken);
+            state.wake_after(done, &mut woken);
             drop(shard);
             if was_overtaken {
                 self.in_flight.debts[tier].unblock(*hash, None);
@@ -493,14 +421,9 @@ impl<K: Key + ?Sized, V> Drop for Write<'_, K, V> {
     fn drop(&mut self) {
         let mut woken = Vec::new();
         if self.is_clear {
-            let mut clears = lock(&self.in_flight.clears.queue);
-            if let Some(place) = clears.iter().position(|clear| clear.id == self.id) {
-                woken.extend(clears.swap_remove(place).waiting.into_iter().map(|(.., waker)| waker));
-            }
-            drop(clears);
-            self.in_flight.clears.running.fetch_sub(1, Ordering::SeqCst);
+            woken.extend(self.in_flight.clears.end(self.id).into_iter().map(|(.., waker)| waker));
         } else {
-            self.in_flight.forget(Waiter::Write(self.id));
+            self.in_flight.clears.forget(Waiter::Write(self.id));
         }
         for hash in &self.hashes {
             let mut shard = self.in_flight.lock_shard(*hash);
@@ -553,7 +476,7 @@ mod tests {
     type Table = InFlight<str, u32>;
 
     fn table() -> Table {
-        Table::new(2, &ManualClock::new().into())
+        Table::new(&[false; 2], &ManualClock::new().into())
     }
 
     fn write<'t>(table: &'t Table, written: &Written<'_, str>) -> Write<'t, str, u32> {

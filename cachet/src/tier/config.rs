@@ -35,6 +35,7 @@ pub struct Tier<K: Key + ?Sized, V: Value> {
     pub(crate) config: TierConfig<K, V>,
     pub(crate) cool_down: Option<Duration>,
     pub(crate) descriptor: &'static TierDescriptor,
+    pub(crate) immediate: bool,
     pub(crate) wrap: Wrap<K, V>,
 }
 
@@ -48,6 +49,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
             config: TierConfig { name: None, expiry: Expiry::default(), timeout: None, policy: InsertPolicy::always() },
             cool_down: None,
             descriptor: T::descriptor(),
+            immediate: T::IMMEDIATE,
             wrap: Box::new(|identity, number, config, surroundings| {
                 if T::IMMEDIATE {
                     let fields = T::record_fields;

@@ -3,7 +3,7 @@
 use loom::future::block_on;
 use std::future::poll_fn;
 
-use super::{BELOW, FIRST, KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_within};
+use super::{BELOW, FIRST, KEY, NEW, OLD, World, cancel_after_one_poll, explore, explore_tiers, explore_within};
 use crate::inflight::turns::{Turn, Written};
 
 const NEWER: u32 = 3;
@@ -29,6 +29,15 @@ fn give_up_writing(world: &World) {
     let write = world.begin(&Written::Key(KEY));
     cancel_after_one_poll(poll_fn(|cx| write.poll_turn(BELOW, cx)));
     drop(write);
+}
+
+/// Asks for its turn in the slow tier first, and writes nowhere.
+fn give_up_between(world: &World) {
+    let write = world.begin(&Written::Key(KEY));
+    if let Some(Ok(Turn::Granted)) = cancel_after_one_poll(poll_fn(|cx| write.poll_turn(BELOW, cx))) {
+        let first = cancel_after_one_poll(poll_fn(|cx| write.poll_turn(FIRST, cx)));
+        assert!(first.is_some(), "or it may have to be dropped when it has happened in one tier only");
+    }
 }
 
 /// Reaches the first tier only, and leaves a debt in the other.
@@ -83,6 +92,11 @@ fn both_read_the_same_or_nothing(world: &World) {
     assert!(first != Some(OLD) && below != Some(OLD));
 }
 
+fn both_read_the_same_or_nothing_is_owed(world: &World) {
+    both_read_the_same_or_nothing(world);
+    assert!(!world.table.debts(FIRST).any() && !world.table.debts(BELOW).any());
+}
+
 fn below_is_new_or_unread(world: &World) {
     assert!([None, Some(NEW)].contains(&world.read(BELOW)));
 }
@@ -113,6 +127,19 @@ fn a_clear_and_an_insert_leave_what_came_last_or_a_debt() {
 fn a_write_that_is_dropped_while_it_is_queued_leaves_no_one_waiting() {
     explore(&[give_up_writing, insert], both_agree);
     explore_within(2, &[insert, give_up_writing, insert_newer], both_agree);
+}
+
+// S43
+#[test]
+fn the_turn_in_a_slow_tier_comes_only_once_it_has_come_in_the_immediate_one() {
+    explore_tiers([true, false], 4, &[give_up_between, insert], both_agree);
+}
+
+// S43
+#[test]
+fn a_clear_and_an_insert_in_immediate_tiers_come_one_after_the_other_and_leave_no_debt() {
+    explore_tiers([true; 2], 3, &[insert, clear], both_read_the_same_or_nothing_is_owed);
+    explore_tiers([true; 2], 3, &[insert_newer, clear_backwards], both_read_the_same_or_nothing_is_owed);
 }
 
 // S44
