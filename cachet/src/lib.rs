@@ -187,15 +187,13 @@
 //! # Guarantees
 //!
 //! * **Newer beats older.** If an insert, invalidate or clear begins during a promotion, refresh or computation of the same key, the
-//!   older value is discarded and reported as `superseded`. If the older value is already being stored in an async tier, the newer
-//!   write waits for that store. Between processes, only times to live limit the age of a value.
+//!   older value is discarded and reported as `superseded`.
+//! * **Tiers agree.** Writes of a key take turns in each tier. A tier in which a write failed, or was cancelled, may hold an older
+//!   value: reads of the key skip it until the key has been invalidated there. Between processes, only times to live limit the age
+//!   of a value.
 //! * **Exactly one completion.** Every observed operation sends exactly one completion event, also if it fails, panics or is
 //!   cancelled.
 //! * **Handlers are isolated.** A panic in a handler is caught and counted.
-//!
-//! # Deadlocks
-//!
-//! Do not await a write while holding an unpolled future of the cache for the same key: the write may wait for that future.
 //!
 //! # Features
 //!
@@ -279,6 +277,7 @@ pub use self::telemetry::handler::CacheEventHandler;
 pub use self::telemetry::request_id::RequestId;
 pub use self::tier::config::Tier;
 pub use self::tier::context::TierContext;
+pub use self::tier::source::Source;
 pub use self::tier::{CacheTier, InsertOutcome};
 
 // Also exported outside of `__private`: rustc does not shorten a path through a hidden module, and its messages name these
@@ -287,6 +286,7 @@ pub use self::tier::{CacheTier, InsertOutcome};
 pub use self::tier::adapt as __adapt;
 
 #[doc(hidden)]
+pub use self::tier::source::ObservableSource;
 pub use self::tier::{InstrumentedTier, ObservableTier};
 
 /// Items for the expansions of the macros; not part of the public interface.

@@ -34,7 +34,8 @@ impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
         Self(Rule::Always)
     }
 
-    /// Accepts no entry. The cache then reads the tier and stores nothing in it.
+    /// Accepts no entry. The cache then reads the tier and stores nothing in it, so a rejected insert removes nothing from it either;
+    /// `invalidate` and `clear` do. For data that the cache must not change at all, see [`Tier::source`](crate::Tier::source).
     pub const fn never() -> Self {
         Self(Rule::Never)
     }
@@ -42,6 +43,10 @@ impl<K: Key + ?Sized, V> InsertPolicy<K, V> {
     /// Accepts the entries for which `accept` returns `true`. It runs on every insert and should be cheap.
     pub fn when(accept: impl Fn(&K, &CacheEntry<V>) -> bool + Send + Sync + 'static) -> Self {
         Self(Rule::When(Arc::new(accept)))
+    }
+
+    pub(crate) const fn is_never(&self) -> bool {
+        matches!(self.0, Rule::Never)
     }
 
     pub(crate) const fn is_always(&self) -> bool {

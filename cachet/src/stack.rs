@@ -27,6 +27,8 @@ pub(crate) struct TierStack<K: Key + ?Sized, V: Value> {
     /// Whether no tier ever has to be waited for, and whether the first one never has to.
     immediate: bool,
     first_immediate: bool,
+    /// Whether there is one tier, and it is written in one synchronous step.
+    single_sync: bool,
     /// Whether unobserved inserts are no more than the tiers' own, and whether no tier has a use for the age of entries.
     inserts_directly: bool,
     untimed: bool,
@@ -105,6 +107,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
             identity: first.facts().identity.clone(),
             immediate: all(|facts| facts.immediate),
             first_immediate: first.facts().immediate,
+            single_sync: rest.is_empty() && first.facts().immediate && !first.facts().read_only,
             inserts_directly: all(|facts| facts.inserts_directly),
             untimed: all(|facts| facts.untimed),
             first,
@@ -132,7 +135,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Whether a write is one synchronous step.
     #[inline]
     pub(crate) fn is_single_sync(&self) -> bool {
-        self.immediate && self.rest.is_empty()
+        self.single_sync
     }
 
     /// Whether there is one tier, and an unobserved insert is no more than that tier's own.

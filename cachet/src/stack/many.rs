@@ -72,7 +72,8 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value> TierStack<K, V> {
             })
         };
         let (depths, leases): (Vec<_>, Vec<_>) = promoted().map(|(_, with)| with).unzip();
-        for tier in self.iter().take(depths.first().copied().unwrap_or(0)) {
+        let above = self.iter().take(depths.first().copied().unwrap_or(0));
+        for tier in above.filter(|tier| !tier.facts().read_only) {
             let entries = promoted().map(|(entry, _)| entry).collect();
             let _ = tier.insert_many(entries, BatchPermit::Promotion(&leases), Call::of(operation)).resolve().await;
         }

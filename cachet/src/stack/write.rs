@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::inflight::{Lease, Origin, Permit, Write};
 use crate::telemetry::Operation;
 use crate::tier::InsertOutcome;
-use crate::tier::erased::{BatchPermit, Call, ErasedTier, InsertResult, MaybeReady, Removal, ready_or_await};
+use crate::tier::erased::{
+    BatchPermit, Call, ErasedTier, InsertResult, MaybeReady, Removal, TierFacts, ready_or_await,
+};
 
 /// Most caches have two tiers.
 const USUAL: usize = 2;
@@ -23,6 +25,9 @@ const USUAL: usize = 2;
 /// What a write does in one tier.
 trait TierWrite<'f, K: Key + ?Sized, V: Value>: Send + Sized {
     type Output: Send;
+
+    /// Whether it inserts, rather than removes.
+    const INSERTS: bool;
 
     /// The call of the tier.
     fn call<'a: 'f>(
@@ -32,6 +37,9 @@ trait TierWrite<'f, K: Key + ?Sized, V: Value>: Send + Sized {
         permit: Permit<'f, K, V>,
         call: Call<'f, 'a, K, V>,
     ) -> MaybeReady<'f, Self::Output>;
+
+    /// The result for a tier that is read-only.
+    fn skipped(&self) -> Self::Output;
 
     /// The result if its turn cannot come.
     fn failed(&self, error: Error) -> Self::Output;
@@ -50,9 +58,16 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> MaybeReady<'f, W::Output> {
         let (tier, call) = (self.tier(number), Call::of(operation));
-        let immediate = tier.facts().immediate;
+        let TierFacts { immediate, read_only, never_inserts, .. } = *tier.facts();
+        if read_only {
+            return MaybeReady::Ready(write.skipped());
+        }
         // The keys are owed if the write has happened elsewhere.
-        let give_up = move |write: W| write.into_keys().for_each(|key| origin.give_up(number, key));
+        let give_up = move |write: W| {
+            if !(W::INSERTS && never_inserts) {
+                write.into_keys().for_each(|key| origin.give_up(number, key));
+            }
+        };
         let go_on = move |write: W, permit| match permit {
             Ok(permit) => write.call(tier, origin, permit, call),
             Err(error) => {
@@ -148,9 +163,12 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) {
         for stale in stale {
-            let removal = Removal::Expired(lease, stale.entry.metadata());
-            // Reported like any other call.
-            let _ = self.tier(stale.depth).remove(removal, Permit::Free, Call::of(operation)).resolve().await;
+            let tier = self.tier(stale.depth);
+            if !tier.facts().read_only {
+                let removal = Removal::Expired(lease, stale.entry.metadata());
+                // Reported like any other call.
+                let _ = tier.remove(removal, Permit::Free, Call::of(operation)).resolve().await;
+            }
         }
     }
 
@@ -217,6 +235,11 @@ where
     K::Owned: 'f,
 {
     type Output = InsertResult;
+    const INSERTS: bool = true;
+
+    fn skipped(&self) -> InsertResult {
+        Ok(InsertOutcome::Rejected)
+    }
 
     fn call<'a: 'f>(
         self,
@@ -239,6 +262,11 @@ where
 
 impl<'f, K: Key + ?Sized, V: Value> TierWrite<'f, K, V> for Removal<'f, K, V> {
     type Output = Result<(), Error>;
+    const INSERTS: bool = false;
+
+    fn skipped(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     fn call<'a: 'f>(
         self,
@@ -267,6 +295,11 @@ where
     K::Owned: 'f,
 {
     type Output = Vec<InsertResult>;
+    const INSERTS: bool = true;
+
+    fn skipped(&self) -> Vec<InsertResult> {
+        vec![Ok(InsertOutcome::Rejected); self.0.len()]
+    }
 
     fn call<'a: 'f>(
         self,
@@ -297,6 +330,11 @@ impl<K: ?Sized> Clone for InvalidateMany<'_, K> {
 
 impl<'f, K: Key + ?Sized, V: Value> TierWrite<'f, K, V> for InvalidateMany<'f, K> {
     type Output = Vec<Result<(), Error>>;
+    const INSERTS: bool = false;
+
+    fn skipped(&self) -> Vec<Result<(), Error>> {
+        vec![Ok(()); self.0.len()]
+    }
 
     fn call<'a: 'f>(
         self,

@@ -11,6 +11,7 @@ use crate::telemetry::{TierDescriptor, TierIdentity};
 use crate::tier::ObservableTier;
 use crate::tier::boxed::BoxedTier;
 use crate::tier::erased::ErasedTier;
+use crate::tier::source::{ObservableSource, SourceTier};
 use crate::tier::wrapper::{CacheWrapper, Surroundings, TierConfig};
 
 /// A storage and its settings, to be added to a cache.
@@ -46,7 +47,13 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// Creates a tier from a storage: a type with `#[cache_tier]` on its `impl CacheTier`.
     pub fn new<T: ObservableTier<K, V> + 'static>(tier: T) -> Self {
         Self {
-            config: TierConfig { name: None, expiry: Expiry::default(), timeout: None, policy: InsertPolicy::always() },
+            config: TierConfig {
+                name: None,
+                read_only: false,
+                expiry: Expiry::default(),
+                timeout: None,
+                policy: InsertPolicy::always(),
+            },
             cool_down: None,
             descriptor: T::descriptor(),
             immediate: T::IMMEDIATE,
@@ -60,6 +67,14 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                 }
             }),
         }
+    }
+
+    /// Creates a read-only tier from a [`Source`](crate::Source), where the cached data come from: a type with `#[cache_tier]` on its
+    /// `impl Source`. Usually the last tier. Writes and removals of the cache do not reach it.
+    pub fn source<S: ObservableSource<K, V> + 'static>(source: S) -> Self {
+        let mut tier = Self::new(SourceTier(source));
+        tier.config.read_only = true;
+        tier
     }
 
     /// Sets the name of the tier in telemetry; by default the name in its `#[cache_tier]`. An empty name has no effect.
@@ -109,7 +124,8 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// or finds nothing keeps the entry; the next one starts after a [cool-down](Self::refresh_cool_down). A refresh overtaken by
     /// an insert, invalidate or clear is discarded. Dropping the last handle of the cache cancels its refreshes.
     ///
-    /// A refresh reads lower tiers only; it never runs a loader. To refresh from a database, add the database as the last tier.
+    /// A refresh reads lower tiers only; it never runs a loader. To refresh from a database, add the database as the last tier, as a
+    /// [source](Self::source).
     ///
     /// Refreshes run on the current Tokio runtime, or on another [`Runtime`](crate::Runtime); without one they fail
     /// with an error for which [`is_no_runtime`](crate::Error::is_no_runtime) is true. On the last tier the setting has no effect. If

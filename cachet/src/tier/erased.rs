@@ -140,10 +140,15 @@ impl<K: Key + ?Sized, V> Clone for Removal<'_, K, V> {
 }
 
 /// What never changes about a tier.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct TierFacts {
     pub(crate) identity: TierIdentity,
     /// Every call is answered at once, with [`MaybeReady::Ready`].
     pub(crate) immediate: bool,
+    /// It is never written, and nothing is removed from it.
+    pub(crate) read_only: bool,
+    /// Its policy accepts no entry, so the cache has stored none that could be older than another one.
+    pub(crate) never_inserts: bool,
     /// An unobserved insert is no more than the tier's own: no policy, nothing to undo.
     pub(crate) inserts_directly: bool,
     /// The tier itself has no use for the age of its entries.

@@ -35,6 +35,8 @@ use self::call::ObservedCall;
 /// What is set on a [`Tier`](crate::Tier).
 pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
     pub(crate) name: Option<Arc<str>>,
+    /// Its type has no methods that write.
+    pub(crate) read_only: bool,
     pub(crate) expiry: Expiry,
     pub(crate) timeout: Option<Duration>,
     pub(crate) policy: InsertPolicy<K, V>,
@@ -85,7 +87,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let facts = TierFacts {
             identity,
             immediate: IMMEDIATE,
-            inserts_directly: IMMEDIATE && config.policy.is_always() && tier.drops_rejected(),
+            read_only: config.read_only,
+            never_inserts: config.policy.is_never(),
+            inserts_directly: IMMEDIATE && config.policy.is_always() && tier.drops_rejected() && !config.read_only,
             untimed: config.expiry.ttl.is_none() && config.expiry.refresh_after.is_none(),
         };
         let may_owe = !(IMMEDIATE && tier.drops_rejected());

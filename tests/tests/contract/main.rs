@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod panics;
 mod refresh;
+mod sources;
 mod stampede;
 mod stats;
 mod telemetry;

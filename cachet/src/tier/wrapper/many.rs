@@ -111,7 +111,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         }
         // Only of what is new: what is promoted is no newer than what may be there.
         let mut unsettled = Vec::new();
-        if self.may_owe && permit.is_write() {
+        if self.may_owe && permit.is_write() && !self.facts.never_inserts {
             unsettled.extend(entries.iter().map(|(key, _)| {
                 let key: &K = key.borrow();
                 Unsettled::new(self.debts(), self.in_flight.hash(key), key.to_owned())
@@ -120,7 +120,8 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         // While something is being stored in a tier that has to be waited for, its key is owed there if a write begins.
         let mut storing = Vec::new();
         let mut taken = Vec::with_capacity(entries.len());
-        let may_leave_older = leases.is_none() && !(self.policy.is_always() && self.tier.drops_rejected());
+        let is_clean = self.facts.never_inserts || self.policy.is_always() && self.tier.drops_rejected();
+        let may_leave_older = leases.is_none() && !is_clean;
         let decides = if may_leave_older { last_of_each::<K, V>(&entries) } else { Vec::new() };
         for (place, (key, entry)) in entries.into_iter().enumerate() {
             let lease = leases.and_then(|leases| leases.get(place).copied());

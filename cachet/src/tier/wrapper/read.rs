@@ -147,6 +147,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     /// Removes an entry that was found expired some time ago: a second look, and the removal, in one turn.
     pub(super) async fn remove_if_expired(&self, key: &K, observed: &mut ObservedCall<'_, '_>) -> Result<(), Error> {
+        if self.facts.read_only {
+            return Ok(());
+        }
         let lease = self.in_flight.lease(key);
         let removal = async {
             match self.tier.metadata(key).await? {
@@ -175,6 +178,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         removal: impl Future<Output = Result<(), TierError>> + Send,
         observed: &mut ObservedCall<'_, '_>,
     ) -> Result<(), Error> {
+        if self.facts.read_only {
+            return Ok(());
+        }
         if IMMEDIATE {
             return observed.run_under(lease, false, removal).unwrap_or(Ok(()));
         }

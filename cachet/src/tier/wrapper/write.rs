@@ -99,7 +99,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             observed.finish(TierOutcome::Superseded, None, None);
             return Ok(InsertOutcome::Rejected);
         }
-        let unsettled = self.unsettled(&permit, key.borrow());
+        let may_leave_older = !self.facts.never_inserts;
+        let unsettled = if may_leave_older { self.unsettled(&permit, key.borrow()) } else { None };
         // What is stored under a lease is current, so it pays what is owed as well as a write does.
         let payment = match permit {
             Permit::Lease(..) | Permit::Store(_) if self.debts().count() > 0 => {
@@ -109,7 +110,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         };
         // Whatever the policy's closure does, it does as part of this call.
         let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
-        let kept = (!accepted || !self.tier.drops_rejected()).then(|| key.clone());
+        let kept = (may_leave_older && (!accepted || !self.tier.drops_rejected())).then(|| key.clone());
         let inserted = if accepted {
             let entry = self.stamped(entry, &origin);
             let insert = async { self.tier.insert(key, entry).await };
