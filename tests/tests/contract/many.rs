@@ -235,7 +235,6 @@ fn an_entry_is_accepted_if_any_tier_took_it_and_no_older_one_is_left_where_it_wa
             "l1 insert_many: inserted",
             "l1 invalidate_many: invalidated",
             "l2 insert_many: rejected",
-            "l2 invalidate_many: invalidated",
             "insert_many: inserted"
         ]
     );

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use cachet::telemetry::CacheTierEvent;
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::testing::Behavior::{Fail, Hang};
 use cachet::testing::{MockTier, RecordingHandler};
-use cachet::{Cache, CacheEntry, InsertOutcome, InsertPolicy, Source, Tier, TierError, cache_tier};
+use cachet::{Cache, CacheBuilder, CacheEntry, InsertOutcome, InsertPolicy, Source, Tier, TierError, cache_tier};
 use cachet_tests::{laws, ready};
 
 use crate::{Mock, stored};
@@ -49,7 +50,7 @@ fn cache(tiers: impl IntoIterator<Item = Tier<str, u32>>) -> (Cache<str, u32>, R
     let seen = RecordingHandler::new();
     let mut tiers = tiers.into_iter();
     let builder = Cache::<str, u32>::builder("ages").tier(tiers.next().unwrap());
-    (tiers.fold(builder, |builder, tier| builder.tier(tier)).event_handler(seen.clone()).build(), seen)
+    (tiers.fold(builder, CacheBuilder::tier).event_handler(seen.clone()).build(), seen)
 }
 
 // S61
@@ -83,7 +84,7 @@ fn no_write_reaches_a_source() {
     let of_registry: Vec<_> = laws::tiers(&recorded)
         .into_iter()
         .filter(|event| event.tier() == "registry")
-        .map(|event| event.operation())
+        .map(CacheTierEvent::operation)
         .collect();
     assert_eq!(of_registry, [Get]);
 }

@@ -397,7 +397,7 @@ fn when_the_older_value_cannot_be_dropped_either_that_is_reported() {
 // S18
 #[test]
 fn the_insert_policy_rules_direct_computed_and_promoted_inserts() {
-    let two = Two::with(|l1| l1.insert_policy(InsertPolicy::never()), |l2| l2);
+    let two = Two::with(|l1| l1.insert_policy(InsertPolicy::when(|_: &str, _: &CacheEntry<u32>| false)), |l2| l2);
     ready(two.cache.insert("direct", 1)).unwrap();
     ready(two.cache.get_or_insert("computed", || async { 2 })).unwrap();
     two.l2.put("promoted", 3);
