@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::bounds::{Key, Value};
 use crate::cache::{Cache, Options, RefreshScheduler, RefreshTable};
 use crate::clock::Clock;
+use crate::error::Limited;
 use crate::inflight::InFlight;
+use crate::limit::TimeLimit;
 use crate::runtime::{Runtime, Spawner};
 use crate::stack::TierStack;
 use crate::telemetry::record_keys::RecordKeys;
@@ -20,6 +22,8 @@ use crate::tier::wrapper::Surroundings;
 
 /// The default limit of concurrent refreshes.
 const MAX_CONCURRENT_REFRESHES: usize = 64;
+/// The default time limit of a refresh.
+const REFRESH_TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The state of a [`CacheBuilder`] without a tier.
 #[derive(Debug)]
@@ -72,6 +76,9 @@ struct Settings<K: ?Sized> {
     fail_closed: bool,
     stampede_protection: bool,
     follower_timeout: Option<Duration>,
+    time_limit: Option<Duration>,
+    load_timeout: Option<Duration>,
+    refresh_time_limit: Duration,
     serve_stale: Option<Duration>,
     max_concurrent_refreshes: usize,
 }
@@ -97,6 +104,9 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> CacheBuilder<K, V> {
             fail_closed: false,
             stampede_protection: false,
             follower_timeout: None,
+            time_limit: None,
+            load_timeout: None,
+            refresh_time_limit: REFRESH_TIME_LIMIT,
             serve_stale: None,
             max_concurrent_refreshes: MAX_CONCURRENT_REFRESHES,
         };
@@ -248,6 +258,59 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         self
     }
 
+    /// Limits the duration of every operation: lookups, loads, writes and waits together. An operation that exceeds it fails with an
+    /// error for which [`is_timeout`](crate::Error::is_timeout) is true, and what it was doing is dropped, like that of an operation
+    /// whose future is dropped.
+    ///
+    /// The time counts from when the operation first has to wait, so hits in memory are not affected. Set the limits of the
+    /// [tiers](Tier::timeout) and of the [loader](Self::load_timeout) below it: then a slow tier counts as a miss, and an
+    /// [expired entry](Self::serve_stale_on_error) can be served, before the operation as a whole fails.
+    ///
+    /// Requires a [`Runtime`] once an operation has to wait.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "memory", feature = "tokio"))]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use cachet::{Cache, Tier};
+    /// use std::time::Duration;
+    ///
+    /// let pages = Cache::<str, String>::builder("pages")
+    ///     .tier(Tier::memory(1000))
+    ///     .time_limit(Duration::from_millis(10))
+    ///     .build();
+    /// let error = pages.get_or_insert("index", || std::future::pending::<String>()).await.unwrap_err();
+    /// assert!(error.is_timeout());
+    /// # }
+    /// # #[cfg(not(all(feature = "memory", feature = "tokio")))]
+    /// # fn main() {}
+    /// ```
+    #[doc(alias = "timeout")]
+    #[doc(alias = "deadline")]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.settings.time_limit = Some(limit);
+        self
+    }
+
+    /// Limits the duration of a loader in the compute methods. The future of a loader that exceeds it is dropped: the operation, and
+    /// with [`stampede_protection`](Self::stampede_protection) all its followers, get an error for which
+    /// [`is_timeout`](crate::Error::is_timeout) is true, or an [expired entry](Self::serve_stale_on_error). Nothing is stored, and
+    /// the next call runs its loader.
+    ///
+    /// The time counts from when the loader first has to wait. Requires a [`Runtime`] then.
+    #[doc(alias = "factory_timeout")]
+    pub fn load_timeout(mut self, limit: Duration) -> Self {
+        self.settings.load_timeout = Some(limit);
+        self
+    }
+
+    /// Limits the duration of a [refresh](Tier::refresh_after); by default 60 seconds. A refresh that exceeds it has failed, and no
+    /// longer counts as a running one.
+    pub fn refresh_time_limit(mut self, limit: Duration) -> Self {
+        self.settings.refresh_time_limit = limit;
+        self
+    }
+
     /// Limits the number of concurrent [refreshes](Tier::refresh_after); by default 64. At the limit, an entry that is due
     /// is served without starting a refresh.
     pub fn max_concurrent_refreshes(mut self, limit: usize) -> Self {
@@ -312,14 +375,18 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static, S> CacheBuilder<K, V, S> {
         let scheduler = cool_downs.iter().any(Option::is_some).then(|| {
             RefreshScheduler::new(
                 RefreshTable::new(settings.max_concurrent_refreshes, cool_downs.into()),
+                settings.refresh_time_limit,
                 spawner.clone(),
             )
         });
+        let limit = |of, duration: Option<Duration>| duration.map(|duration| TimeLimit::new(of, duration, &spawner));
         let options = Options {
             record_keys: settings.record_keys,
             fail_closed: settings.fail_closed,
             stampede_protection: settings.stampede_protection,
-            follower_timeout: settings.follower_timeout.map(|limit| (limit, spawner)),
+            follower_timeout: limit(Limited::Follower, settings.follower_timeout),
+            time_limit: limit(Limited::Operation, settings.time_limit),
+            load_timeout: limit(Limited::Loader, settings.load_timeout),
         };
         Cache::of_parts(telemetry, tiers, in_flight, options, scheduler)
     }

@@ -4,13 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::inflight::InFlight;
-use crate::runtime::Spawner;
+use crate::limit::{TimeLimit, within};
 use crate::stack::TierStack;
 use crate::telemetry::record_keys::RecordKeys;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
@@ -87,7 +86,9 @@ pub(crate) struct Options<K: ?Sized> {
     pub(crate) record_keys: RecordKeys<K>,
     pub(crate) fail_closed: bool,
     pub(crate) stampede_protection: bool,
-    pub(crate) follower_timeout: Option<(Duration, Spawner)>,
+    pub(crate) follower_timeout: Option<TimeLimit>,
+    pub(crate) time_limit: Option<TimeLimit>,
+    pub(crate) load_timeout: Option<TimeLimit>,
 }
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
@@ -167,6 +168,11 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         } else {
             MaybeReady::Boxed(Box::pin(work))
         }
+    }
+
+    /// Awaits the work of an operation, until its time limit.
+    async fn limited<R>(&self, work: impl Future<Output = Result<R, Error>> + Send) -> Result<R, Error> {
+        within(self.options.time_limit.as_ref(), work).await?
     }
 
     /// Fixes the entry's own deadline, which then is the same in every tier.

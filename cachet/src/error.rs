@@ -63,8 +63,18 @@ enum Kind {
     Panic,
     Reentrant,
     NotImmediate,
-    Timeout,
+    Timeout(Limited),
     NoRuntime,
+}
+
+/// What has taken longer than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limited {
+    Tier,
+    Operation,
+    Loader,
+    Follower,
+    Refresh,
 }
 
 impl Kind {
@@ -75,7 +85,7 @@ impl Kind {
             Self::Panic => "panic",
             Self::Reentrant => "reentrant",
             Self::NotImmediate => "not_immediate",
-            Self::Timeout => "timeout",
+            Self::Timeout(_) => "timeout",
             Self::NoRuntime => "no_runtime",
         }
     }
@@ -117,9 +127,9 @@ impl Error {
         Self::of(Kind::NotImmediate, None)
     }
 
-    /// A tier exceeded its timeout.
-    pub(crate) fn timeout(limit: Duration) -> Self {
-        Self::of(Kind::Timeout, Some(format!("its time limit is {limit:?}").into()))
+    /// Something exceeded its time limit.
+    pub(crate) fn timeout(of: Limited, limit: Duration) -> Self {
+        Self::of(Kind::Timeout(of), Some(format!("its time limit is {limit:?}").into()))
     }
 
     /// There is no runtime for a task or a timer, or it refused by a panic.
@@ -170,12 +180,14 @@ impl Error {
 
     /// Returns whether a tier failed, rather than the loader.
     pub fn is_tier(&self) -> bool {
-        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate | Kind::Timeout | Kind::NoRuntime)
+        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate | Kind::Timeout(Limited::Tier) | Kind::NoRuntime)
     }
 
-    /// Returns whether a tier exceeded its [timeout](crate::Tier::timeout). Then [`is_tier`](Self::is_tier) is also true.
+    /// Returns whether a time limit was exceeded: that of a [tier](crate::Tier::timeout), then [`is_tier`](Self::is_tier) is also
+    /// true; of the [operation](crate::CacheBuilder::time_limit), the [loader](crate::CacheBuilder::load_timeout), a
+    /// [refresh](crate::CacheBuilder::refresh_time_limit), or of the wait for the [leader](crate::CacheBuilder::follower_timeout).
     pub fn is_timeout(&self) -> bool {
-        self.0.kind == Kind::Timeout
+        matches!(self.0.kind, Kind::Timeout(_))
     }
 
     /// Returns whether a refresh or a timeout found no async [`Runtime`](crate::Runtime). Then [`is_tier`](Self::is_tier) is
@@ -235,7 +247,14 @@ impl fmt::Display for Error {
                 "cache tier `{}` is declared `immediate`, but had to wait; remove `immediate` from its `#[cache_tier]`",
                 tier.unwrap_or("?")
             )?,
-            (Kind::Timeout, tier) => write!(f, "cache tier `{}` did not answer in time", tier.unwrap_or("?"))?,
+            (Kind::Timeout(_), Some(tier)) => write!(f, "cache tier `{tier}` did not answer in time")?,
+            (Kind::Timeout(of), None) => f.write_str(match of {
+                Limited::Tier => "a cache tier did not answer in time",
+                Limited::Operation => "the cache operation did not end in time",
+                Limited::Loader => "the loader did not end in time",
+                Limited::Follower => "the loader of another operation did not end in time",
+                Limited::Refresh => "the refresh did not end in time",
+            })?,
             (Kind::NoRuntime, _) => f.write_str(
                 "a refresh or a timeout needs an async runtime: use the cache inside a Tokio runtime with time enabled \
                  (crate feature `tokio`), or set one with `CacheBuilder::runtime`",

@@ -179,6 +179,8 @@
 //! | [`refresh_after`](Tier::refresh_after) | refresh-ahead | serves an aging entry immediately and refreshes it from the lower tiers in the background |
 //! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | stale-if-error | serves an expired entry if all other sources fail |
 //! | [`timeout`](Tier::timeout) | timeout | limits the calls of one tier |
+//! | [`load_timeout`](CacheBuilder::load_timeout) | timeout | limits the loader of a compute method |
+//! | [`time_limit`](CacheBuilder::time_limit) | timeout | limits each operation as a whole |
 //! | [`fail_closed`](CacheBuilder::fail_closed) | fail closed | returns the error of a failing tier instead of running the loader |
 //! | [`ttl_jitter`](Tier::ttl_jitter) | TTL jitter | spreads the expiry of entries that were inserted together |
 //!
@@ -219,6 +221,7 @@ mod error;
 mod expiry;
 mod inflight;
 mod integrate;
+mod limit;
 mod macros;
 mod policy;
 mod runtime;

@@ -14,9 +14,9 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
 /// Spawns tasks and timers for a cache.
 ///
-/// A cache spawns tasks only for [refreshes](crate::Tier::refresh_after), and uses timers only for
-/// [`Tier::timeout`](crate::Tier::timeout) and
-/// [`CacheBuilder::follower_timeout`](crate::CacheBuilder::follower_timeout). With the crate's feature `tokio`, which is on by
+/// A cache spawns tasks only for [refreshes](crate::Tier::refresh_after), and uses timers only for time limits: those of refreshes,
+/// [`Tier::timeout`](crate::Tier::timeout) and, of [`CacheBuilder`](crate::CacheBuilder), `time_limit`, `load_timeout` and
+/// `follower_timeout`. With the crate's feature `tokio`, which is on by
 /// default, it uses the Tokio runtime of the calling task. For another runtime, implement this trait and pass it to
 /// [`CacheBuilder::runtime`](crate::CacheBuilder::runtime); a Tokio `Handle` implements it.
 ///

@@ -48,20 +48,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Contains, Some(key));
         inner.run(false, async move {
-            let (mut lookup, lease) = (Lookup::from_the_first(), inner.in_flight.lease(key));
-            let ask = inner.tiers.ask(&mut lookup, &lease, operation.as_ref(), |tier, call| tier.contains(key, call));
-            let answer = match (ask.await, lookup.failure.take()) {
-                // No entry was served, so there is nothing to refresh.
-                (Some(found), _) => Ok(Some(Found { refresh_due: false, ..found })),
-                (None, Some(error)) => match lookup.stale.into_iter().next().filter(|_| lease.is_valid()) {
-                    Some(stale) => Ok(Some(stale.masking(error))),
-                    None => Err(error),
-                },
-                (None, None) => {
-                    inner.tiers.evict_stale(&lease, &lookup.stale, operation.as_ref()).await;
-                    Ok(None)
-                }
-            };
+            let answer = inner.limited(inner.look_for(key, operation.as_ref())).await;
             finish(operation.as_mut(), answer)
         })
     }
@@ -79,7 +66,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
         let inner = &*self.0;
         let mut operation = inner.observe(CacheOperation::Len, None);
         inner.run(false, async move {
-            let counted = inner.tiers.len(operation.as_ref()).await;
+            let counted = inner.limited(inner.tiers.len(operation.as_ref())).await;
             finish(operation.as_mut(), counted.map(Counted))
         })
     }
@@ -146,6 +133,24 @@ impl<K: Key + ?Sized, V: Value> fmt::Debug for Get<'_, K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value> Inner<K, V> {
+    /// Asks the tiers for an entry without its value.
+    async fn look_for<'f, 'a: 'f>(&'a self, key: &'f K, operation: Option<&'f Operation<'a>>) -> Answer<'a, ()> {
+        let (mut lookup, lease) = (Lookup::from_the_first(), self.in_flight.lease(key));
+        let ask = self.tiers.ask(&mut lookup, &lease, operation, |tier, call| tier.contains(key, call));
+        match (ask.await, lookup.failure.take()) {
+            // No entry was served, so there is nothing to refresh.
+            (Some(found), _) => Ok(Some(Found { refresh_due: false, ..found })),
+            (None, Some(error)) => match lookup.stale.into_iter().next().filter(|_| lease.is_valid()) {
+                Some(stale) => Ok(Some(stale.masking(error))),
+                None => Err(error),
+            },
+            (None, None) => {
+                self.tiers.evict_stale(&lease, &lookup.stale, operation).await;
+                Ok(None)
+            }
+        }
+    }
+
     /// A lookup that the first tier did not answer.
     #[inline(never)]
     fn search_rest<'a>(
@@ -164,7 +169,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         }
         let mut operation = operation.take().map(Box::new);
         MaybeReady::Boxed(Box::pin(async move {
-            let answer = self.search(key, lookup, operation.as_deref()).await;
+            let answer = self.limited(self.search(key, lookup, operation.as_deref())).await;
             finish(operation.as_deref_mut(), answer)
         }))
     }

@@ -2,12 +2,10 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 
 use super::{Finish, Inner, finish};
 use crate::bounds::{Key, Value};
@@ -16,7 +14,7 @@ use crate::error::Error;
 use crate::inflight::flight::{Follow, Joined, Lead, LoadResult, Loading};
 use crate::inflight::reentrance::Inside;
 use crate::inflight::{Lease, Origin};
-use crate::runtime::{RuntimeFuture, Spawner};
+use crate::limit::{TimeLimit, Timer, within};
 use crate::stack::{Found, Lookup};
 use crate::sync::Arc;
 use crate::telemetry::{CacheOperation, Completion, Operation, OperationOutcome, defer_evictions};
@@ -33,6 +31,9 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         key: &'a K,
         completions: u64,
     ) -> Option<(Lease<'a, K, V>, Option<Lead<'a, K, V, Loading>>)> {
+        if self.options.time_limit.is_some() || self.options.load_timeout.is_some() {
+            return None;
+        }
         if !self.options.stampede_protection {
             return Some((self.in_flight.lease_to_load(key), None));
         }
@@ -86,30 +87,30 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         completions: u64,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
-        let computed = {
+        let work = async {
             let operation = operation.as_deref();
             let lease = self.in_flight.lease(key);
             if let Some(found) = self.find(&mut lookup, &lease, operation).await {
-                Ok(Computed::Found(found))
-            } else {
-                let has_failed = lookup.failure.is_some();
-                let computed = match lookup.failure.take() {
-                    Some(error) if self.options.fail_closed => Err(error),
-                    _ if self.options.stampede_protection => {
-                        self.load_once(kind, &lease, completions, operation, load).await
-                    }
-                    _ => {
-                        let lease = self.in_flight.lease_to_load(key);
-                        self.load(&lease, None, operation, load).await.map(Computed::Loaded)
-                    }
-                };
-                match computed {
-                    // Not every source has answered: what is stale may yet be wanted.
-                    Ok(Computed::Loaded(None)) if has_failed => computed,
-                    computed => self.or_stale(&lease, computed, lookup.stale, operation).await,
+                return Ok(Computed::Found(found));
+            }
+            let has_failed = lookup.failure.is_some();
+            let computed = match lookup.failure.take() {
+                Some(error) if self.options.fail_closed => Err(error),
+                _ if self.options.stampede_protection => {
+                    self.load_once(kind, &lease, completions, operation, load).await
                 }
+                _ => {
+                    let lease = self.in_flight.lease_to_load(key);
+                    self.load(&lease, None, operation, load).await.map(Computed::Loaded)
+                }
+            };
+            match computed {
+                // Not every source has answered: what is stale may yet be wanted.
+                Ok(Computed::Loaded(None)) if has_failed => computed,
+                computed => self.or_stale(&lease, computed, lookup.stale, operation).await,
             }
         };
+        let computed = self.limited(work).await;
         finish(operation.as_deref_mut(), computed)
     }
 
@@ -208,6 +209,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         operation: Option<&'f Operation<'a>>,
         load: impl Future<Output = Loaded<V>> + Send,
     ) -> Loaded<V> {
+        let load = async { within(self.options.load_timeout.as_ref(), load).await? };
         let loaded = match operation {
             Some(operation) => operation.load(load, load_outcome).await,
             None => load.await,
@@ -233,8 +235,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
 
 /// How long a follower waits.
 struct Patience<'o> {
-    limit: Option<&'o (Duration, Spawner)>,
-    timer: Option<RuntimeFuture>,
+    limit: Option<&'o TimeLimit>,
+    timer: Option<Timer<'o>>,
     /// The flight that it has waited for from the beginning: only that one can be said to take too long when the limit passes
     /// for the first time. Without this, all who wait would replace each other's flights.
     first: Option<u64>,
@@ -254,38 +256,31 @@ enum Waited<V> {
 }
 
 impl<'o> Patience<'o> {
-    fn new(limit: Option<&'o (Duration, Spawner)>) -> Self {
-        Self { limit, timer: None, first: None, passed: 0 }
+    fn new(limit: Option<&'o TimeLimit>) -> Self {
+        Self { limit, timer: limit.map(Timer::new), first: None, passed: 0 }
     }
 
     /// Waits for a leader; the time of earlier waits counts too.
     async fn wait_for<V>(&mut self, mut follow: Follow<LoadResult<V>>) -> Waited<V> {
-        let Some((limit, spawner)) = self.limit else {
-            return follow.await.map_or(Waited::Abandoned, Waited::Completed);
-        };
         let is_first = *self.first.get_or_insert(follow.flight) == follow.flight;
-        loop {
-            let timer = match self.timer.take() {
-                Some(timer) => timer,
-                None => match spawner.sleep(*limit) {
-                    Ok(timer) => timer,
-                    Err(error) => return Waited::Failed(error),
-                },
-            };
-            follow = match select(follow, timer).await {
-                Either::Left((completed, timer)) => {
-                    self.timer = Some(timer);
-                    return completed.map_or(Waited::Abandoned, Waited::Completed);
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(completed) = Pin::new(&mut follow).poll(cx) {
+                    return Poll::Ready(completed.map_or(Waited::Abandoned, Waited::Completed));
                 }
-                Either::Right(((), follow)) => follow,
-            };
-            self.passed += 1;
-            match self.passed {
-                1 if is_first => return Waited::TooLong,
-                1 => {}
-                _ => return Waited::Failed(Error::timeout(*limit * 2)),
+                let (Some(limit), Some(timer)) = (self.limit, &mut self.timer) else { return Poll::Pending };
+                if let Err(error) = ready!(timer.poll(cx)) {
+                    return Poll::Ready(Waited::Failed(error));
+                }
+                self.passed += 1;
+                match self.passed {
+                    1 if is_first => return Poll::Ready(Waited::TooLong),
+                    1 => {}
+                    _ => return Poll::Ready(Waited::Failed(limit.error(2))),
+                }
             }
-        }
+        })
+        .await
     }
 }
 

@@ -171,7 +171,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     fn start_get_many<'a>(&'a self, keys: Vec<&'a K>) -> MaybeReady<'a, Result<Vec<GetResult<V>>, Error>> {
         let mut operation = self.observe_many(CacheOperation::GetMany, keys.len());
         self.run(false, async move {
-            let answers = self.look_up_many(&keys, operation.as_ref()).await;
+            let answers = self.limited(async { Ok(self.look_up_many(&keys, operation.as_ref()).await) }).await;
+            let answers = answers.unwrap_or_else(|error| keys.iter().map(|_| Err(error.clone())).collect());
             if let Some(operation) = &mut operation {
                 complete_reads(operation, &answers);
             }

@@ -147,7 +147,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let may_wait = begun.as_ref().is_some_and(InFlightWrite::is_contended);
         let in_progress = begun.as_ref().map(InFlightWrite::in_progress);
         let work = async move {
-            let done = write.run(&self.tiers, begun.as_ref(), operation.as_ref()).await;
+            let done = self.limited(write.run(&self.tiers, begun.as_ref(), operation.as_ref())).await;
             drop(begun);
             finish(operation.as_mut(), done)
         };

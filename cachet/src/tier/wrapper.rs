@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
+use crate::error::{Error, Limited};
 use crate::expiry::Expiry;
 use crate::inflight::debts::Debts;
 use crate::inflight::{InFlight, Origin, Permit};
+use crate::limit::TimeLimit;
 use crate::policy::InsertPolicy;
 use crate::runtime::Spawner;
 use crate::telemetry::record_keys::RecordKeys;
@@ -22,7 +23,7 @@ use crate::tier::erased::{
     BatchPermit, Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Read, Removal, TierFacts,
     poll_once,
 };
-use crate::tier::layers::timeout::{Deadline, Timeout};
+use crate::tier::layers::timeout::Deadline;
 
 mod call;
 mod many;
@@ -66,7 +67,7 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     /// Whether there is nothing to judge about an entry without a time to live of its own.
     hits_are_plain: bool,
     expiry: Expiry,
-    timeout: Option<Timeout>,
+    timeout: Option<TimeLimit>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
     /// Whether the warning that the tier loses the insertion times of its entries has been given.
@@ -103,7 +104,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             may_owe,
             hits_are_plain,
             expiry: config.expiry,
-            timeout: config.timeout.map(|limit| Timeout::new(limit, (*spawner).clone())),
+            timeout: config.timeout.map(|limit| TimeLimit::new(Limited::Tier, limit, spawner)),
             policy: config.policy,
             telemetry: Arc::clone(telemetry),
             warned: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 mod followers;
 mod lifetimes;
+mod operations;
 mod stale;
 
 use std::pin::Pin;

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::hash::BuildHasher;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
@@ -11,8 +12,9 @@ use futures_util::future::{AbortHandle, Abortable};
 use super::table::{Permit, RefreshTable};
 use crate::bounds::{Key, Value};
 use crate::cache::{Finish, Inner, finish};
-use crate::error::Error;
+use crate::error::{Error, Limited};
 use crate::inflight::Origin;
+use crate::limit::{TimeLimit, within};
 use crate::runtime::{RuntimeFuture, Spawner};
 use crate::stack::{Found, Lookup};
 use crate::telemetry::{Completion, Operation, OperationOutcome, PendingRefresh};
@@ -22,6 +24,7 @@ use crate::tier::InsertOutcome;
 pub(crate) struct RefreshScheduler<K: Key + ?Sized, V: Value> {
     pub(in crate::cache) refreshes: RefreshTable,
     spawner: Spawner,
+    time_limit: TimeLimit,
     /// The cache, without keeping it.
     cache: Weak<Inner<K, V>>,
     /// Reads ask for no `'static` types; a task needs them, and they were known when the cache was built.
@@ -29,8 +32,9 @@ pub(crate) struct RefreshScheduler<K: Key + ?Sized, V: Value> {
 }
 
 impl<K: Key + ?Sized + 'static, V: Value + 'static> RefreshScheduler<K, V> {
-    pub(crate) fn new(refreshes: RefreshTable, spawner: Spawner) -> Self {
-        Self { refreshes, spawner, cache: Weak::new(), run: |task| Box::pin(task.run()) }
+    pub(crate) fn new(refreshes: RefreshTable, time_limit: Duration, spawner: Spawner) -> Self {
+        let time_limit = TimeLimit::new(Limited::Refresh, time_limit, &spawner);
+        Self { refreshes, spawner, time_limit, cache: Weak::new(), run: |task| Box::pin(task.run()) }
     }
 }
 
@@ -149,7 +153,9 @@ impl<K: Key + ?Sized, V: Value> Task<K, V> {
         let mut operation = pending.map(|pending| Operation::start_pending(&cache.telemetry, pending));
         let key = self.key.clone();
         let key = key.borrow();
-        let work = AssertUnwindSafe(cache.bring_up_to_date(key, self.tier, operation.as_ref())).catch_unwind();
+        let work = cache.bring_up_to_date(key, self.tier, operation.as_ref());
+        let limit = cache.scheduler.as_ref().map(|scheduler| &scheduler.time_limit);
+        let work = AssertUnwindSafe(async { within(limit, work).await? }).catch_unwind();
         let result = work.await.unwrap_or_else(|payload| Err(Error::panic(&*payload)));
         self.found_nothing = !matches!(
             result,

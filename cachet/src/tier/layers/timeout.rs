@@ -4,38 +4,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use crate::error::Error;
-use crate::runtime::{RuntimeFuture, Spawner};
-
-/// How long a call of a tier may take.
-pub(crate) struct Timeout {
-    limit: Duration,
-    spawner: Spawner,
-}
-
-impl Timeout {
-    pub(crate) fn new(limit: Duration, spawner: Spawner) -> Self {
-        Self { limit, spawner }
-    }
-}
+use crate::limit::{TimeLimit, Timer};
 
 /// When one call of a tier has to be over.
 pub(crate) struct Deadline<'a> {
     immediate: bool,
-    timeout: Option<&'a Timeout>,
-    /// Started when the tier is first waited for: a call that is answered at once costs no timer.
-    timer: Option<RuntimeFuture>,
+    /// Runs from when the tier is first waited for.
+    timer: Option<Timer<'a>>,
     has_passed: bool,
 }
 
 impl<'a> Deadline<'a> {
-    pub(crate) fn start(immediate: bool, timeout: Option<&'a Timeout>) -> Self {
-        Self { immediate, timeout, timer: None, has_passed: false }
+    pub(crate) fn start(immediate: bool, timeout: Option<&'a TimeLimit>) -> Self {
+        Self { immediate, timer: timeout.map(Timer::new), has_passed: false }
     }
 
     /// Whether no further method of this call is to be begun.
@@ -52,21 +38,10 @@ impl<'a> Deadline<'a> {
         if self.immediate {
             return Poll::Ready(Error::not_immediate());
         }
-        let Some(timeout) = self.timeout else { return Poll::Pending };
-        let timer = match &mut self.timer {
-            Some(timer) => timer,
-            none => match timeout.spawner.sleep(timeout.limit) {
-                Ok(started) => none.insert(started),
-                Err(error) => return Poll::Ready(error),
-            },
-        };
-        match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                self.has_passed = true;
-                Poll::Ready(Error::timeout(timeout.limit))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        let error = ready!(timer.poll_error(cx));
+        self.has_passed = true;
+        Poll::Ready(error)
     }
 }
 

@@ -169,3 +169,31 @@ fn so_many_refreshes_run_at_the_same_time_and_no_more() {
         assert_eq!(it.status(), (0, 0));
     }
 }
+
+// S33, S49: a hung refresh does not use up the number of refreshes for ever.
+#[test]
+fn a_refresh_that_takes_longer_than_it_may_has_failed() {
+    for (limit, limited) in [(secs(60), false), (secs(5), true)] {
+        let it = Refreshed::due_with(
+            |l1| l1,
+            |builder| {
+                let builder = builder.max_concurrent_refreshes(1);
+                if limited { builder.refresh_time_limit(limit) } else { builder }
+            },
+        );
+        it.l2.next(Get, Hang);
+        assert_eq!(it.stale("ada"), Some(1));
+        it.tasks.poll();
+        it.clock().advance(limit.saturating_sub(NANO));
+        it.tasks.poll();
+        assert_eq!(it.status(), (1, 0));
+        it.clock().advance(NANO);
+        it.tasks.run();
+        assert_eq!(it.lines(), ["l2 get: cancelled", "refresh: error"]);
+        assert_eq!(it.status(), (0, 1));
+        it.clock().advance(DUE);
+        assert_eq!((it.stale("ada"), it.tasks.tasks()), (Some(1), 1));
+        it.tasks.run();
+        assert_eq!(value(it.cache(), "ada"), Some(2));
+    }
+}
