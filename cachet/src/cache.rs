@@ -14,6 +14,7 @@ use crate::stack::TierStack;
 use crate::telemetry::record_keys::RecordKeys;
 use crate::telemetry::{CacheOperation, CacheTelemetry, Completion, HitProbe, Operation};
 use crate::tier::erased::{MaybeReady, poll_once};
+use crate::tier::status::TierStatus;
 
 mod compute;
 mod frame;
@@ -124,6 +125,12 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     pub fn refreshes(&self) -> RefreshStatus {
         let now = || self.0.telemetry.clock.now();
         self.0.scheduler.as_ref().map_or_else(RefreshStatus::default, |scheduler| scheduler.refreshes.status(now()))
+    }
+
+    /// Returns the state of each tier, in the order in which reads ask them: whether it is called, and for how many keys reads skip
+    /// it.
+    pub fn tier_status(&self) -> Vec<TierStatus> {
+        self.0.tiers.statuses().collect()
     }
 
     /// Returns how often an event handler of this cache has panicked. Such a panic is caught; the first is logged.

@@ -65,6 +65,7 @@ enum Kind {
     NotImmediate,
     Timeout(Limited),
     NoRuntime,
+    BreakerOpen,
 }
 
 /// What has taken longer than it may.
@@ -87,6 +88,7 @@ impl Kind {
             Self::NotImmediate => "not_immediate",
             Self::Timeout(_) => "timeout",
             Self::NoRuntime => "no_runtime",
+            Self::BreakerOpen => "breaker_open",
         }
     }
 }
@@ -137,6 +139,11 @@ impl Error {
         Self::of(Kind::NoRuntime, refusal.map(|payload| panic_text(payload).into()))
     }
 
+    /// A tier is not called, since too many of its calls have failed.
+    pub(crate) fn breaker_open() -> Self {
+        Self::of(Kind::BreakerOpen, None)
+    }
+
     fn of(kind: Kind, source: Option<Source>) -> Self {
         Self(Arc::new(Inner { kind, error_type: kind.as_str(), tier: None, source: source.map(Arc::new) }))
     }
@@ -167,7 +174,7 @@ impl Error {
     /// Returns the class of the error that telemetry reports as `error.type`.
     ///
     /// It is the class set by [`TierError::with_type`], or else `tier`, `load` (the loader returned an error), `panic`,
-    /// `reentrant`, `timeout`, `no_runtime` (a refresh or a timeout needs an async runtime), `not_immediate` (a tier that is
+    /// `reentrant`, `timeout`, `breaker_open`, `no_runtime` (a refresh or a timeout needs an async runtime), `not_immediate` (a tier that is
     /// declared `immediate` returned `Pending`) or `unsupported` (the tier does not implement the method).
     pub fn error_type(&self) -> &'static str {
         self.0.error_type
@@ -180,7 +187,10 @@ impl Error {
 
     /// Returns whether a tier failed, rather than the loader.
     pub fn is_tier(&self) -> bool {
-        matches!(self.0.kind, Kind::Tier | Kind::NotImmediate | Kind::Timeout(Limited::Tier) | Kind::NoRuntime)
+        matches!(
+            self.0.kind,
+            Kind::Tier | Kind::NotImmediate | Kind::Timeout(Limited::Tier) | Kind::NoRuntime | Kind::BreakerOpen
+        )
     }
 
     /// Returns whether a time limit was exceeded: that of a [tier](crate::Tier::timeout), then [`is_tier`](Self::is_tier) is also
@@ -188,6 +198,12 @@ impl Error {
     /// [refresh](crate::CacheBuilder::refresh_time_limit), or of the wait for the [leader](crate::CacheBuilder::follower_timeout).
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Timeout(_))
+    }
+
+    /// Returns whether a tier was not called because its [breaker](crate::Tier::breaker) is open. Then [`is_tier`](Self::is_tier) is
+    /// also true.
+    pub fn is_breaker_open(&self) -> bool {
+        self.0.kind == Kind::BreakerOpen
     }
 
     /// Returns whether a refresh or a timeout found no async [`Runtime`](crate::Runtime). Then [`is_tier`](Self::is_tier) is
@@ -255,6 +271,9 @@ impl fmt::Display for Error {
                 Limited::Follower => "the loader of another operation did not end in time",
                 Limited::Refresh => "the refresh did not end in time",
             })?,
+            (Kind::BreakerOpen, tier) => {
+                write!(f, "cache tier `{}` was not called: its breaker is open", tier.unwrap_or("?"))?;
+            }
             (Kind::NoRuntime, _) => f.write_str(
                 "a refresh or a timeout needs an async runtime: use the cache inside a Tokio runtime with time enabled \
                  (crate feature `tokio`), or set one with `CacheBuilder::runtime`",

@@ -179,6 +179,7 @@
 //! | [`refresh_after`](Tier::refresh_after) | refresh-ahead | serves an aging entry immediately and refreshes it from the lower tiers in the background |
 //! | [`serve_stale_on_error`](CacheBuilder::serve_stale_on_error) | stale-if-error | serves an expired entry if all other sources fail |
 //! | [`timeout`](Tier::timeout) | timeout | limits the calls of one tier |
+//! | [`breaker`](Tier::breaker) | circuit breaker | stops calling a tier after repeated failures, except for a probe now and then |
 //! | [`load_timeout`](CacheBuilder::load_timeout) | timeout | limits the loader of a compute method |
 //! | [`time_limit`](CacheBuilder::time_limit) | timeout | limits each operation as a whole |
 //! | [`fail_closed`](CacheBuilder::fail_closed) | fail closed | returns the error of a failing tier instead of running the loader |
@@ -254,6 +255,7 @@ pub mod future {
 /// What a cache is doing at the moment.
 pub mod status {
     pub use crate::cache::RefreshStatus;
+    pub use crate::tier::status::TierStatus;
 }
 
 /// What a [`CacheBuilder`] lacks, as its type parameter.

@@ -13,6 +13,7 @@ use crate::telemetry::{Operation, TierIdentity, defer_evictions};
 use crate::tier::erased::{
     Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Read, TierFacts,
 };
+use crate::tier::status::TierStatus;
 
 mod many;
 mod write;
@@ -150,6 +151,10 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
 
     fn iter(&self) -> impl Iterator<Item = &dyn ErasedTier<K, V>> {
         std::iter::once(&*self.first).chain(self.rest.iter().map(|tier| &**tier))
+    }
+
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = TierStatus> {
+        self.iter().map(ErasedTier::status)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

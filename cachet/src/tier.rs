@@ -18,6 +18,7 @@ pub(crate) mod context;
 pub(crate) mod erased;
 pub(crate) mod layers;
 pub(crate) mod source;
+pub(crate) mod status;
 pub(crate) mod wrapper;
 
 /// One storage of a cache: memory, a directory, Redis, a database.

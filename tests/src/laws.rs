@@ -158,24 +158,27 @@ fn served_expired(event: &CacheOperationEvent<'_>) -> bool {
 fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     use TierOutcome as O;
     let possible: &[O] = match event.operation() {
-        // A tier that owes the key is skipped (S44).
+        // A tier that owes the key is skipped (S44), as is one whose breaker is open.
         TierOperation::Get | TierOperation::Contains => {
             &[O::Hit, O::Miss, O::Expired, O::Skipped, O::Error, O::Cancelled]
         }
         TierOperation::GetMany => &[O::Hit, O::Miss, O::Skipped, O::Error, O::Cancelled],
         TierOperation::Insert | TierOperation::InsertMany => {
-            &[O::Inserted, O::Rejected, O::Superseded, O::Error, O::Cancelled]
+            &[O::Inserted, O::Rejected, O::Superseded, O::Skipped, O::Error, O::Cancelled]
         }
-        TierOperation::Invalidate | TierOperation::InvalidateMany => &[O::Invalidated, O::Error, O::Cancelled],
-        TierOperation::Clear => &[O::Cleared, O::Error, O::Cancelled],
-        TierOperation::Len => &[O::Counted, O::Error, O::Cancelled],
+        TierOperation::Invalidate | TierOperation::InvalidateMany => {
+            &[O::Invalidated, O::Skipped, O::Error, O::Cancelled]
+        }
+        TierOperation::Clear => &[O::Cleared, O::Skipped, O::Error, O::Cancelled],
+        TierOperation::Len => &[O::Counted, O::Skipped, O::Error, O::Cancelled],
+        TierOperation::Breaker => &[O::Opened, O::Closed],
         _ => &[O::Evicted, O::Expired],
     };
     ensure!(possible.contains(&event.outcome()), "`{}` never ends `{}`", event.operation(), event.outcome());
     let failed = event.outcome() == O::Error;
     // The removal of an expired entry may fail; the lookup has not.
     ensure!(
-        failed == event.error().is_some() || [O::Expired, O::Miss].contains(&event.outcome()),
+        failed == event.error().is_some() || [O::Expired, O::Miss, O::Skipped, O::Opened].contains(&event.outcome()),
         "{} of {} and its error contradict each other",
         event.outcome(),
         event.tier()
@@ -185,7 +188,9 @@ fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
 
 fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> Result<(), String> {
     possible(event)?;
-    let calls: Vec<_> = tiers.iter().filter(|tier| tier.operation() != TierOperation::Evict).collect();
+    let is_call =
+        |tier: &&&CacheTierEvent<'_>| !matches!(tier.operation(), TierOperation::Evict | TierOperation::Breaker);
+    let calls: Vec<_> = tiers.iter().filter(is_call).collect();
 
     // Law 1 and 2, seen from the completion: its trail is what was sent.
     let sent: Vec<String> = calls.iter().map(|call| format!("{call:?}")).collect();

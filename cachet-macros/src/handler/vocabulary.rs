@@ -8,22 +8,25 @@ pub(super) struct Operation {
     pub(super) outcomes: &'static [&'static str],
 }
 
-const TIER: [Operation; 10] = [
-    Operation { name: "get", outcomes: &["hit", "miss", "expired", "error", "cancelled"] },
-    Operation { name: "contains", outcomes: &["hit", "miss", "expired", "error", "cancelled"] },
-    Operation { name: "insert", outcomes: &["inserted", "rejected", "superseded", "error", "cancelled"] },
-    Operation { name: "invalidate", outcomes: &["invalidated", "error", "cancelled"] },
-    Operation { name: "clear", outcomes: &["cleared", "error", "cancelled"] },
-    Operation { name: "len", outcomes: &["counted", "error", "cancelled"] },
-    Operation { name: "get_many", outcomes: &["hit", "miss", "error", "cancelled"] },
-    Operation { name: "insert_many", outcomes: &["inserted", "rejected", "superseded", "error", "cancelled"] },
-    Operation { name: "invalidate_many", outcomes: &["invalidated", "error", "cancelled"] },
+const STORE: &[&str] = &["inserted", "rejected", "superseded", "skipped", "error", "cancelled"];
+
+const TIER: [Operation; 11] = [
+    Operation { name: "get", outcomes: &["hit", "miss", "expired", "skipped", "error", "cancelled"] },
+    Operation { name: "contains", outcomes: &["hit", "miss", "expired", "skipped", "error", "cancelled"] },
+    Operation { name: "insert", outcomes: STORE },
+    Operation { name: "invalidate", outcomes: &["invalidated", "skipped", "error", "cancelled"] },
+    Operation { name: "clear", outcomes: &["cleared", "skipped", "error", "cancelled"] },
+    Operation { name: "len", outcomes: &["counted", "skipped", "error", "cancelled"] },
+    Operation { name: "get_many", outcomes: &["hit", "miss", "skipped", "error", "cancelled"] },
+    Operation { name: "insert_many", outcomes: STORE },
+    Operation { name: "invalidate_many", outcomes: &["invalidated", "skipped", "error", "cancelled"] },
     Operation { name: "evict", outcomes: &["evicted", "expired"] },
+    Operation { name: "breaker", outcomes: &["opened", "closed"] },
 ];
 
 const COMPUTE: &[&str] = &["hit", "stale", "computed", "error", "panicked", "cancelled"];
 
-const OPERATION: [Operation; 13] = [
+const OPERATION: [Operation; 14] = [
     Operation { name: "get", outcomes: &["hit", "stale", "miss", "error", "panicked", "cancelled"] },
     Operation { name: "contains", outcomes: &["hit", "stale", "miss", "error", "panicked", "cancelled"] },
     Operation { name: "insert", outcomes: &["inserted", "rejected", "error", "panicked", "cancelled"] },
@@ -43,6 +46,7 @@ const OPERATION: [Operation; 13] = [
         name: "refresh",
         outcomes: &["refreshed", "rejected", "miss", "error", "suppressed", "superseded", "panicked", "cancelled"],
     },
+    Operation { name: "repay", outcomes: &["invalidated", "error", "panicked", "cancelled"] },
 ];
 
 /// All operations of a kind of event.

@@ -213,9 +213,15 @@ impl<'a> Operation<'a> {
         self.telemetry.wants_tiers()
     }
 
-    /// Reports a tier that was not called. There is no span.
-    pub(crate) fn report_skipped(&self, tier: &'a TierIdentity, kind: TierOperation, fallback: bool) {
-        TierCall::without_span(self, tier, kind, fallback).finish(TierOutcome::Skipped, None, None);
+    /// Reports a tier that was not called, because of a debt or an error. There is no span.
+    pub(crate) fn report_skipped(
+        &self,
+        tier: &'a TierIdentity,
+        kind: TierOperation,
+        fallback: bool,
+        error: Option<&Error>,
+    ) {
+        TierCall::without_span(self, tier, kind, fallback).finish(TierOutcome::Skipped, None, error);
     }
 
     /// Sets the operation's id as the current one and records a panic, for synchronous code without a [`TierCall`].

@@ -55,6 +55,8 @@ named! {
         InvalidateMany = "invalidate_many",
         /// Not a call: the tier evicted an entry, or removed an expired one.
         Evict = "evict",
+        /// Not a call: the [breaker](crate::Tier::breaker) of the tier opened or closed.
+        Breaker = "breaker",
     }
 }
 
@@ -71,7 +73,8 @@ named! {
         Error = "error",
         /// The call was dropped before the tier had answered.
         Cancelled = "cancelled",
-        /// The tier was not called: it may hold an outdated entry of the key.
+        /// The tier was not called: it may hold an outdated entry of the key, or its [breaker](crate::Tier::breaker) is open; in the
+        /// latter case the event has the error.
         Skipped = "skipped",
         /// The entry was stored; in a batch, at least one entry.
         Inserted = "inserted",
@@ -87,6 +90,10 @@ named! {
         Counted = "counted",
         /// The tier evicted an entry to make room.
         Evicted = "evicted",
+        /// Too many calls of the tier failed in a row: it is not called for a while.
+        Opened = "opened",
+        /// The tier works again.
+        Closed = "closed",
     }
 }
 

@@ -52,6 +52,7 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
                 read_only: false,
                 expiry: Expiry::default(),
                 timeout: None,
+                breaker: None,
                 policy: InsertPolicy::always(),
             },
             cool_down: None,
@@ -178,6 +179,50 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
     /// with a [`ManualClock`](crate::ManualClock), the timeout follows that clock.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.config.timeout = Some(limit);
+        self
+    }
+
+    /// Stops calling the tier after this many failed calls in a row, for this long; then one call is a probe. If it succeeds, the
+    /// tier is called again; if it fails, the next probe is made after `open_for`. At least one failure is needed.
+    ///
+    /// While the breaker is open, a call fails at once with an error for which
+    /// [`is_breaker_open`](crate::Error::is_breaker_open) is true, and is reported as `skipped`. So a tier that is down costs one
+    /// [timeout](Self::timeout) per probe, and not one per request. Otherwise the tier counts as one that fails: reads ask the other
+    /// tiers, a write returns the error, and reads of its key skip the tier until the key has been invalidated there.
+    ///
+    /// Errors and timeouts are failures; a miss is none. Has no effect on an `immediate` tier such as the memory tier. The changes
+    /// are events of the operation [`Breaker`](crate::telemetry::TierOperation::Breaker), `opened` (a warning in the logs) and
+    /// `closed`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # #[cfg(feature = "test-util")] {
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::{Behavior, MockTier};
+    /// use cachet::{Cache, ManualClock, Tier};
+    /// use std::time::Duration;
+    ///
+    /// let (clock, redis) = (ManualClock::new(), MockTier::<str, u32>::new());
+    /// let cache = Cache::<str, u32>::builder("ages")
+    ///     .tier(Tier::new(redis.clone()).name("redis").breaker(3, Duration::from_secs(5)))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// redis.always(TierOperation::Get, Behavior::Fail("connection refused"));
+    /// for _ in 0..100 {
+    ///     assert!(cache.get("ada").await.unwrap_err().is_tier());
+    /// }
+    /// assert_eq!(redis.calls().len(), 3);
+    ///
+    /// redis.always(TierOperation::Get, Behavior::Work);
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!(cache.get("ada").await.unwrap().is_none());
+    /// # }
+    /// # }
+    /// ```
+    #[doc(alias = "circuit_breaker")]
+    pub fn breaker(mut self, failures: u32, open_for: Duration) -> Self {
+        self.config.breaker = Some((failures, open_for));
         self
     }
 

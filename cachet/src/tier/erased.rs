@@ -12,6 +12,7 @@ use crate::inflight::{Lease, Origin, Permit};
 use crate::telemetry::span::FieldRecorder;
 use crate::telemetry::{FirstAnswer, Operation, TierIdentity};
 use crate::tier::InsertOutcome;
+use crate::tier::status::TierStatus;
 
 pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
@@ -165,6 +166,9 @@ pub(crate) enum BatchPermit<'f, K: Key + ?Sized, V> {
 /// A tier with everything that belongs to it. `'a` is the life of the cache, `'f` that of one operation.
 pub(crate) trait ErasedTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn facts(&self) -> &TierFacts;
+
+    /// What is to be known of it from outside.
+    fn status(&self) -> TierStatus;
 
     /// Records the fields that the tier declares for its spans.
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>);

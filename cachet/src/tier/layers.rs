@@ -2,4 +2,5 @@
 //!
 //! A layer is asked when a call of the tier begins, and sees every method that is awaited within that call.
 
+pub(crate) mod breaker;
 pub(crate) mod timeout;

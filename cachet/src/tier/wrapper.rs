@@ -23,7 +23,9 @@ use crate::tier::erased::{
     BatchPermit, Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, OnMiss, Read, Removal, TierFacts,
     poll_once,
 };
+use crate::tier::layers::breaker::Breaker;
 use crate::tier::layers::timeout::Deadline;
+use crate::tier::status::TierStatus;
 
 mod call;
 mod many;
@@ -40,6 +42,8 @@ pub(crate) struct TierConfig<K: Key + ?Sized, V: Value> {
     pub(crate) read_only: bool,
     pub(crate) expiry: Expiry,
     pub(crate) timeout: Option<Duration>,
+    /// After so many failures, and for so long.
+    pub(crate) breaker: Option<(u32, Duration)>,
     pub(crate) policy: InsertPolicy<K, V>,
 }
 
@@ -68,6 +72,7 @@ pub(crate) struct CacheWrapper<K: Key + ?Sized, V: Value, T, const IMMEDIATE: bo
     hits_are_plain: bool,
     expiry: Expiry,
     timeout: Option<TimeLimit>,
+    breaker: Option<Breaker>,
     policy: InsertPolicy<K, V>,
     telemetry: Arc<CacheTelemetry>,
     /// Whether the warning that the tier loses the insertion times of its entries has been given.
@@ -105,6 +110,10 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             hits_are_plain,
             expiry: config.expiry,
             timeout: config.timeout.map(|limit| TimeLimit::new(Limited::Tier, limit, spawner)),
+            breaker: config
+                .breaker
+                .filter(|_| !IMMEDIATE)
+                .map(|(failures, open_for)| Breaker::new(failures, open_for, telemetry.clock.clone())),
             policy: config.policy,
             telemetry: Arc::clone(telemetry),
             warned: AtomicBool::new(false),
@@ -121,15 +130,21 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     /// Begins a call of the tier, which is reported if its operation is observed.
     fn begin<'f, 'a>(&'a self, kind: TierOperation, call: Call<'f, 'a, K, V>) -> ObservedCall<'f, 'a> {
-        ObservedCall {
-            tier: &self.facts.identity,
-            deadline: Deadline::start(IMMEDIATE, self.timeout.as_ref()),
-            report: call.operation.map(|operation| {
+        let admission =
+            self.breaker.as_ref().map(|breaker| breaker.admit().map_err(|error| error.in_tier(self.name())));
+        let report = match &admission {
+            Some(Err(error)) => {
+                self.report_skipped(kind, call, Some(error));
+                None
+            }
+            _ => call.operation.map(|operation| {
                 TierCall::start(operation, &self.facts.identity, kind, call.fallback, |recorder| {
                     (self.record_fields)(&self.tier, recorder);
                 })
             }),
-        }
+        };
+        let deadline = Deadline::start(IMMEDIATE, self.timeout.as_ref());
+        ObservedCall { tier: &self.facts.identity, deadline, admission, report }
     }
 
     fn not_immediate(&self) -> Error {
@@ -158,6 +173,15 @@ where
 {
     fn facts(&self) -> &TierFacts {
         &self.facts
+    }
+
+    fn status(&self) -> TierStatus {
+        TierStatus {
+            name: Arc::clone(self.name()),
+            owed_keys: self.debts().count(),
+            distrusts_older: self.debts().distrusted_until().is_some(),
+            breaker_open: self.breaker.as_ref().is_some_and(Breaker::is_open),
+        }
     }
 
     fn record_fields(&self, recorder: &mut FieldRecorder<'_>) {

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod bad_input;
+mod breaker;
 mod cancellation;
 mod coherence;
 mod computing;

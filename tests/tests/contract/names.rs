@@ -72,11 +72,12 @@ fn operations_and_outcomes_keep_their_names() {
     let texts = |names: &mut dyn Iterator<Item = &'static str>| names.collect::<Vec<_>>().join(" ");
     assert_eq!(
         texts(&mut TierOperation::ALL.iter().map(|name| name.as_str())),
-        "get contains insert invalidate clear len get_many insert_many invalidate_many evict"
+        "get contains insert invalidate clear len get_many insert_many invalidate_many evict breaker"
     );
     assert_eq!(
         texts(&mut TierOutcome::ALL.iter().map(|name| name.as_str())),
-        "hit miss expired error cancelled skipped inserted rejected superseded invalidated cleared counted evicted"
+        "hit miss expired error cancelled skipped inserted rejected superseded invalidated cleared counted evicted \
+         opened closed"
     );
     assert_eq!(
         texts(&mut CacheOperation::ALL.iter().map(|name| name.as_str())),

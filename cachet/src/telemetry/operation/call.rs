@@ -30,6 +30,8 @@ pub(crate) struct TierCall<'o, 'a> {
     span: Span,
     /// How it has ended, if that is to be reported later.
     ending: Option<(TierOutcome, Option<Error>)>,
+    /// The breaker of the tier has opened or closed since.
+    pub(crate) transition: Option<TierOutcome>,
     finished: bool,
 }
 
@@ -58,7 +60,19 @@ impl<'o, 'a> TierCall<'o, 'a> {
             let at_once = is_first && (is_open || span.is_none() && operation.span().is_none());
             if at_once { Some(started) } else { operation.now() }
         });
-        Self { operation, tier, kind, fallback, batch: None, started, ended: None, span, ending: None, finished: false }
+        Self {
+            operation,
+            tier,
+            kind,
+            fallback,
+            batch: None,
+            started,
+            ended: None,
+            span,
+            ending: None,
+            transition: None,
+            finished: false,
+        }
     }
 
     /// For a call that is not made.
@@ -80,6 +94,7 @@ impl<'o, 'a> TierCall<'o, 'a> {
             ended: started,
             span,
             ending: None,
+            transition: None,
             finished: false,
         }
     }
@@ -148,8 +163,19 @@ impl<'o, 'a> TierCall<'o, 'a> {
             key: operation.key.clone().map(Name::Owned),
         };
         operation.telemetry.report_tier(&event, self.tier.descriptor, &self.span, operation.span());
+        let transition = self.transition.map(|outcome| CacheTierEvent {
+            operation: TierOperation::Breaker,
+            outcome,
+            batch: None,
+            duration: None,
+            age: None,
+            ..event.clone()
+        });
         if operation.telemetry.wants_trail() {
             operation.progress().trail.push(event);
+        }
+        if let Some(transition) = transition {
+            operation.telemetry.report_tier(&transition, self.tier.descriptor, &Span::none(), operation.span());
         }
     }
 }

@@ -203,10 +203,15 @@ impl Logs {
         operation: &Span,
     ) {
         let callsite = match event.outcome {
+            // The change of state is the warning.
+            TierOutcome::Skipped => descriptor.debug(),
+            TierOutcome::Opened => descriptor.warn(),
             _ if event.error.is_some() => descriptor.warn(),
-            TierOutcome::Expired | TierOutcome::Rejected | TierOutcome::Superseded | TierOutcome::Evicted => {
-                descriptor.info()
-            }
+            TierOutcome::Expired
+            | TierOutcome::Rejected
+            | TierOutcome::Superseded
+            | TierOutcome::Evicted
+            | TierOutcome::Closed => descriptor.info(),
             _ => descriptor.debug(),
         };
         if !self.listening() {

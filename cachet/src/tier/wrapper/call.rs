@@ -11,12 +11,15 @@ use crate::error::{Error, TierError};
 use crate::inflight::{Committed, Lease};
 use crate::telemetry::{TierCall, TierIdentity, TierOutcome, defer_evictions};
 use crate::tier::erased::poll_once;
+use crate::tier::layers::breaker::{Admission, Transition};
 use crate::tier::layers::timeout::Deadline;
 
 /// A call of a tier, which may consist of several of its methods.
 pub(super) struct ObservedCall<'f, 'a> {
     pub(super) tier: &'a TierIdentity,
     pub(super) deadline: Deadline<'a>,
+    /// `None` without a breaker.
+    pub(super) admission: Option<Result<Admission<'a>, Error>>,
     /// `None` if nothing is reported.
     pub(super) report: Option<TierCall<'f, 'a>>,
 }
@@ -24,8 +27,42 @@ pub(super) struct ObservedCall<'f, 'a> {
 impl ObservedCall<'_, '_> {
     /// Awaits a method of the tier; its errors get the tier's name.
     pub(super) async fn run<R>(&mut self, work: impl Future<Output = Result<R, TierError>> + Send) -> Result<R, Error> {
+        let result = self.run_beside(work).await;
+        self.note(result.is_ok());
+        result
+    }
+
+    /// Awaits what belongs to the call, but is not the tier's.
+    pub(super) async fn run_beside<R>(
+        &mut self,
+        work: impl Future<Output = Result<R, TierError>> + Send,
+    ) -> Result<R, Error> {
+        self.refused()?;
         let attempt = self.attempt(work).await;
         self.resolve(attempt)
+    }
+
+    /// Whether no further method of this call is to be begun.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.has_passed() || matches!(self.admission, Some(Err(_)))
+    }
+
+    /// The error of a call that is not made.
+    fn refused(&self) -> Result<(), Error> {
+        match &self.admission {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, is_ok: bool) {
+        let Some(Ok(admission)) = &mut self.admission else { return };
+        if let (Some(transition), Some(report)) = (admission.ended(is_ok), &mut self.report) {
+            report.transition = Some(match transition {
+                Transition::Opened => TierOutcome::Opened,
+                Transition::Closed => TierOutcome::Closed,
+            });
+        }
     }
 
     /// Awaits a method for several keys: one result for each, or an error that is that of all.
@@ -34,8 +71,11 @@ impl ObservedCall<'_, '_> {
         keys: usize,
         work: impl Future<Output = Vec<Result<R, TierError>>> + Send,
     ) -> Result<Vec<Result<R, Error>>, Error> {
+        self.refused()?;
         let attempt = self.attempt(work).await;
-        let results = self.rethrow(attempt).map_err(|error| error.in_tier(&self.tier.name))?;
+        let results = self.rethrow(attempt).map_err(|error| error.in_tier(&self.tier.name));
+        self.note(results.as_ref().is_ok_and(|results| results.is_empty() || results.iter().any(Result::is_ok)));
+        let results = results?;
         if results.len() == keys {
             return Ok(results.into_iter().map(|result| result.map_err(|error| self.error(error))).collect());
         }

@@ -46,7 +46,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
 
     async fn read_trusted(&'a self, keys: &[&K], call: Call<'_, 'a, K, V>) -> Vec<Read<V>> {
         if keys.is_empty() {
-            self.report_skipped(TierOperation::GetMany, call);
+            self.report_skipped(TierOperation::GetMany, call, None);
             return Vec::new();
         }
         let mut observed = self.begin_many(TierOperation::GetMany, keys.len(), call);
@@ -130,7 +130,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
                 storing.push(guard);
             }
             // Whatever the policy's closure does, it does as part of this call.
-            let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await;
+            let accepted = observed.run_beside(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await;
             if decides.get(place) == Some(&true) && (!matches!(accepted, Ok(true)) || !self.tier.drops_rejected()) {
                 batch.kept.push((place, key.clone()));
             }
@@ -208,7 +208,7 @@ impl<'f, 'a: 'f, K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE:
         let left = || batch.kept.iter().filter(|(place, _)| is_left(*place));
         let keys: Vec<&K> = left().map(|(_, key)| key.borrow()).collect();
         // It is one call of the tier, with one deadline.
-        if keys.is_empty() || insert.deadline.has_passed() {
+        if keys.is_empty() || insert.is_over() {
             return left().map(|(place, _)| (*place, false)).collect();
         }
         let observed = older.insert(self.begin_many(TierOperation::InvalidateMany, keys.len(), call));

@@ -10,6 +10,7 @@ use crate::inflight::turns::Turn;
 use crate::telemetry::{CacheOperation, Operation, OperationOutcome, TierOperation, TierOutcome};
 use crate::tier::CacheTier;
 use crate::tier::erased::Call;
+use crate::tier::layers::breaker::Breaker;
 
 /// How many debts are paid after one call of the tier.
 const AT_ONCE: usize = 8;
@@ -32,6 +33,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
 
     /// Invalidates a key, if it is its turn, as an operation of its own. Returns `false` if the tier has failed.
     async fn pay(&self, hash: u64, key: &K) -> bool {
+        if self.breaker.as_ref().is_some_and(Breaker::refuses) {
+            return false;
+        }
         let Some(write) = self.in_flight.begin_payment(hash, self.number) else { return false };
         // What is queued before it will pay too, if it succeeds; and no operation waits for the sake of another's key.
         let turn = poll_fn(|cx| Poll::Ready(write.poll_turn(self.number, cx))).await;

@@ -91,7 +91,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         call: Call<'f, 'a, K, V>,
     ) -> Read<U> {
         if self.debts().count() > 0 && self.debts().owes(self.in_flight.hash(key)) {
-            self.report_skipped(kind, call);
+            self.report_skipped(kind, call, None);
             return Read::Miss;
         }
         let mut observed = self.begin(kind, call);
@@ -138,10 +138,10 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         read
     }
 
-    /// The tier was not called: a debt, for example, keeps the call from being made.
-    pub(super) fn report_skipped<'a>(&'a self, kind: TierOperation, call: Call<'_, 'a, K, V>) {
+    /// The tier is not called, because of a debt or an error.
+    pub(super) fn report_skipped<'a>(&'a self, kind: TierOperation, call: Call<'_, 'a, K, V>, error: Option<&Error>) {
         if let Some(operation) = call.operation {
-            operation.report_skipped(&self.facts.identity, kind, call.fallback);
+            operation.report_skipped(&self.facts.identity, kind, call.fallback, error);
         }
     }
 

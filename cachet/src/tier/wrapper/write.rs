@@ -109,7 +109,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             _ => None,
         };
         // Whatever the policy's closure does, it does as part of this call.
-        let accepted = observed.run(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
+        let accepted = observed.run_beside(async { Ok(self.policy.accepts(key.borrow(), &entry)) }).await?;
         let kept = (may_leave_older && (!accepted || !self.tier.drops_rejected())).then(|| key.clone());
         let inserted = if accepted {
             let entry = self.stamped(entry, &origin);
@@ -168,7 +168,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         older: &mut Option<ObservedCall<'f, 'a>>,
     ) -> bool {
         // It is one call of the tier, with one deadline.
-        if insert.deadline.has_passed() {
+        if insert.is_over() {
             return false;
         }
         let observed = older.insert(self.begin(TierOperation::Invalidate, call));
