@@ -50,7 +50,8 @@ pub(crate) use self::refresh::{RefreshScheduler, RefreshTable};
 /// No method panics itself. A panic in a tier, a loader, or the `Hash`, `Eq` or `Clone` of a key or value unwinds to the caller, and
 /// the cache stays usable.
 ///
-/// `Clone` and `Drop` of keys and values may run under internal locks and must not call back into the cache.
+/// `Hash`, `Eq`, `Borrow`, `ToOwned`, `Clone` and `Drop` of keys and values, weighers and wakers may run under internal locks and must
+/// not call back into the cache. Event handlers and `tracing` layers may; see [`CacheEventHandler`](crate::CacheEventHandler).
 ///
 /// # Examples
 ///
@@ -131,6 +132,11 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// it.
     pub fn tier_status(&self) -> Vec<TierStatus> {
         self.0.tiers.statuses().collect()
+    }
+
+    /// Returns how many operations were started inside an event handler or a `tracing` layer, and therefore not observed.
+    pub fn reentrant_operations(&self) -> u64 {
+        self.0.telemetry.reentrant()
     }
 
     /// Returns how often an event handler of this cache has panicked. Such a panic is caught; the first is logged.

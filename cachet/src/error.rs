@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,13 @@ impl Error {
     }
 
     /// User code panicked with `payload`.
+    /// A panic that was caught. Its payload may panic again when it is dropped.
+    pub(crate) fn caught(payload: Box<dyn Any + Send>) -> Self {
+        let error = Self::panic(&*payload);
+        discard(payload);
+        error
+    }
+
     pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
         Self::of(Kind::Panic, Some(panic_text(payload).into()))
     }
@@ -135,8 +143,10 @@ impl Error {
     }
 
     /// There is no runtime for a task or a timer, or it refused by a panic.
-    pub(crate) fn no_runtime(refusal: Option<&(dyn Any + Send)>) -> Self {
-        Self::of(Kind::NoRuntime, refusal.map(|payload| panic_text(payload).into()))
+    pub(crate) fn no_runtime(refusal: Option<Box<dyn Any + Send>>) -> Self {
+        let text = refusal.as_deref().map(|payload| panic_text(payload).into());
+        refusal.into_iter().for_each(discard);
+        Self::of(Kind::NoRuntime, text)
     }
 
     /// A tier is not called, since too many of its calls have failed.
@@ -238,6 +248,13 @@ impl Error {
     /// The chain of causes, nearest first.
     pub(crate) fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         std::iter::successors(self.source(), |cause| (*cause).source())
+    }
+}
+
+/// Drops the payload of a panic, which may panic itself.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Time limits: how long an operation, a loader, a follower, a refresh or a call of a tier may take.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,9 +50,11 @@ impl<'l> Timer<'l> {
             Some(sleep) => sleep,
             none => none.insert(self.limit.spawner.sleep(self.limit.duration)?),
         };
-        ready!(sleep.as_mut().poll(cx));
+        // Tokio's panics if its runtime has been shut down.
+        let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
+        ready!(polled.as_ref().map_or(Poll::Ready(()), |polled| *polled));
         self.sleep = None;
-        Poll::Ready(Ok(()))
+        Poll::Ready(polled.map(|_| ()).map_err(|payload| Error::no_runtime(Some(payload))))
     }
 
     /// The same where that is a failure.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub type RuntimeFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 ///
 /// Without a runtime, a refresh or a timeout fails with an error for which
 /// [`is_no_runtime`](crate::Error::is_no_runtime) is true; calls that complete at once need no timer. A Tokio runtime without
-/// `enable_time` has no timers: a timeout then fails in the same way, and Tokio prints its own panic message.
+/// `enable_time` has no timers, and one that has been shut down runs none: a timeout then fails in the same way, and Tokio prints
+/// its own panic message.
 ///
 /// With a [`ManualClock`](crate::ManualClock), timers follow that clock, and only refreshes need a runtime. To wait for a refresh
 /// in a test: `while cache.refreshes().running > 0 { tokio::task::yield_now().await }`.
@@ -114,8 +116,7 @@ impl Spawner {
     /// Catches panics: Tokio panics if its timers are not enabled.
     fn runtime<T>(&self, ask: impl FnOnce(&dyn Runtime) -> T) -> Result<T, Error> {
         let ask = |runtime: &dyn Runtime| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(runtime)))
-                .map_err(|payload| Error::no_runtime(Some(&*payload)))
+            catch_unwind(AssertUnwindSafe(|| ask(runtime))).map_err(|payload| Error::no_runtime(Some(payload)))
         };
         match &self.given {
             Some(runtime) => ask(&**runtime),

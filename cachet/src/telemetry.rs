@@ -48,8 +48,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
+use crate::error::Error;
 
 pub mod attributes;
+pub(crate) mod callback;
 pub(crate) mod event;
 pub(crate) mod eviction;
 pub(crate) mod handler;
@@ -60,6 +62,7 @@ pub(crate) mod record_keys;
 pub(crate) mod request_id;
 pub(crate) mod span;
 
+pub use self::callback::subscriber_panics;
 pub use self::event::{CacheOperationEvent, CacheTierEvent};
 pub(crate) use self::handler::CacheEventHandler;
 pub use self::handler::EventMask;
@@ -112,6 +115,7 @@ pub(crate) struct CacheTelemetry {
     handlers: Box<[Registered]>,
     interest: EventMask,
     handler_panics: AtomicU64,
+    reentrant: AtomicU64,
 }
 
 struct Registered {
@@ -124,7 +128,7 @@ impl CacheTelemetry {
         let handlers: Box<[_]> =
             handlers.into_iter().map(|handler| Registered { interest: handler.interest(), handler }).collect();
         let interest = handlers.iter().map(|registered| registered.interest).collect();
-        Self { name, clock, logs, handlers, interest, handler_panics: AtomicU64::new(0) }
+        Self { name, clock, logs, handlers, interest, handler_panics: AtomicU64::new(0), reentrant: AtomicU64::new(0) }
     }
 
     /// Whether there are no handlers and no logs.
@@ -132,10 +136,23 @@ impl CacheTelemetry {
         self.interest == EventMask::NONE && !self.logs.is_on()
     }
 
-    /// Whether a handler or a subscriber listens at this moment.
+    /// Whether an operation that begins now is observed: a handler or a subscriber listens, and this is not part of what
+    /// either of them does.
     #[inline]
     pub(crate) fn observed(&self) -> bool {
-        self.interest != EventMask::NONE || self.logs.listening()
+        (self.interest != EventMask::NONE || self.logs.listening())
+            && !(callback::is_inside() && self.count_reentrant())
+    }
+
+    #[cold]
+    fn count_reentrant(&self) -> bool {
+        self.reentrant.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// How many operations were not observed, since they were started inside a callback.
+    pub(crate) fn reentrant(&self) -> u64 {
+        self.reentrant.load(Ordering::Relaxed)
     }
 
     /// Whether durations have to be measured.
@@ -190,18 +207,19 @@ impl CacheTelemetry {
     fn notify(&self, interest: EventMask, call: impl Fn(&dyn CacheEventHandler)) {
         for registered in &self.handlers {
             if registered.interest.contains(interest) {
-                let result = catch_unwind(AssertUnwindSafe(|| call(&*registered.handler)));
+                let result = catch_unwind(AssertUnwindSafe(|| callback::call(|| call(&*registered.handler))));
                 if let Err(payload) = result {
-                    self.handler_panicked(&*payload);
+                    self.handler_panicked(payload);
                 }
             }
         }
     }
 
     #[cold]
-    fn handler_panicked(&self, payload: &(dyn Any + Send)) {
+    fn handler_panicked(&self, payload: Box<dyn Any + Send>) {
+        let error = Error::caught(payload);
         if self.handler_panics.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.logs.handler_panicked(&self.name, payload);
+            self.logs.handler_panicked(&self.name, &error);
         }
     }
 }

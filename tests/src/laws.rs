@@ -160,22 +160,22 @@ fn tier_alone(event: &CacheTierEvent<'_>) -> Result<(), String> {
     let possible: &[O] = match event.operation() {
         // A tier that owes the key is skipped (S44), as is one whose breaker is open.
         TierOperation::Get | TierOperation::Contains => {
-            &[O::Hit, O::Miss, O::Expired, O::Skipped, O::Error, O::Cancelled]
+            &[O::Hit, O::Miss, O::Expired, O::Skipped, O::Error, O::Panicked, O::Cancelled]
         }
-        TierOperation::GetMany => &[O::Hit, O::Miss, O::Skipped, O::Error, O::Cancelled],
+        TierOperation::GetMany => &[O::Hit, O::Miss, O::Skipped, O::Error, O::Panicked, O::Cancelled],
         TierOperation::Insert | TierOperation::InsertMany => {
-            &[O::Inserted, O::Rejected, O::Superseded, O::Skipped, O::Error, O::Cancelled]
+            &[O::Inserted, O::Rejected, O::Superseded, O::Skipped, O::Error, O::Panicked, O::Cancelled]
         }
         TierOperation::Invalidate | TierOperation::InvalidateMany => {
-            &[O::Invalidated, O::Skipped, O::Error, O::Cancelled]
+            &[O::Invalidated, O::Skipped, O::Error, O::Panicked, O::Cancelled]
         }
-        TierOperation::Clear => &[O::Cleared, O::Skipped, O::Error, O::Cancelled],
-        TierOperation::Len => &[O::Counted, O::Skipped, O::Error, O::Cancelled],
+        TierOperation::Clear => &[O::Cleared, O::Skipped, O::Error, O::Panicked, O::Cancelled],
+        TierOperation::Len => &[O::Counted, O::Skipped, O::Error, O::Panicked, O::Cancelled],
         TierOperation::Breaker => &[O::Opened, O::Closed],
         _ => &[O::Evicted, O::Expired],
     };
     ensure!(possible.contains(&event.outcome()), "`{}` never ends `{}`", event.operation(), event.outcome());
-    let failed = event.outcome() == O::Error;
+    let failed = matches!(event.outcome(), O::Error | O::Panicked);
     // The removal of an expired entry may fail; the lookup has not.
     ensure!(
         failed == event.error().is_some() || [O::Expired, O::Miss, O::Skipped, O::Opened].contains(&event.outcome()),
@@ -231,7 +231,8 @@ fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> 
 fn follower(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
     ensure!(
         calls.iter().all(|call| call.operation() == TierOperation::Get && call.outcome() != TierOutcome::Hit),
-        "law 3: a follower has done more than to look and not to find"
+        "law 3: a follower of {} has done more than to look and not to find: {calls:#?}",
+        event.operation()
     );
     ensure!(event.load_duration().is_none(), "law 3: a follower has run its closure");
     Ok(())
@@ -287,6 +288,11 @@ fn possible(event: &CacheOperationEvent<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a lookup had no answer: the tier failed, or its breaker was open.
+fn has_failed(call: &CacheTierEvent<'_>) -> bool {
+    call.outcome() == TierOutcome::Error || call.outcome() == TierOutcome::Skipped && call.error().is_some()
+}
+
 /// Every tier is asked at most once, for what the ones before did not have; and what was found was counted.
 fn read_of_several(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
     let lookups: Vec<_> = calls.iter().filter(|call| call.operation() == TierOperation::GetMany).collect();
@@ -305,7 +311,7 @@ fn read_of_several(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_
     if let Some(hits) = event.hits() {
         let found = event.keys().unwrap_or(0) - open;
         // Where a tier has failed, expired entries may have been served.
-        let failed = lookups.iter().any(|call| call.outcome() == TierOutcome::Error);
+        let failed = lookups.iter().any(|call| has_failed(call));
         ensure!(hits == found || failed && hits > found, "{hits} hits, but the tiers had {found}");
         let all_hit = matches!(event.outcome(), OperationOutcome::Hit | OperationOutcome::Stale);
         ensure!(
@@ -351,7 +357,7 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
         ensure!(hit.is_none() || cut_short, "a tier had it, yet the outcome is {}", event.outcome());
     }
     if matches!(event.outcome(), OperationOutcome::Miss) {
-        let failed = lookups.iter().any(|call| call.outcome() == TierOutcome::Error);
+        let failed = lookups.iter().any(|call| has_failed(call));
         ensure!(!failed, "a tier failed, yet the outcome is a miss");
     }
 

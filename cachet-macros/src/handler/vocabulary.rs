@@ -8,18 +8,18 @@ pub(super) struct Operation {
     pub(super) outcomes: &'static [&'static str],
 }
 
-const STORE: &[&str] = &["inserted", "rejected", "superseded", "skipped", "error", "cancelled"];
+const STORE: &[&str] = &["inserted", "rejected", "superseded", "skipped", "error", "panicked", "cancelled"];
 
 const TIER: [Operation; 11] = [
-    Operation { name: "get", outcomes: &["hit", "miss", "expired", "skipped", "error", "cancelled"] },
-    Operation { name: "contains", outcomes: &["hit", "miss", "expired", "skipped", "error", "cancelled"] },
+    Operation { name: "get", outcomes: &["hit", "miss", "expired", "skipped", "error", "panicked", "cancelled"] },
+    Operation { name: "contains", outcomes: &["hit", "miss", "expired", "skipped", "error", "panicked", "cancelled"] },
     Operation { name: "insert", outcomes: STORE },
-    Operation { name: "invalidate", outcomes: &["invalidated", "skipped", "error", "cancelled"] },
-    Operation { name: "clear", outcomes: &["cleared", "skipped", "error", "cancelled"] },
-    Operation { name: "len", outcomes: &["counted", "skipped", "error", "cancelled"] },
-    Operation { name: "get_many", outcomes: &["hit", "miss", "skipped", "error", "cancelled"] },
+    Operation { name: "invalidate", outcomes: &["invalidated", "skipped", "error", "panicked", "cancelled"] },
+    Operation { name: "clear", outcomes: &["cleared", "skipped", "error", "panicked", "cancelled"] },
+    Operation { name: "len", outcomes: &["counted", "skipped", "error", "panicked", "cancelled"] },
+    Operation { name: "get_many", outcomes: &["hit", "miss", "skipped", "error", "panicked", "cancelled"] },
     Operation { name: "insert_many", outcomes: STORE },
-    Operation { name: "invalidate_many", outcomes: &["invalidated", "skipped", "error", "cancelled"] },
+    Operation { name: "invalidate_many", outcomes: &["invalidated", "skipped", "error", "panicked", "cancelled"] },
     Operation { name: "evict", outcomes: &["evicted", "expired"] },
     Operation { name: "breaker", outcomes: &["opened", "closed"] },
 ];

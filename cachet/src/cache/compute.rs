@@ -354,7 +354,7 @@ where
         let loaded = ready!(if let Some(lead) = &here.lead {
             let _scope = lead.in_progress().map(Scope::enter);
             let polled = catch_unwind(AssertUnwindSafe(|| loading.poll(cx)));
-            polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::panic(&*payload))))
+            polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::caught(payload))))
         } else {
             loading.poll(cx)
         });

@@ -211,7 +211,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                         None => ask.await,
                     };
                     // Followers do not wait for the promotion.
-                    lead.complete(|| lookup.result(found.as_ref()));
+                    Operation::run_in(operation, || lead.complete(|| lookup.result(found.as_ref())));
                     return self.promote(found?, lease, operation).await;
                 }
                 // Written since: it may have read what is outdated by now, and nothing has to wait for it.
@@ -228,7 +228,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             if let Some(operation) = operation {
                 operation.mark_waited();
             }
-            let found = result.as_ref().and_then(|result| self.tiers.followed(lookup, result));
+            let followed = || result.as_ref().and_then(|result| self.tiers.followed(lookup, result));
+            let found = Operation::run_in(operation, followed);
             if let (Some(operation), None) = (operation, &found) {
                 // Whatever comes now is this operation's own work.
                 operation.clear_leader();
@@ -295,7 +296,12 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         }
         drop(stale);
         let lease = self.in_flight.lease(lease.key);
-        self.find_alone(&mut Lookup::from_the_first(), &lease, operation).await.ok_or(error)
+        let found = self.find_alone(&mut Lookup::from_the_first(), &lease, operation).await.ok_or(error)?;
+        if let Some(operation) = operation {
+            // Not what the leader brought, if there was one.
+            operation.clear_leader();
+        }
+        Ok(found)
     }
 }
 

@@ -166,7 +166,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
                         Some(in_progress) => Inside::new(in_progress, load).await,
                         None => load.await,
                     };
-                    lead.complete_load(&loaded, None);
+                    Operation::run_in(operation, || lead.complete_load(&loaded, None));
                     return loaded.map(Computed::Loaded);
                 }
                 Joined::Follow(follow) => follow,
@@ -183,7 +183,8 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
             let takes_nothing = kind == CacheOperation::OptionallyGetOrInsert;
             match waited {
                 Waited::Completed(load) if is_usable && (takes_nothing || !matches!(load.result, Ok(None))) => {
-                    return load.result.clone().map(|entry| match load.found {
+                    let result = Operation::run_in(operation, || load.result.clone());
+                    return result.map(|entry| match load.found {
                         Some(outcome) => Computed::Followed(entry, outcome),
                         None => Computed::Loaded(entry),
                     });
@@ -217,14 +218,17 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
         let Ok(Some(mut entry)) = loaded else { return loaded };
         self.fix_deadline(&mut entry);
         // The caller gets the value whatever becomes of it; failures are reported by the tiers.
-        let storing = self.tiers.insert(lease.key.to_owned(), entry.clone(), Origin::Loaded(lease), operation);
+        let (key, stored) = Operation::run_in(operation, || (lease.key.to_owned(), entry.clone()));
+        let storing = self.tiers.insert(key, stored, Origin::Loaded(lease), operation);
         let mut storing = pin!(storing);
         let mut unpublished = lead;
         let _ = poll_fn(|cx| {
             let stored = storing.as_mut().poll(cx);
             if let (Poll::Pending, Some(lead)) = (&stored, unpublished.take()) {
                 // The tiers that answer at once have it. Followers do not wait for the others.
-                lead.publish(|| LoadResult { result: Ok(Some(entry.clone())), found: None });
+                Operation::run_in(operation, || {
+                    lead.publish(|| LoadResult { result: Ok(Some(entry.clone())), found: None });
+                });
             }
             stored
         })
@@ -287,7 +291,7 @@ impl<'o> Patience<'o> {
 /// With stampede protection a panic of the loader is an error, for leader and followers.
 fn caught<V>(load: impl Future<Output = Loaded<V>> + Send) -> impl Future<Output = Loaded<V>> + Send {
     let caught = AssertUnwindSafe(load).catch_unwind();
-    caught.map(|loaded| loaded.unwrap_or_else(|payload| Err(Error::panic(&*payload))))
+    caught.map(|loaded| loaded.unwrap_or_else(|payload| Err(Error::caught(payload))))
 }
 
 /// What the span of a loader says of its end.

@@ -127,7 +127,7 @@ impl<K: Key + ?Sized, V: Value> Inner<K, V> {
     /// Whether an operation of an immediate tier is unobserved, and overtakes nothing.
     #[inline]
     fn is_undisturbed(&self) -> bool {
-        !self.observed() && !self.in_flight.has_leases()
+        !self.in_flight.has_leases() && !self.observed()
     }
 
     /// The frame of every write: the operation, its turn, the tiers, the completion.

@@ -174,7 +174,8 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         usize::from(std::mem::take(&mut self.number) != 0)
     }
 
-    /// Waits until no write that began before the lease is pending in a tier. Ready with `false` if the lease is void.
+    /// Waits until no write that began before the lease is pending in a tier. Ready with `false` if the lease is void, or if it
+    /// would wait for a write that this thread is inside of.
     pub(crate) fn poll_turn(&self, tier: usize, cx: &mut Context<'_>) -> Poll<bool> {
         if self.number == 0 {
             return Poll::Ready(false);
@@ -184,7 +185,10 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         if !self.is_valid_for(state) {
             return Poll::Ready(false);
         }
-        if state.is_pending_in(tier) {
+        if let Some(write) = state.pending_in(tier) {
+            if is_inside(InProgress::Write(self.in_flight.place(), write)) {
+                return Poll::Ready(false);
+            }
             match state.waiting.iter_mut().find(|(lease, _)| *lease == self.number) {
                 Some((_, waker)) => waker.clone_from(cx.waker()),
                 None => state.waiting.push((self.number, cx.waker().clone())),
@@ -225,7 +229,7 @@ impl<K: Key + ?Sized, V> Lease<'_, K, V> {
         }
         let mut shard = self.in_flight.lock_shard(self.hash);
         let state = shard.keys.get_mut(&self.hash)?;
-        if !self.is_valid_for(state) || state.is_pending_in(tier) {
+        if !self.is_valid_for(state) || state.pending_in(tier).is_some() {
             return None;
         }
         Some(self.in_flight.begin_removal(state, self.hash, tier))

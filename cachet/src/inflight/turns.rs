@@ -209,9 +209,9 @@ impl<Q, V> KeyState<Q, V> {
         self.writes.iter().any(|write| !write.is_removal)
     }
 
-    /// Whether a write is not done in a tier.
-    pub(super) fn is_pending_in(&self, tier: usize) -> bool {
-        self.writes.iter().any(|write| write.pending.contains(tier))
+    /// The first write that is not done in a tier, by its number.
+    pub(super) fn pending_in(&self, tier: usize) -> Option<u64> {
+        self.writes.iter().find(|write| write.pending.contains(tier)).map(|write| write.id)
     }
 
     /// A write begins, in a tier or in all: what is being stored may come too late.

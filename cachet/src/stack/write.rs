@@ -95,6 +95,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> Calls<'f, W::Output> {
         let writes = repeat_n(write, self.count()).enumerate();
+        let _scope = operation.map(Operation::enter);
         Calls(writes.map(|(number, write)| self.in_turn(number, write, origin, operation)).collect())
     }
 
@@ -139,7 +140,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         let mut outcome = Ok(InsertOutcome::Rejected);
         let (Origin::Promoted(lease) | Origin::Refreshed(lease)) = origin else { return outcome };
         for number in 0..found.depth {
-            let (key, entry) = (lease.key.to_owned(), found.entry.clone());
+            let (key, entry) = Operation::run_in(operation, || (lease.key.to_owned(), found.entry.clone()));
             outcome = merge(outcome, self.insert_into(number, key, entry, origin, operation).resolve().await);
         }
         outcome

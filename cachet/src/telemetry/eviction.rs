@@ -7,7 +7,7 @@ use super::event::{CacheTierEvent, Name};
 use super::outcome::{TierOperation, TierOutcome};
 use super::request_id::RequestId;
 use super::span::{Span, TierDescriptor};
-use super::{CacheTelemetry, TierIdentity};
+use super::{CacheTelemetry, TierIdentity, callback};
 use crate::entry::CacheEntry;
 
 /// Reports the entries that one tier evicts or expires.
@@ -28,18 +28,24 @@ impl EvictionReporter {
     }
 
     pub(crate) fn is_observed(&self) -> bool {
-        self.telemetry.wants_tiers()
+        self.telemetry.wants_tiers() && !callback::is_inside()
     }
 
     /// Reports immediately, or when the outermost [`defer_evictions`] on this thread ends.
     pub(crate) fn report(&self, outcome: TierOutcome, entry: &CacheEntry<()>, key: Option<Arc<str>>) {
+        if callback::is_inside() {
+            return;
+        }
         let request_id = RequestId::current();
         let eviction = Eviction { reporter: self.clone(), outcome, entry: entry.clone(), key, request_id };
-        // An ending thread has no thread-locals, so it does not defer.
-        if DEFER_DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
-            eviction.send();
-        } else {
-            DEFERRED.with_borrow_mut(|evictions| evictions.push(eviction));
+        if DEFER_DEPTH.get() == 0 {
+            return eviction.send();
+        }
+        let mut eviction = Some(eviction);
+        let defer = |evictions: &RefCell<Vec<Eviction>>| evictions.borrow_mut().extend(eviction.take());
+        if DEFERRED.try_with(defer).is_err() {
+            // The thread is ending: there is no place left to keep it in.
+            eviction.as_ref().inspect(|eviction| eviction.send());
         }
     }
 }
@@ -88,7 +94,7 @@ pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
         fn drop(&mut self) {
             let depth = DEFER_DEPTH.get() - 1;
             DEFER_DEPTH.set(depth);
-            if depth == 0 && DEFERRED.with_borrow(|evictions| !evictions.is_empty()) {
+            if depth == 0 && DEFERRED.try_with(|evictions| !evictions.borrow().is_empty()) == Ok(true) {
                 flush();
             }
         }
@@ -96,10 +102,11 @@ pub(crate) fn defer_evictions<T>(work: impl FnOnce() -> T) -> T {
 
     #[cold]
     fn flush() {
-        let mut evictions = DEFERRED.take();
+        let mut evictions = DEFERRED.try_with(RefCell::take).unwrap_or_default();
         evictions.drain(..).for_each(|eviction| eviction.send());
         // Keeps the allocation for the next use.
-        DEFERRED.with_borrow_mut(|deferred| {
+        let _ = DEFERRED.try_with(|deferred| {
+            let mut deferred = deferred.borrow_mut();
             if deferred.capacity() == 0 {
                 *deferred = evictions;
             }

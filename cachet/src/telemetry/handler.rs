@@ -8,7 +8,13 @@ use super::{CacheOperationEvent, CacheTierEvent};
 /// Receives the events of the caches it is registered with.
 ///
 /// [`CacheBuilder::event_handler`](crate::CacheBuilder::event_handler) registers a handler; several caches can share it. Handlers
-/// run inline, in the task of the operation, and must not block. A panic in a handler is caught and does not affect the operation.
+/// run inline, in the task of the operation, so a slow one slows down the operation; see [`Buffered`](crate::telemetry::Buffered). A
+/// panic in a handler is caught and does not affect the operation.
+///
+/// A handler may use any cache, its own included. What it does there is not observed, since it would be called again without end; it
+/// is counted by [`Cache::reentrant_operations`](crate::Cache::reentrant_operations). An operation that would have to wait for the one
+/// that the handler is called from fails with an error for which [`is_reentrant`](crate::Error::is_reentrant) is true. This is
+/// detected on the same thread only.
 ///
 /// Both event methods have empty defaults. Override [`interest`](Self::interest) to reduce the cost: a handler that counts
 /// operations needs neither tier events nor durations.

@@ -244,6 +244,12 @@ impl<'a> Operation<'a> {
         Inside(self, self.id.enter())
     }
 
+    /// Runs code of the user's, such as the clone of a value: if it panics, the operation has panicked.
+    pub(crate) fn run_in<T>(operation: Option<&Self>, run: impl FnOnce() -> T) -> T {
+        let _scope = operation.map(Self::enter);
+        run()
+    }
+
     fn now(&self) -> Option<Tick> {
         self.started.map(|_| self.telemetry.clock.now())
     }

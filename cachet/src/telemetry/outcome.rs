@@ -69,8 +69,10 @@ named! {
         Miss = "miss",
         /// The tier had an expired entry.
         Expired = "expired",
-        /// The tier failed or panicked.
+        /// The tier failed.
         Error = "error",
+        /// The tier panicked.
+        Panicked = "panicked",
         /// The call was dropped before the tier had answered.
         Cancelled = "cancelled",
         /// The tier was not called: it may hold an outdated entry of the key, or its [breaker](crate::Tier::breaker) is open; in the

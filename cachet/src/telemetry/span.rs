@@ -18,7 +18,7 @@ use super::{RequestId, TierOperation};
 pub use self::field::{AddressField, DebugField, DisplayField, FieldValue};
 #[cfg(feature = "logs")]
 pub use self::imp::Place;
-pub(crate) use self::imp::{EnteredSpan, Logs, Span, SpanLink};
+pub(crate) use self::imp::{Entered, EnteredSpan, Logs, Span, SpanLink};
 pub use self::imp::{FieldRecorder, TierDescriptor};
 
 /// The fields of a tier's span that are known at its start.

@@ -9,6 +9,7 @@ mod computing;
 mod concurrency;
 mod entries;
 mod limits;
+mod listeners;
 mod many;
 mod memory;
 mod model;

@@ -76,7 +76,7 @@ fn operations_and_outcomes_keep_their_names() {
     );
     assert_eq!(
         texts(&mut TierOutcome::ALL.iter().map(|name| name.as_str())),
-        "hit miss expired error cancelled skipped inserted rejected superseded invalidated cleared counted evicted \
+        "hit miss expired error panicked cancelled skipped inserted rejected superseded invalidated cleared counted evicted \
          opened closed"
     );
     assert_eq!(

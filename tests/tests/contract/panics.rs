@@ -34,16 +34,16 @@ fn panic_of<T>(work: impl FnOnce() -> T) -> String {
 fn a_panicking_tier_is_reported_and_harms_only_its_caller() {
     type Call = fn(&Ages);
     let calls: [(TierOperation, Call, &[&str]); 6] = [
-        (Get, |cache| drop(ready(cache.get("ada"))), &["l1 get: error", "get: panicked"]),
-        (Contains, |cache| drop(ready(cache.contains("ada"))), &["l1 contains: error", "contains: panicked"]),
-        (Insert, |cache| drop(ready(cache.insert("ada", 1))), &["l1 insert: error", "insert: panicked"]),
+        (Get, |cache| drop(ready(cache.get("ada"))), &["l1 get: panicked", "get: panicked"]),
+        (Contains, |cache| drop(ready(cache.contains("ada"))), &["l1 contains: panicked", "contains: panicked"]),
+        (Insert, |cache| drop(ready(cache.insert("ada", 1))), &["l1 insert: panicked", "insert: panicked"]),
         (
             Invalidate,
             |cache| ready(cache.invalidate("ada")).unwrap(),
-            &["l1 invalidate: error", "invalidate: panicked"],
+            &["l1 invalidate: panicked", "invalidate: panicked"],
         ),
-        (Clear, |cache| ready(cache.clear()).unwrap(), &["l1 clear: error", "clear: panicked"]),
-        (Len, |cache| drop(ready(cache.len())), &["l1 len: error", "len: panicked"]),
+        (Clear, |cache| ready(cache.clear()).unwrap(), &["l1 clear: panicked", "clear: panicked"]),
+        (Len, |cache| drop(ready(cache.len())), &["l1 len: panicked", "len: panicked"]),
     ];
     for (operation, call, expected) in calls {
         let two = Two::new();
@@ -67,10 +67,10 @@ fn a_panicking_second_tier_leaves_what_the_first_has_done() {
     let two = Two::new();
     two.l2.next(Insert, Panic("boom"));
     panic_of(|| ready(two.cache.insert("ada", 1)));
-    assert_eq!(two.lines(), ["l1 insert: inserted", "l2 insert: error", "insert: panicked"]);
+    assert_eq!(two.lines(), ["l1 insert: inserted", "l2 insert: panicked", "insert: panicked"]);
     two.l2.next(Get, Panic("boom"));
     panic_of(|| ready(two.cache.get("bob")));
-    assert_eq!(two.lines(), ["l1 get: miss", "l2 get: error (fallback)", "get: panicked"]);
+    assert_eq!(two.lines(), ["l1 get: miss", "l2 get: panicked (fallback)", "get: panicked"]);
 }
 
 // A sibling that was still at work is cancelled.
@@ -82,7 +82,7 @@ fn a_panic_cancels_the_tiers_that_had_not_answered() {
     let mut insert = Stepped::new(two.cache.insert("ada", 1));
     panic_of(|| insert.poll());
     drop(insert);
-    assert_eq!(two.lines(), ["l2 insert: error", "l1 insert: cancelled", "insert: panicked"]);
+    assert_eq!(two.lines(), ["l2 insert: panicked", "l1 insert: cancelled", "insert: panicked"]);
 }
 
 // A panic that comes after a wait.
@@ -106,7 +106,7 @@ fn a_panicking_promotion_is_reported() {
     two.l2.put("ada", 1);
     two.l1.next(Insert, Panic("boom"));
     panic_of(|| ready(two.cache.get("ada")));
-    assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: error", "get: panicked"]);
+    assert_eq!(two.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: panicked", "get: panicked"]);
     assert_eq!(value(&two.cache, "ada"), Some(1));
 }
 
@@ -171,7 +171,7 @@ fn memory_whose_weigher_panics_goes_on_working() {
     );
     below.put("ada", 13);
     panic_of(|| ready(watched.cache.get("ada")));
-    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: error", "get: panicked"]);
+    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: panicked", "get: panicked"]);
     below.put("ada", 14);
     assert_eq!(value(&watched.cache, "ada"), Some(14));
     assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
@@ -309,7 +309,7 @@ fn a_handler_that_panics_during_an_unwinding_or_a_drop_harms_nobody() {
     let mut get = Stepped::new(cache.get("ada"));
     get.pend(1);
     drop(get);
-    assert_eq!(lines(&seen), ["l1 get: error", "get: panicked", "l1 get: cancelled", "get: cancelled"]);
+    assert_eq!(lines(&seen), ["l1 get: panicked", "get: panicked", "l1 get: cancelled", "get: cancelled"]);
     assert_eq!(cache.handler_panics(), 4);
 }
 

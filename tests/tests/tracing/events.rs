@@ -187,7 +187,7 @@ fn panics_and_cancellations_are_told() {
     seen.check();
     assert_eq!(
         reported(&seen),
-        ["WARN l1 get: error: boom", "ERROR get: panicked", "DEBUG l1 get: cancelled", "DEBUG get: cancelled"]
+        ["WARN l1 get: panicked: boom", "ERROR get: panicked", "DEBUG l1 get: cancelled", "DEBUG get: cancelled"]
     );
     let classes: Vec<_> = seen.events.iter().map(|event| event.text("error.type")).collect();
     assert_eq!(classes, [Some("panic"), Some("panic"), None, None]);

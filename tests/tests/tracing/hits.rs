@@ -139,8 +139,8 @@ fn a_tier_that_panics_in_a_lookup_is_told_of_once() {
         (seen.outline(), seen.events.iter().map(|event| event.text("message").unwrap().to_owned()).collect::<Vec<_>>())
     };
     let (spans, events) = reported(SpanPolicy::All);
-    assert_eq!(spans, ["cache.get: panicked", "  cache.tier near get: error"]);
-    assert_eq!(events, ["near get: error: the panic goes on to the caller", "get: panicked"]);
+    assert_eq!(spans, ["cache.get: panicked", "  cache.tier near get: panicked"]);
+    assert_eq!(events, ["near get: panicked: the panic goes on to the caller", "get: panicked"]);
     assert_eq!(reported(SpanPolicy::Off).1, events);
 }
 
@@ -173,7 +173,7 @@ fn where_hits_are_filtered_out_the_rest_is_told() {
             "get: error: unplugged",
             "near get: error: unplugged",
             "near get: error: unplugged",
-            "near get: error: the panic goes on to the caller",
+            "near get: panicked: the panic goes on to the caller",
             "get: panicked",
             "near get: error: unplugged",
         ]

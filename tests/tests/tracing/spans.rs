@@ -315,7 +315,7 @@ fn a_panic_is_told_by_every_span_it_unwinds_through() {
         [
             "cache.get: panicked",
             "  cache.tier l1 get: miss",
-            "  cache.tier l2 get: error",
+            "  cache.tier l2 get: panicked",
             "cache.get_or_insert: panicked",
             "  cache.tier l1 get: miss",
             "  cache.tier l2 get: miss",

@@ -156,7 +156,7 @@ impl<K: Key + ?Sized, V: Value> Task<K, V> {
         let work = cache.bring_up_to_date(key, self.tier, operation.as_ref());
         let limit = cache.scheduler.as_ref().map(|scheduler| &scheduler.time_limit);
         let work = AssertUnwindSafe(async { within(limit, work).await? }).catch_unwind();
-        let result = work.await.unwrap_or_else(|payload| Err(Error::panic(&*payload)));
+        let result = work.await.unwrap_or_else(|payload| Err(Error::caught(payload)));
         self.found_nothing = !matches!(
             result,
             Ok(Refreshed(_, OperationOutcome::Refreshed | OperationOutcome::Rejected | OperationOutcome::Superseded))

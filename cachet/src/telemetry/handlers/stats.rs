@@ -181,7 +181,7 @@ impl fmt::Display for Stats {
                 quantile(0.99),
                 tier.total(TierOutcome::Expired),
                 tier.total(TierOutcome::Evicted),
-                tier.total(TierOutcome::Error),
+                tier.total(TierOutcome::Error) + tier.total(TierOutcome::Panicked),
             )?;
         }
         Ok(())
@@ -252,10 +252,16 @@ impl TierStats {
     /// counts each key.
     pub fn misses(&self) -> u64 {
         let many = self.0.many_misses.load(Ordering::Relaxed);
-        many + [TierOutcome::Miss, TierOutcome::Expired, TierOutcome::Error, TierOutcome::Cancelled]
-            .map(|outcome| self.count(TierOperation::Get, outcome))
-            .iter()
-            .sum::<u64>()
+        many + [
+            TierOutcome::Miss,
+            TierOutcome::Expired,
+            TierOutcome::Error,
+            TierOutcome::Panicked,
+            TierOutcome::Cancelled,
+        ]
+        .map(|outcome| self.count(TierOperation::Get, outcome))
+        .iter()
+        .sum::<u64>()
     }
 
     /// Returns the hit ratio, between 0 and 1; `None` before the first lookup.

@@ -12,7 +12,8 @@ use super::Operation;
 use crate::clock::Tick;
 use crate::error::Error;
 use crate::telemetry::event::{Batch, Name};
-use crate::telemetry::span::{FieldRecorder, Span, TierSpan};
+use crate::telemetry::request_id::Scope;
+use crate::telemetry::span::{Entered, FieldRecorder, Span, TierSpan};
 use crate::telemetry::{CacheTierEvent, RequestIdExt, TierIdentity, TierOperation, TierOutcome};
 
 /// A call of a tier within an observed operation, from its start to its tier event.
@@ -109,11 +110,16 @@ impl<'o, 'a> TierCall<'o, 'a> {
         inside.attach(AssertUnwindSafe(future).catch_unwind()).with_request_id(self.operation.id)
     }
 
+    /// Makes this call's span and the operation's id the current ones, for work that does not wait.
+    pub(crate) fn enter(&self) -> (Entered<'_>, Scope) {
+        (self.span.or(self.operation.span()).entered(), self.operation.id.enter())
+    }
+
     /// Reports a panic and resumes unwinding.
     pub(crate) fn rethrow<T>(&mut self, attempt: thread::Result<T>) -> T {
         attempt.unwrap_or_else(|payload| {
             self.operation.panicked.store(true, Ordering::Relaxed);
-            self.send(TierOutcome::Error, None, Some(&Error::panic(&*payload).in_tier(&self.tier.name)));
+            self.send(TierOutcome::Panicked, None, Some(&Error::panic(&*payload).in_tier(&self.tier.name)));
             resume_unwind(payload)
         })
     }

@@ -234,7 +234,7 @@ impl Drop for HitProbe<'_, '_> {
             let operation = brief.take_operation(None);
             operation.panicked.store(true, Ordering::Relaxed);
             let error = Error::panic(&"the panic goes on to the caller").in_tier(&brief.tier.name);
-            brief.report(&operation, TierOutcome::Error, Some(&error));
+            brief.report(&operation, TierOutcome::Panicked, Some(&error));
         }
         if !self.is_over {
             unwound(self);

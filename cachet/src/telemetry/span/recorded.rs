@@ -2,7 +2,6 @@
 //!
 //! This module decides what is reported; its submodules contain the callsites, the span handles and the tiers' own fields.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ pub use self::callsites::{Place, TierDescriptor};
 use self::callsites::{enabled, may_be_enabled, operation_callsite, operation_event_callsites};
 pub use self::fields::FieldRecorder;
 use self::fields::as_i64;
-pub(crate) use self::handle::{EnteredSpan, Span, SpanLink};
+pub(crate) use self::handle::{Entered, EnteredSpan, Span, SpanLink};
 use super::{SpanLevel, SpanPolicy, TierSpan};
 use crate::error::Error;
 use crate::telemetry::{
@@ -133,7 +132,7 @@ impl Logs {
             None,
         ];
         let values = metadata.fields().value_set_all(values);
-        Span(match operation {
+        Span::open(|| match operation {
             // A background task belongs to no trace, so the span is a root.
             CacheOperation::Refresh | CacheOperation::Repay => tracing::Span::new_root(metadata, &values),
             _ => tracing::Span::new(metadata, &values),
@@ -153,7 +152,7 @@ impl Logs {
         }
         let Some(metadata) = enabled(callsite) else { return Span::none() };
         let values: &Values<'_> = &[Some(&cache), Some(&"load"), Some(&id(request_id)), Some(&"internal"), None, None];
-        Span(parent.child(metadata, values))
+        parent.child(metadata, values)
     }
 
     pub(crate) fn tier_span(
@@ -191,7 +190,7 @@ impl Logs {
                 *slot = Some(value.as_value());
             }
         }
-        Span(parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)]))
+        parent.child(metadata, &values[..metadata.fields().len().min(MAX_TIER_FIELDS)])
     }
 
     /// Ends the span of a tier's call and sends its event, inside that span or otherwise inside the operation's.
@@ -222,7 +221,8 @@ impl Logs {
         let age = event.age.map(millis);
         let error_type = event.error.as_ref().map(Error::error_type);
         // An expired entry that could not be removed has an error, but the lookup did not fail.
-        let failure = event.error.as_ref().filter(|_| event.outcome == TierOutcome::Error);
+        let failure =
+            event.error.as_ref().filter(|_| matches!(event.outcome, TierOutcome::Error | TierOutcome::Panicked));
         span.ended(TIER_FIXED, &[Some(&outcome), Some(&hit), Some(&age), Some(&error_type), status(failure)]);
         let Some(metadata) = enabled(callsite) else { return };
         let message = event.error.as_ref().map(|error| format!("{outcome}: {}", causes(error)));
@@ -335,15 +335,14 @@ impl Logs {
         Span::none().event(metadata, &[Some(&message), Some(&cache), Some(&tier)]);
     }
 
-    pub(crate) fn handler_panicked(self, cache: &Arc<str>, payload: &(dyn Any + Send)) {
+    pub(crate) fn handler_panicked(self, cache: &Arc<str>, panic: &Error) {
         let callsite =
             crate::__callsite!(EVENT, "cache.handler", "cachet::event", WARN, ["message", "cache.name", "error.type"]);
         if !self.listening() {
             return;
         }
         let Some(metadata) = enabled(callsite) else { return };
-        let cause = Error::panic(payload);
-        let cause = causes(&cause);
+        let cause = causes(panic);
         Span::none().event(
             metadata,
             &[

@@ -1,8 +1,8 @@
 //! The implementation without the feature `logs`: the same functions, empty.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{SpanLevel, SpanPolicy, TierSpan};
@@ -28,7 +28,7 @@ macro_rules! __tier_descriptor {
 
 /// Never created, since no span is open.
 #[doc(hidden)]
-pub struct FieldRecorder<'a>(std::marker::PhantomData<&'a ()>);
+pub struct FieldRecorder<'a>(PhantomData<&'a ()>);
 
 #[doc(hidden)]
 #[allow(clippy::unused_self, reason = "the same functions as with the feature on")]
@@ -116,7 +116,7 @@ impl Logs {
 
     pub(crate) fn warn(self, _cache: &str, _tier: &str, _message: fmt::Arguments<'_>) {}
 
-    pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _payload: &(dyn Any + Send)) {}
+    pub(crate) fn handler_panicked(self, _cache: &Arc<str>, _panic: &Error) {}
 }
 
 /// A span to follow from: none.
@@ -133,6 +133,9 @@ impl EnteredSpan {
         Span
     }
 }
+
+/// A borrowed span that is the current one: none.
+pub(crate) struct Entered<'s>(PhantomData<&'s Span>);
 
 /// No span.
 #[derive(Debug)]
@@ -158,6 +161,10 @@ impl Span {
 
     pub(crate) fn enter(self) -> EnteredSpan {
         EnteredSpan
+    }
+
+    pub(crate) fn entered(&self) -> Entered<'_> {
+        Entered(PhantomData)
     }
 
     pub(crate) fn attach<F: Future>(&self, future: F) -> F {

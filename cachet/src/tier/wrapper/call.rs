@@ -1,7 +1,7 @@
 //! One call of a tier: made, held to its time limit, ordered among writes, and reported if it is observed.
 
 use std::future::Future;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -90,11 +90,17 @@ impl ObservedCall<'_, '_> {
         newest: bool,
         work: impl Future<Output = Result<R, TierError>> + Send,
     ) -> Option<Result<R, Error>> {
-        // Nothing is reported while the lock is held.
-        match defer_evictions(|| lease.commit(newest, || poll_once(self.attempt(work)))) {
-            Committed::Stored(attempt) => {
-                Some(attempt.map_or_else(|| Err(Error::not_immediate()), |attempt| self.resolve(attempt)))
-            }
+        let attempt = {
+            // Neither a handler nor a subscriber is called while the lock is held.
+            let _inside = self.report.as_ref().map(TierCall::enter);
+            let work = self.deadline.guard(work);
+            let attempt = || catch_unwind(AssertUnwindSafe(|| poll_once(work)));
+            defer_evictions(|| lease.commit(newest, attempt))
+        };
+        match attempt {
+            Committed::Stored(Ok(Some(result))) => Some(self.resolve(Ok(result))),
+            Committed::Stored(Ok(None)) => Some(Err(Error::not_immediate())),
+            Committed::Stored(Err(payload)) => Some(self.resolve(Err(payload))),
             Committed::Superseded => None,
         }
     }

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use super::CacheWrapper;
 use crate::bounds::{Key, Value};
+use crate::inflight::reentrance::Inside;
 use crate::inflight::turns::Turn;
 use crate::telemetry::{CacheOperation, Operation, OperationOutcome, TierOperation, TierOutcome};
 use crate::tier::CacheTier;
@@ -45,7 +46,8 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let mut operation = observed.then(|| Operation::start_root(&self.telemetry, CacheOperation::Repay));
         let call = Call::of(operation.as_ref());
         let mut observed = self.begin(TierOperation::Invalidate, call);
-        let removed = observed.run(async { self.tier.invalidate(key).await }).await;
+        let removal = observed.run(async { self.tier.invalidate(key).await });
+        let removed = Inside::new(write.in_progress(), removal).await;
         if removed.is_ok() {
             self.debts().settle(payment);
         }

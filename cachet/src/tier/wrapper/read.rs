@@ -11,6 +11,7 @@ use crate::entry::{Age, CacheEntry};
 use crate::error::{Error, TierError};
 use crate::expiry::Freshness;
 use crate::inflight::Lease;
+use crate::inflight::reentrance::Inside;
 use crate::telemetry::{Operation, TierOperation, TierOutcome};
 use crate::tier::CacheTier;
 use crate::tier::erased::{Call, EntryResult, GetResult, NotAHit, OnMiss, Read, poll_once};
@@ -185,7 +186,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
             return observed.run_under(lease, false, removal).unwrap_or(Ok(()));
         }
         match lease.begin_removal(self.number) {
-            Some(_turn) => observed.run(removal).await,
+            Some(turn) => Inside::new(turn.in_progress(), observed.run(removal)).await,
             None => Ok(()),
         }
     }

@@ -219,7 +219,7 @@ fn a_tier_that_panics_when_it_is_asked_again_is_reported() {
     watched.events();
     assert!(catch_unwind(AssertUnwindSafe(|| second.poll())).is_err());
     drop(second);
-    assert_eq!(reported(&watched.events()), ["l1 get: error", "get_or_insert: panicked"]);
+    assert_eq!(reported(&watched.events()), ["l1 get: panicked", "get_or_insert: panicked"]);
     assert_eq!(ask(&watched.cache, "ada", never()).finish().unwrap(), Some(1));
 }
 

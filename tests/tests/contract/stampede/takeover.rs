@@ -341,7 +341,7 @@ fn a_follower_takes_over_from_a_leader_whose_tier_panicked() {
     assert_eq!(follower.ready().unwrap(), Some(2));
     assert_eq!(
         by_operation(&two.events()),
-        [&["l1 get: miss", "l2 get: miss (fallback)", "l1 insert: error", "get_or_insert: panicked"][..], &COMPUTED]
+        [&["l1 get: miss", "l2 get: miss (fallback)", "l1 insert: panicked", "get_or_insert: panicked"][..], &COMPUTED]
     );
 }
 

@@ -12,6 +12,7 @@ use tracing::metadata::Kind;
 use tracing::{Level, Metadata};
 
 use crate::telemetry::CacheOperation;
+use crate::telemetry::callback;
 use crate::telemetry::span::SpanLevel;
 
 /// A static callsite: the kind, name, target, level and fields of a span or an event.
@@ -181,7 +182,8 @@ pub(super) fn may_be_enabled(callsite: &'static DefaultCallsite) -> bool {
 pub(super) fn enabled(callsite: &'static DefaultCallsite) -> Option<&'static Metadata<'static>> {
     let metadata = callsite.metadata();
     let enabled = may_be_enabled(callsite)
-        && (callsite.interest().is_always() || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
+        && (callsite.interest().is_always()
+            || callback::subscriber(false, || tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata))));
     enabled.then_some(metadata)
 }
 
