@@ -134,20 +134,25 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
         ensure!(!leader.coalesced() || gave_up, "law 3: a leader that has followed another one");
         // An expired entry, served in place of the leader's error, is something that each looks up for itself.
         let spared = [*leader, follower].iter().any(|event| served_expired(event));
-        let failed = [*leader, follower].iter().all(|event| {
-            served_expired(event) || matches!(event.outcome(), OperationOutcome::Error | OperationOutcome::Panicked)
-        });
+        let failed = [*leader, follower].iter().all(|event| served_expired(event) || is_failure(event));
+        // Where the key had been written meanwhile, each looks again in place of serving it (S46).
+        let looked_again = matches!(leader.outcome(), OperationOutcome::Hit | OperationOutcome::Stale);
         ensure!(
             [leader.outcome(), OperationOutcome::Cancelled].contains(&follower.outcome())
                 || [OperationOutcome::Cancelled, OperationOutcome::Panicked].contains(&leader.outcome())
                 || follower.error().is_some_and(|error| error.error_type() == "timeout")
-                || spared && failed,
-            "law 3: a follower ended `{}`, its leader `{}`",
+                || spared && failed
+                || is_failure(follower) && looked_again,
+            "law 3: a follower ended `{}`, its leader `{}`: {follower:#?} {leader:#?}",
             follower.outcome(),
             leader.outcome()
         );
     }
     Ok(())
+}
+
+fn is_failure(event: &CacheOperationEvent<'_>) -> bool {
+    matches!(event.outcome(), OperationOutcome::Error | OperationOutcome::Panicked)
 }
 
 /// Whether all else had failed.
@@ -229,8 +234,15 @@ fn operation(event: &CacheOperationEvent<'_>, tiers: &[&CacheTierEvent<'_>]) -> 
 /// A follower has looked for the entry, perhaps not in all tiers (S59), and then done nothing of its own. What it gave up may
 /// have been work of its own after all.
 fn follower(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Result<(), String> {
+    // What was found expired is removed once every source has answered that there is nothing, which the leader's answer says.
+    let may_remove = event.outcome() == OperationOutcome::None;
+    let is_allowed = |call: &CacheTierEvent<'_>| match call.operation() {
+        TierOperation::Get => call.outcome() != TierOutcome::Hit,
+        TierOperation::Invalidate => may_remove,
+        _ => false,
+    };
     ensure!(
-        calls.iter().all(|call| call.operation() == TierOperation::Get && call.outcome() != TierOutcome::Hit),
+        calls.iter().all(|call| is_allowed(call)),
         "law 3: a follower of {} has done more than to look and not to find: {calls:#?}",
         event.operation()
     );
@@ -332,7 +344,9 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
     // that would serve an expired entry in place of an error, if the key has been written meanwhile (S46).
     let rounds: Vec<_> = lookups.chunk_by(|_, next| next.fallback()).collect();
     let may_look_again = !matches!(event.operation(), CacheOperation::Get | CacheOperation::Contains);
-    let is_stale = lookups.iter().any(|call| call.outcome() == TierOutcome::Expired);
+    // It may have been found by the leader of a shared lookup, who asked all tiers but the first (S59).
+    let is_stale = lookups.iter().any(|call| call.outcome() == TierOutcome::Expired)
+        || rounds.first().is_some_and(|first| first.len() == 1);
     let most = 1 + usize::from(may_look_again) + usize::from(is_stale);
     ensure!(rounds.len() <= most, "the tiers were asked {} times over", rounds.len());
     for (index, call) in lookups.iter().enumerate() {
@@ -346,7 +360,9 @@ fn read(event: &CacheOperationEvent<'_>, calls: &[&&CacheTierEvent<'_>]) -> Resu
         let kept = lookups.iter().any(|call| {
             call.outcome() == TierOutcome::Expired && (Some(call.tier()), call.age()) == (event.hit_tier(), event.age())
         });
-        ensure!(kept, "no tier had the expired entry that was served");
+        // Or the leader of a shared lookup asked that tier (S59).
+        let shared = lookups.iter().all(|call| Some(call.tier()) != event.hit_tier());
+        ensure!(kept || shared, "no tier had the expired entry that was served");
     } else if matches!(event.outcome(), OperationOutcome::Hit | OperationOutcome::Stale) {
         let hit = hit.ok_or("a hit without a tier that had it")?;
         ensure!(event.hit_tier() == Some(hit.tier()), "`hit_tier` is {:?}", event.hit_tier());
