@@ -100,6 +100,20 @@ struct Inner {
     tier: Option<Arc<str>>,
     /// Shared, since the name of the tier is added to an existing error.
     source: Option<Arc<Source>>,
+    /// What has become of a write in each tier.
+    writes: Option<Arc<[(Arc<str>, WriteState)]>>,
+}
+
+/// What became of a write in one tier, from [`Error::write_states`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteState {
+    /// The entry was stored, or removed.
+    Applied,
+    /// The tier was not changed, or has dropped its older value of a key whose entry it rejected.
+    NotApplied,
+    /// The tier failed, so it may have been changed. Until the key has been written or invalidated there, reads of it skip the tier.
+    Unknown,
 }
 
 impl Error {
@@ -155,13 +169,20 @@ impl Error {
     }
 
     fn of(kind: Kind, source: Option<Source>) -> Self {
-        Self(Arc::new(Inner { kind, error_type: kind.as_str(), tier: None, source: source.map(Arc::new) }))
+        Self(Arc::new(Inner {
+            kind,
+            error_type: kind.as_str(),
+            tier: None,
+            source: source.map(Arc::new),
+            writes: None,
+        }))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         if Arc::get_mut(&mut self.0).is_none() {
-            let Inner { kind, error_type, ref tier, ref source } = *self.0;
-            self.0 = Arc::new(Inner { kind, error_type, tier: tier.clone(), source: source.clone() });
+            let Inner { kind, error_type, ref tier, ref source, ref writes } = *self.0;
+            let (tier, source, writes) = (tier.clone(), source.clone(), writes.clone());
+            self.0 = Arc::new(Inner { kind, error_type, tier, source, writes });
         }
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             change(inner);
@@ -193,6 +214,43 @@ impl Error {
     /// Returns the name of the tier that failed, if a tier failed.
     pub fn tier_name(&self) -> Option<&str> {
         self.0.tier.as_deref()
+    }
+
+    /// Returns, for an error of a write, what became of the write in each tier, in the order of the tiers. Read-only tiers are left
+    /// out. Empty for other errors, and if the write as a whole exceeded its [time limit](crate::CacheBuilder::time_limit).
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "memory", feature = "test-util"))]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use cachet::status::WriteState;
+    /// use cachet::telemetry::TierOperation;
+    /// use cachet::testing::{Behavior, MockTier};
+    /// use cachet::{Cache, Tier};
+    ///
+    /// let disk = MockTier::<str, u32>::new();
+    /// let cache =
+    ///     Cache::<str, u32>::builder("ages").tier(Tier::memory(100)).tier(Tier::new(disk.clone()).name("disk")).build();
+    /// disk.next(TierOperation::Insert, Behavior::Fail("disk full"));
+    ///
+    /// let error = cache.insert("ada", 36).await.unwrap_err();
+    /// let states: Vec<_> = error.write_states().collect();
+    /// assert_eq!(states, [("memory", WriteState::Applied), ("disk", WriteState::Unknown)]);
+    /// # }
+    /// # #[cfg(not(all(feature = "memory", feature = "test-util")))]
+    /// # fn main() {}
+    /// ```
+    pub fn write_states(&self) -> impl Iterator<Item = (&str, WriteState)> {
+        self.0.writes.iter().flat_map(|writes| writes.iter()).map(|(tier, state)| (&**tier, *state))
+    }
+
+    /// Whether a write that failed like this has left its tier as it was.
+    pub(crate) fn is_before_call(&self) -> bool {
+        matches!(self.0.kind, Kind::BreakerOpen | Kind::Reentrant)
+    }
+
+    pub(crate) fn with_writes(self, writes: impl Iterator<Item = (Arc<str>, WriteState)>) -> Self {
+        self.with(|inner| inner.writes = Some(writes.collect()))
     }
 
     /// Returns whether a tier failed, rather than the loader.

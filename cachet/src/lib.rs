@@ -255,6 +255,7 @@ pub mod future {
 /// What a cache is doing at the moment.
 pub mod status {
     pub use crate::cache::RefreshStatus;
+    pub use crate::error::WriteState;
     pub use crate::tier::status::TierStatus;
 }
 

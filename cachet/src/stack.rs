@@ -10,9 +10,7 @@ use crate::error::Error;
 use crate::inflight::flight::{FoundIn, LookupResult};
 use crate::inflight::{InFlight, Lease};
 use crate::telemetry::{Operation, TierIdentity, defer_evictions};
-use crate::tier::erased::{
-    Call, EntryResult, ErasedTier, GetResult, InsertResult, MaybeReady, NotAHit, OnMiss, Read, TierFacts,
-};
+use crate::tier::erased::{Call, EntryResult, ErasedTier, GetResult, MaybeReady, NotAHit, OnMiss, Read, TierFacts};
 use crate::tier::status::TierStatus;
 
 mod many;
@@ -237,12 +235,6 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
             }
         }
         None
-    }
-
-    /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
-    #[inline]
-    pub(crate) fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
-        self.first.insert_now(key, entry)
     }
 
     /// The first tier's count.

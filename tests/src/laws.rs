@@ -118,7 +118,7 @@ pub fn verdict(recorded: &[Recorded]) -> Result<(), String> {
     followers(&completions(recorded))
 }
 
-/// Law 3: those who waited for another's work ended as that one did, unless they gave up, or waited too long (S30), or that one gave up, or panicked, after that:
+/// Law 3: those who waited for another's work ended as that one did, unless they gave up, panicked as they looked again, or waited too long (S30), or that one gave up, or panicked, after that:
 /// a value is published before it is stored (S25).
 fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
     let by_id: HashMap<RequestId, _> = completions.iter().map(|event| (event.request_id(), event)).collect();
@@ -138,7 +138,7 @@ fn followers(completions: &[&CacheOperationEvent<'_>]) -> Result<(), String> {
         // Where the key had been written meanwhile, each looks again in place of serving it (S46).
         let looked_again = matches!(leader.outcome(), OperationOutcome::Hit | OperationOutcome::Stale);
         ensure!(
-            [leader.outcome(), OperationOutcome::Cancelled].contains(&follower.outcome())
+            [leader.outcome(), OperationOutcome::Cancelled, OperationOutcome::Panicked].contains(&follower.outcome())
                 || [OperationOutcome::Cancelled, OperationOutcome::Panicked].contains(&leader.outcome())
                 || follower.error().is_some_and(|error| error.error_type() == "timeout")
                 || spared && failed

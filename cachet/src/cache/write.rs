@@ -10,11 +10,11 @@ use crate::bounds::{IntoEntry, IntoKey, Key, Value};
 use crate::entry::CacheEntry;
 use crate::error::Error;
 use crate::inflight::reentrance::Inside;
-use crate::inflight::{Origin, Permit, TierSet, Write as InFlightWrite, Written};
+use crate::inflight::{Origin, TierSet, Write as InFlightWrite, Written};
 use crate::stack::TierStack;
 use crate::telemetry::{Batch, CacheOperation, Completion, Operation, OperationOutcome};
 use crate::tier::InsertOutcome;
-use crate::tier::erased::{BoxFuture, Call, InsertResult, MaybeReady, Removal, ready_or_await};
+use crate::tier::erased::{BoxFuture, InsertResult, MaybeReady, Removal, ready_or_await};
 
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Stores an entry in all tiers concurrently and replaces an existing one.
@@ -29,8 +29,9 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     ///
     /// # Errors
     ///
-    /// If a tier failed, returns its error, which names the tier. All tiers have been tried; other tiers may have stored the entry.
-    /// Reads of the key skip the failed tier until the key has been written or invalidated there.
+    /// If a tier failed, returns its error, which names the tier. All tiers have been tried;
+    /// [`write_states`](Error::write_states) tells which of them have stored the entry. Reads of the key skip the failed tier until the
+    /// key has been written or invalidated there.
     ///
     /// # Cancel safety
     ///
@@ -77,7 +78,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     fn start_invalidate<'a>(&'a self, key: &'a K) -> MaybeReady<'a, Result<(), Error>> {
         let inner = &*self.0;
         if inner.tiers.is_single_sync() && inner.is_undisturbed() {
-            return inner.tiers.first().0.remove(Removal::Key(key), Permit::Free, Call::of(None));
+            return MaybeReady::Ready(inner.tiers.remove_now(key));
         }
         inner.write(Invalidate(key))
     }

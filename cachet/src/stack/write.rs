@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::iter::{once, repeat_n};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::join_all;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 use super::{Found, TierStack};
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
+use crate::error::{Error, WriteState};
 use crate::inflight::{Lease, Origin, Permit, Write};
 use crate::telemetry::Operation;
 use crate::tier::InsertOutcome;
@@ -99,6 +100,27 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         Calls(writes.map(|(number, write)| self.in_turn(number, write, origin, operation)).collect())
     }
 
+    /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
+    #[inline]
+    pub(crate) fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
+        self.first.insert_now(key, entry).map_err(|error| self.alone(error))
+    }
+
+    /// Removes from the first tier alone, likewise.
+    pub(crate) fn remove_now(&self, key: &K) -> Result<(), Error> {
+        let removed = self.first.remove(Removal::Key(key), Permit::Free, Call::of(None));
+        match removed {
+            MaybeReady::Ready(removed) => removed.map_err(|error| self.alone(error)),
+            // An immediate tier is always ready.
+            MaybeReady::Boxed(_) => Err(Error::not_immediate()),
+        }
+    }
+
+    #[cold]
+    fn alone(&self, error: Error) -> Error {
+        self.combined([Err::<(), _>(error.clone())], |(), ()| ()).err().unwrap_or(error)
+    }
+
     /// Inserts into one tier, in its turn.
     pub(crate) fn insert_into<'f, 'a: 'f>(
         &'a self,
@@ -123,10 +145,11 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         operation: Option<&'f Operation<'a>>,
     ) -> InsertResult {
         if self.rest.is_empty() {
-            return ready_or_await!(self.insert_into(0, key, entry, origin, operation));
+            let inserted = ready_or_await!(self.insert_into(0, key, entry, origin, operation));
+            return self.combined([inserted], better);
         }
         let inserted = self.in_all_turns(Insert { key, entry }, origin, operation);
-        inserted.join().await.into_iter().fold(Ok(InsertOutcome::Rejected), merge)
+        self.combined(inserted.join().await, better)
     }
 
     /// Puts what a later tier had into the earlier ones. Whatever comes of it is reported; the first error is returned, for
@@ -141,7 +164,8 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         let (Origin::Promoted(lease) | Origin::Refreshed(lease)) = origin else { return outcome };
         for number in 0..found.depth {
             let (key, entry) = Operation::run_in(operation, || (lease.key.to_owned(), found.entry.clone()));
-            outcome = merge(outcome, self.insert_into(number, key, entry, origin, operation).resolve().await);
+            let inserted = self.insert_into(number, key, entry, origin, operation).resolve().await;
+            outcome = outcome.and_then(|outcome| Ok(better(outcome, inserted?)));
         }
         outcome
     }
@@ -153,7 +177,8 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         write: Option<&'f Write<'f, K, V>>,
         operation: Option<&'f Operation<'a>>,
     ) -> Result<(), Error> {
-        self.in_all_turns(removal, Origin::Written(write), operation).join().await.into_iter().collect()
+        let removed = self.in_all_turns(removal, Origin::Written(write), operation);
+        self.combined(removed.join().await, |(), ()| ())
     }
 
     /// Removes expired entries that were kept in case all else failed.
@@ -183,12 +208,12 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     where
         K::Owned: 'f,
     {
-        let results = vec![Ok(InsertOutcome::Rejected); entries.len()];
-        if entries.is_empty() {
-            return results;
+        let number = entries.len();
+        if number == 0 {
+            return Vec::new();
         }
         let inserted = self.in_all_turns(InsertMany(entries), Origin::Written(write), operation);
-        inserted.join().await.into_iter().fold(results, |results, of_tier| merge_each(results, of_tier, merge))
+        self.combined_each(number, inserted.join().await, better)
     }
 
     /// Removes keys from all tiers at once. Returns one result for each key.
@@ -198,12 +223,73 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
         write: Option<&'f Write<'f, K, V>>,
         operation: Option<&'f Operation<'a>>,
     ) -> Vec<Result<(), Error>> {
-        let results = vec![Ok(()); keys.len()];
         if keys.is_empty() {
-            return results;
+            return Vec::new();
         }
         let removed = self.in_all_turns(InvalidateMany(keys), Origin::Written(write), operation);
-        removed.join().await.into_iter().fold(results, |results, of_tier| merge_each(results, of_tier, Result::and))
+        self.combined_each(keys.len(), removed.join().await, |(), ()| ())
+    }
+
+    /// What a write comes to: the first error, which says what became of the write in each tier, or the results put together.
+    fn combined<T: Effect>(
+        &self,
+        results: impl IntoIterator<Item = Result<T, Error>>,
+        merge: fn(T, T) -> T,
+    ) -> Result<T, Error> {
+        let results: SmallVec<[Result<T, Error>; USUAL]> = results.into_iter().collect();
+        match results.iter().find_map(|result| result.as_ref().err()) {
+            None => Ok(results.into_iter().flatten().reduce(merge).unwrap_or(T::NONE)),
+            Some(error) => {
+                let states = self.iter().zip(&results).filter(|(tier, _)| !tier.facts().read_only);
+                let states = states.map(|(tier, result)| (Arc::clone(&tier.facts().identity.name), state(result)));
+                Err(error.clone().with_writes(states))
+            }
+        }
+    }
+
+    /// The same for each key, of which every tier has a result.
+    fn combined_each<T: Effect>(
+        &self,
+        keys: usize,
+        of_tiers: SmallVec<[Vec<Result<T, Error>>; USUAL]>,
+        merge: fn(T, T) -> T,
+    ) -> Vec<Result<T, Error>> {
+        let mut of_tiers: SmallVec<[_; USUAL]> = of_tiers.into_iter().map(Vec::into_iter).collect();
+        let next = |_| self.combined(of_tiers.iter_mut().filter_map(Iterator::next), merge);
+        (0..keys).map(next).collect()
+    }
+}
+
+/// What a tier that has not failed has done.
+trait Effect: Copy {
+    /// Of no tier at all.
+    const NONE: Self;
+
+    fn is_applied(self) -> bool;
+}
+
+impl Effect for InsertOutcome {
+    const NONE: Self = Self::Rejected;
+
+    fn is_applied(self) -> bool {
+        self == Self::Accepted
+    }
+}
+
+impl Effect for () {
+    const NONE: Self = ();
+
+    fn is_applied(self) -> bool {
+        true
+    }
+}
+
+fn state<T: Effect>(result: &Result<T, Error>) -> WriteState {
+    match result {
+        Ok(effect) if effect.is_applied() => WriteState::Applied,
+        Ok(_) => WriteState::NotApplied,
+        Err(error) if error.is_before_call() => WriteState::NotApplied,
+        Err(_) => WriteState::Unknown,
     }
 }
 
@@ -356,15 +442,10 @@ impl<'f, K: Key + ?Sized, V: Value> TierWrite<'f, K, V> for InvalidateMany<'f, K
     }
 }
 
-/// What inserts into several tiers come to: an error wins over acceptance, acceptance over rejection.
-fn merge(one: InsertResult, other: InsertResult) -> InsertResult {
-    match (one?, other?) {
-        (InsertOutcome::Rejected, InsertOutcome::Rejected) => Ok(InsertOutcome::Rejected),
-        _ => Ok(InsertOutcome::Accepted),
+/// What inserts into several tiers come to: acceptance wins over rejection.
+fn better(one: InsertOutcome, other: InsertOutcome) -> InsertOutcome {
+    match (one, other) {
+        (InsertOutcome::Rejected, InsertOutcome::Rejected) => InsertOutcome::Rejected,
+        _ => InsertOutcome::Accepted,
     }
-}
-
-/// Adds what one tier did for each key to what those before it did.
-fn merge_each<R>(results: Vec<R>, of_tier: Vec<R>, merge: fn(R, R) -> R) -> Vec<R> {
-    results.into_iter().zip(of_tier).map(|(result, of_tier)| merge(result, of_tier)).collect()
 }

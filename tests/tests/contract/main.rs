@@ -22,6 +22,7 @@ mod stats;
 mod telemetry;
 mod tiers;
 mod time;
+mod write_errors;
 
 use std::time::Duration;
 
