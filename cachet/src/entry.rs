@@ -156,7 +156,10 @@ impl<V> CacheEntry<V> {
     pub(crate) fn age(&self, clock: &Clock, now: Option<Tick>) -> Age {
         match (self.tick.get(), self.wall.get()) {
             (Some(tick), _) => Age::Known(now.unwrap_or_else(|| clock.now()).since(Tick(tick))),
-            (None, Some(wall)) => clock.wall().since(Wall(wall)).map_or(Age::Future, Age::Known),
+            (None, Some(wall)) => match clock.wall().since(Wall(wall)) {
+                Some(age) => Age::Known(age),
+                None => Age::Future(Wall(wall).since(clock.wall()).unwrap_or_default()),
+            },
             (None, None) => Age::Unknown,
         }
     }
@@ -182,6 +185,18 @@ impl<V> CacheEntry<V> {
         self.tick.get().or(self.wall.get())
     }
 
+    /// Whether its age is computed by the wall clock, which another process may have set.
+    pub(crate) const fn is_stored(&self) -> bool {
+        self.tick.get().is_none() && self.wall.get().is_some()
+    }
+
+    /// Returns whether the other entry was inserted at the same time, with the same time to live: then it is most likely the same one.
+    ///
+    /// For [`CacheTier::invalidate_expired`](crate::CacheTier::invalidate_expired).
+    pub fn is_same_insertion<U>(&self, other: &CacheEntry<U>) -> bool {
+        (self.ttl, self.tick, self.wall) == (other.ttl, other.tick, other.wall)
+    }
+
     #[inline]
     pub(crate) const fn has_ttl(&self) -> bool {
         self.ttl.get().is_some()
@@ -196,7 +211,9 @@ impl<V> CacheEntry<V> {
         if let (Some(ttl), true) = (self.ttl.get(), self.is_stamped()) {
             let spent = match self.age(clock, None) {
                 Age::Known(age) => nanos(age),
-                Age::Future | Age::Unknown => u64::MAX,
+                // Stored just now, by a clock that is ahead.
+                Age::Future(_) => 0,
+                Age::Unknown => u64::MAX,
             };
             self.ttl = OptionalNanos::some(ttl.saturating_sub(spent));
         }
@@ -209,8 +226,8 @@ impl<V> CacheEntry<V> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Known(Duration),
-    /// The time of insertion is after the current wall-clock time.
-    Future,
+    /// The time of insertion is after the current wall-clock time, by so much.
+    Future(Duration),
     /// The entry has no time of insertion.
     Unknown,
 }
@@ -219,7 +236,7 @@ impl Age {
     pub(crate) const fn known(self) -> Option<Duration> {
         match self {
             Self::Known(age) => Some(age),
-            Self::Future | Self::Unknown => None,
+            Self::Future(_) | Self::Unknown => None,
         }
     }
 }

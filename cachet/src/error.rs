@@ -101,8 +101,10 @@ struct Inner {
     /// Shared, since the name of the tier is added to an existing error.
     source: Option<Arc<Source>>,
     /// What has become of a write in each tier.
-    writes: Option<Arc<[(Arc<str>, WriteState)]>>,
+    writes: Option<Arc<Writes>>,
 }
+
+type Writes = [(Arc<str>, WriteState)];
 
 /// What became of a write in one tier, from [`Error::write_states`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,13 +8,24 @@ use foldhash::fast::{FixedState, RandomState};
 use crate::entry::{Age, CacheEntry};
 
 /// The time settings of one tier.
-#[derive(Clone, Copy, Debug, Default)]
+/// The default tolerance for the clocks of other processes.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Expiry {
     pub(crate) ttl: Option<Duration>,
     pub(crate) jitter: Option<Jitter>,
     pub(crate) refresh_after: Option<Duration>,
     /// The maximum age of an expired entry that is kept for stale-if-error.
     pub(crate) serve_stale: Option<Duration>,
+    /// How far the clock of another process may be ahead or behind.
+    pub(crate) clock_tolerance: Duration,
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self { ttl: None, jitter: None, refresh_after: None, serve_stale: None, clock_tolerance: CLOCK_TOLERANCE }
+    }
 }
 
 /// The state of an entry at its age.
@@ -27,13 +38,18 @@ pub(crate) enum Freshness {
     /// Expired, but kept for stale-if-error.
     Stale(Option<Duration>),
     Expired(Option<Duration>),
-    /// It may be outdated, whatever its age.
+    /// It may be outdated, or its time of insertion is far in the future: a miss, which stays where it is.
     Distrusted,
 }
 
 impl Expiry {
     /// The entry's own time to live overrides the tier's, whether shorter or longer.
     pub(crate) fn judge<K: Hash + ?Sized, U>(&self, key: &K, entry: &CacheEntry<U>, age: Age) -> Freshness {
+        let age = match age {
+            Age::Future(by) if by <= self.clock_tolerance => Age::Known(Duration::ZERO),
+            Age::Future(_) if entry.ttl().or(self.ttl).is_some() => return Freshness::Distrusted,
+            age => age,
+        };
         // An entry of unknown age exceeds every limit.
         let is_past = |limit: Duration| age.known().is_none_or(|age| age > limit);
         let is_expired = |ttl: Duration| {
@@ -54,6 +70,14 @@ impl Expiry {
 /// Shortens times to live by different amounts, so that entries that were inserted together expire at different times.
 ///
 /// The amount is computed from the key and the time of insertion, so it is not stored.
+impl Expiry {
+    /// Whether an entry that is expired by the clock of this process is so by those of others too, and can be removed.
+    pub(crate) fn is_expired_for_all<U>(&self, entry: &CacheEntry<U>, age: Age) -> bool {
+        let (Some(ttl), true) = (entry.ttl().or(self.ttl), entry.is_stored()) else { return true };
+        age.known().is_some_and(|age| age > ttl.saturating_add(self.clock_tolerance))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Jitter {
     max: Duration,

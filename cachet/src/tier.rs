@@ -160,17 +160,28 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
         async { Ok(None) }
     }
 
-    /// Removes an entry that was found expired.
+    /// Removes an entry that was found expired, if the tier still holds this very entry.
     ///
-    /// The default calls [`invalidate`](Self::invalidate). Override it if the tier can check that it still holds this entry, so that
-    /// it does not remove a newer one.
+    /// An entry that was [restored](CacheEntry::restore) from a storage that other processes use as well is removed only once it has
+    /// been expired for the [tolerance](crate::Tier::clock_tolerance) of clocks.
+    ///
+    /// The default calls [`invalidate`](Self::invalidate), for a restored entry after it has looked again whether the tier still holds
+    /// [the same one](CacheEntry::is_same_insertion). Override it if the storage can compare and remove in one step, so that it cannot
+    /// remove an entry that another process has just stored.
     fn invalidate_expired(
         &self,
         key: &K,
         expired: &CacheEntry<()>,
     ) -> impl Future<Output = Result<(), TierError>> + Send {
-        let _ = expired;
-        self.invalidate(key)
+        async move {
+            if expired.is_stored() {
+                let current = self.metadata(key).await?;
+                if !current.is_some_and(|current| current.is_same_insertion(expired)) {
+                    return Ok(());
+                }
+            }
+            self.invalidate(key).await
+        }
     }
 
     /// Returns whether an insert that is rejected or fails also removes the older entry of its key. If not (`false`, the default),

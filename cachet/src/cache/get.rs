@@ -20,7 +20,8 @@ use crate::tier::erased::{GetResult, MaybeReady, OnMiss, poll_once, ready_or_awa
 impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// Looks up an entry in each tier in order, until a tier has it. A hit in a lower tier is promoted into the tiers above it.
     ///
-    /// An expired entry counts as a miss and is removed. A hit in a first memory tier does not allocate.
+    /// An expired entry counts as a miss, and is removed; in a storage that other processes use as well only
+    /// [some time later](crate::Tier::clock_tolerance). A hit in a first memory tier does not allocate.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ impl<K: Key + ?Sized, V: Value> Cache<K, V> {
     /// # Errors
     ///
     /// If a tier failed, returns its error, which names the tier. All tiers have been tried;
-    /// [`write_states`](Error::write_states) tells which of them have stored the entry. Reads of the key skip the failed tier until the
+    /// [`write_states`](Error::write_states) returns which of them have stored the entry. Reads of the key skip the failed tier until the
     /// key has been written or invalidated there.
     ///
     /// # Cancel safety

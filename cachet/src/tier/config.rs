@@ -118,6 +118,17 @@ impl<K: Key + ?Sized + 'static, V: Value + 'static> Tier<K, V> {
         self
     }
 
+    /// Sets how far the clocks of other processes that use the same storage may be ahead or behind; by default 5 minutes. Only for
+    /// entries that the tier [restores](crate::CacheEntry::restore).
+    ///
+    /// A time of insertion in the future counts as just now if it is within the tolerance, and beyond it the entry counts as a miss.
+    /// An entry that is expired by the clock of this process is a miss, but is removed only once it has been expired for longer than
+    /// the tolerance, since it may be fresh for another process.
+    pub fn clock_tolerance(mut self, tolerance: Duration) -> Self {
+        self.config.expiry.clock_tolerance = tolerance;
+        self
+    }
+
     /// Enables refresh-ahead: a read of an entry of at least this age returns it immediately, reported as `stale`, and starts a
     /// refresh in the background. The refresh reads the lower tiers and stores the result in this tier and the tiers above it.
     ///

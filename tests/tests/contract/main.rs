@@ -4,6 +4,7 @@ mod adapters;
 mod bad_input;
 mod breaker;
 mod cancellation;
+mod clocks;
 mod coherence;
 mod computing;
 mod concurrency;
@@ -35,6 +36,10 @@ use cachet_tests::step::pend;
 
 type Mock = MockTier<str, u32>;
 type Ages = Cache<str, u32>;
+
+const fn mins(mins: u64) -> Duration {
+    Duration::from_mins(mins)
+}
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -111,7 +111,7 @@ fn the_duration_of_a_cancelled_operation_lasts_until_it_was_dropped() {
 // S35: removing what has expired is part of the operation.
 #[test]
 fn the_duration_of_an_operation_covers_the_removal_of_an_expired_entry() {
-    let two = Two::with(|l1| l1, |l2| l2.ttl(millis(1)));
+    let two = Two::with(|l1| l1, |l2| l2.ttl(millis(1)).clock_tolerance(millis(0)));
     two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(2));
     two.l2.next(TierOperation::Invalidate, Behavior::Pend(1));

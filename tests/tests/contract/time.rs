@@ -8,7 +8,7 @@ use cachet::testing::Behavior;
 use cachet::{CacheEntry, ManualClock, Tier};
 use cachet_tests::{Stepped, laws, ready};
 
-use crate::{Ages, Mock, NANO, Two, Watched, millis, secs, stored, value};
+use crate::{Ages, Mock, NANO, Two, Watched, millis, mins, secs, stored, value};
 
 fn memory(ttl: Duration) -> Watched {
     Watched::new(Ages::builder("ages").tier(Tier::memory(100).name("l1").ttl(ttl)))
@@ -221,15 +221,29 @@ fn entries_from_outside_the_process_follow_the_wall_clock() {
 
 // S11
 #[test]
-fn a_stored_entry_from_the_future_counts_as_expired() {
-    let two = Two::with(|l1| l1, |l2| l2.ttl(secs(60)));
-    let ahead = two.clock.wall() + NANO;
-    two.l2.put("ada", CacheEntry::restore(1, None, ahead));
-    assert_eq!(value(&two.cache, "ada"), None);
-    assert_eq!(stored(&two.l2, "ada"), None);
-    let recorded = two.events();
-    let expired = laws::tiers(&recorded)[1];
-    assert_eq!((expired.outcome(), expired.age()), (TierOutcome::Expired, None));
+fn a_stored_entry_from_the_future_is_of_now_up_to_a_tolerance_and_beyond_it_a_miss() {
+    for (tolerance, configured) in [(mins(5), false), (secs(1), true)] {
+        let two = Two::with(
+            |l1| l1,
+            |l2| {
+                let l2 = l2.ttl(secs(60)).refresh_after(secs(30));
+                if configured { l2.clock_tolerance(tolerance) } else { l2 }
+            },
+        );
+        let ahead = two.clock.wall() + tolerance;
+        two.l2.put("ada", CacheEntry::restore(1, Some(secs(60)), ahead));
+        assert_eq!(value(&two.cache, "ada"), Some(1));
+        let recorded = two.events();
+        let hit = laws::tiers(&recorded)[1];
+        assert_eq!((hit.outcome(), hit.age()), (TierOutcome::Hit, Some(secs(0))));
+        // Promoted, it lives as long as it was to live.
+        assert_eq!(two.l1.stored("ada").unwrap().ttl(), Some(secs(60)));
+
+        two.l2.put("bob", CacheEntry::restore(1, None, ahead + NANO));
+        assert_eq!(value(&two.cache, "bob"), None);
+        assert_eq!(two.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "get: miss"]);
+        assert_eq!(stored(&two.l2, "bob"), Some(1), "it is never removed");
+    }
 }
 
 // S11

@@ -40,7 +40,7 @@ impl Logged {
         let (l1, l2, clock) = (Mock::new(), Mock::new(), ManualClock::new());
         let builder = Ages::builder("ages")
             .clock(clock.clone())
-            .tier(Tier::new(l1.clone()).name("l1"))
+            .tier(Tier::new(l1.clone()).name("l1").clock_tolerance(millis(0)))
             .tier(Tier::new(l2.clone()).name("l2"))
             .enable_logs();
         Self { cache: configure(builder).build(), l1, l2, clock }

@@ -154,7 +154,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         let lease = self.in_flight.lease(key);
         let removal = async {
             match self.tier.metadata(key).await? {
-                Some(entry) if matches!(self.judge(key, &entry, None), Freshness::Expired(_)) => {
+                Some(entry)
+                    if matches!(self.judge(key, &entry, None), Freshness::Expired(_)) && self.may_remove(&entry) =>
+                {
                     self.tier.invalidate_expired(key, &entry).await
                 }
                 _ => Ok(()),
@@ -170,7 +172,15 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         expired: &CacheEntry<()>,
         observed: &mut ObservedCall<'_, '_>,
     ) -> Result<(), Error> {
+        if !self.may_remove(expired) {
+            return Ok(());
+        }
         self.remove_under(lease, self.tier.invalidate_expired(lease.key, expired), observed).await
+    }
+
+    /// Whether an expired entry can be removed for all who use the tier.
+    pub(super) fn may_remove<U>(&self, expired: &CacheEntry<U>) -> bool {
+        self.expiry.is_expired_for_all(expired, expired.age(&self.telemetry.clock, None))
     }
 
     async fn remove_under(

@@ -219,6 +219,9 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         expired: CacheEntry<()>,
         call: Call<'f, 'a, K, V>,
     ) -> Result<(), Error> {
+        if !self.may_remove(&expired) {
+            return Ok(());
+        }
         let mut observed = self.begin(TierOperation::Invalidate, call);
         let removed = self.remove_in_turn(lease, &expired, &mut observed).await;
         let outcome = if removed.is_ok() { TierOutcome::Invalidated } else { TierOutcome::Error };
