@@ -102,6 +102,8 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
     fn get(&self, key: &K) -> impl Future<Output = Result<Option<CacheEntry<V>>, TierError>> + Send;
 
     /// Stores an entry, replacing an existing one, or rejects it.
+    ///
+    /// A storage with its own expiry asks its context [for how long](TierContext::keep_for) the entry is to be kept.
     fn insert(
         &self,
         key: K::Owned,
@@ -192,7 +194,8 @@ pub trait CacheTier<K: Key + ?Sized, V: Value>: Send + Sync {
 
     /// Receives the connection to a cache. Called once for each cache that the tier is added to.
     ///
-    /// A tier with its own eviction or expiry stores the context and reports to it. The default ignores the context.
+    /// A tier with its own eviction or expiry stores the context, reports to it, and asks it
+    /// [how long to keep](TierContext::keep_for) an entry. The default ignores the context.
     fn attach(&self, context: TierContext<K>) {
         let _ = context;
     }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::entry::CacheEntry;
+use crate::expiry::Expiry;
 use crate::telemetry::eviction::EvictionReporter;
 use crate::telemetry::outcome::TierOutcome;
 use crate::telemetry::record_keys::RecordKeys;
@@ -57,12 +59,62 @@ use crate::telemetry::{CacheTelemetry, TierIdentity};
 /// ```
 pub struct TierContext<K: ?Sized> {
     evictions: EvictionReporter,
+    expiry: Expiry,
     record_keys: RecordKeys<K>,
 }
 
 impl<K: ?Sized> TierContext<K> {
-    pub(crate) fn new(telemetry: &Arc<CacheTelemetry>, tier: &TierIdentity, record_keys: RecordKeys<K>) -> Self {
-        Self { evictions: EvictionReporter::new(telemetry, tier), record_keys }
+    pub(crate) fn new(
+        telemetry: &Arc<CacheTelemetry>,
+        tier: &TierIdentity,
+        expiry: Expiry,
+        record_keys: RecordKeys<K>,
+    ) -> Self {
+        Self { evictions: EvictionReporter::new(telemetry, tier), expiry, record_keys }
+    }
+
+    /// Returns for how much longer the cache can use an entry that is being inserted into the tier; `None` if there is no limit.
+    ///
+    /// It includes the entry's own time to live or the [tier's](crate::Tier::ttl), and the age up to which an expired entry may be
+    /// [served in place of an error](crate::CacheBuilder::serve_stale_on_error). A storage with its own expiry, such as Redis, passes
+    /// it on and is configured only once. It may keep the entry longer: the cache computes the age of what it reads.
+    ///
+    /// ```
+    /// use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierContext, TierError, cache_tier};
+    /// use std::sync::OnceLock;
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Default)]
+    /// struct Redis(OnceLock<TierContext<str>>);
+    ///
+    /// #[cache_tier(name = "redis")]
+    /// impl CacheTier<str, u32> for Redis {
+    ///     async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
+    ///         let keep_for = self.0.get().and_then(|context| context.keep_for(&entry));
+    ///         // SET key value PX keep_for
+    ///         assert_eq!(keep_for, Some(Duration::from_secs(3600)));
+    ///         Ok(InsertOutcome::Accepted)
+    ///     }
+    ///
+    ///     fn attach(&self, context: TierContext<str>) {
+    ///         let _ = self.0.set(context);
+    ///     }
+    ///     // …
+    /// #   async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> { Ok(None) }
+    /// #   async fn invalidate(&self, _: &str) -> Result<(), TierError> { Ok(()) }
+    /// #   async fn clear(&self) -> Result<(), TierError> { Ok(()) }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cachet::Error> {
+    /// let redis = Tier::new(Redis::default()).ttl(Duration::from_secs(3600));
+    /// let ages = Cache::<str, u32>::builder("ages").tier(redis).build();
+    /// ages.insert("ada", 36).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn keep_for<V>(&self, entry: &CacheEntry<V>) -> Option<Duration> {
+        let ttl = entry.ttl().or(self.expiry.ttl)?;
+        Some(ttl.max(self.expiry.serve_stale.unwrap_or_default()))
     }
 
     /// Returns whether a handler or the logs receive the reports. If not, a tier can skip the work of preparing them.
@@ -89,7 +141,7 @@ impl<K: ?Sized> TierContext<K> {
 
 impl<K: ?Sized> Clone for TierContext<K> {
     fn clone(&self) -> Self {
-        Self { evictions: self.evictions.clone(), record_keys: self.record_keys.clone() }
+        Self { evictions: self.evictions.clone(), expiry: self.expiry, record_keys: self.record_keys.clone() }
     }
 }
 

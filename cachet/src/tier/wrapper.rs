@@ -89,7 +89,7 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
         surroundings: &Surroundings<'_, K, V>,
     ) -> Self {
         let Surroundings { telemetry, spawner, record_keys, in_flight } = surroundings;
-        tier.attach(TierContext::new(telemetry, &identity, (*record_keys).clone()));
+        tier.attach(TierContext::new(telemetry, &identity, config.expiry, (*record_keys).clone()));
         let facts = TierFacts {
             identity,
             immediate: IMMEDIATE,

@@ -1,10 +1,10 @@
-//! S11, S12: several processes use one storage, and their clocks differ.
+//! S11, S12, S53: several processes use one storage, and their clocks differ.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use cachet::{CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
+use cachet::{CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierContext, TierError, cache_tier};
 use cachet_tests::ready;
 
 use crate::{Ages, NANO, millis, mins, secs, value};
@@ -73,13 +73,13 @@ fn what_is_expired_by_a_clock_that_is_ahead_is_not_removed_for_the_others() {
     assert_eq!(value(&first, "ada"), Some(1), "fresh to the end");
 
     // Removed once it is expired by any clock that is not off by more than the tolerance.
-    second_clock.advance(mins(5) - millis(50));
+    second_clock.advance(millis(299_950));
     assert_eq!((value(&second, "ada"), shared.removals()), (None, 0));
     second_clock.advance(NANO);
     assert_eq!((value(&second, "ada"), shared.removals()), (None, 1));
 }
 
-// S12: whoever finds it expired late removes it only if it is still there.
+// S12: what is found expired is removed only if it is still the same entry.
 #[test]
 fn what_another_process_has_stored_since_is_not_removed() {
     #[derive(Clone)]
@@ -144,7 +144,9 @@ fn no_process_removes_what_is_fresh_for_another_one() {
                 }
                 1 => {
                     let by = millis(random.u64(0..30_000));
-                    processes.iter().for_each(|(_, clock)| clock.advance(by));
+                    for (_, clock) in &processes {
+                        clock.advance(by);
+                    }
                 }
                 _ => drop(ready(cache.get(&*name)).unwrap()),
             }
@@ -155,4 +157,74 @@ fn no_process_removes_what_is_fresh_for_another_one() {
             }
         }
     }
+}
+
+/// Remembers for how long each entry is to be kept.
+#[derive(Clone, Default)]
+struct Keeps {
+    context: Arc<OnceLock<TierContext<str>>>,
+    kept_for: Arc<Mutex<Vec<Option<Duration>>>>,
+}
+
+#[cache_tier(name = "keeps")]
+impl CacheTier<str, u32> for Keeps {
+    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
+        Ok(None)
+    }
+
+    async fn insert(&self, _key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
+        self.kept_for.lock().unwrap().push(self.context.get().unwrap().keep_for(&entry));
+        Ok(InsertOutcome::Accepted)
+    }
+
+    async fn invalidate(&self, _key: &str) -> Result<(), TierError> {
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), TierError> {
+        Ok(())
+    }
+
+    fn attach(&self, context: TierContext<str>) {
+        assert!(self.context.set(context).is_ok());
+    }
+}
+
+// S53
+#[test]
+fn a_tier_is_asked_to_keep_an_entry_for_as_long_as_it_can_be_of_use() {
+    let cases = [
+        (None, None, [None, Some(secs(5)), Some(secs(100))]),
+        (Some(secs(60)), None, [Some(secs(60)), Some(secs(5)), Some(secs(100))]),
+        (Some(secs(60)), Some(secs(90)), [Some(secs(90)), Some(secs(90)), Some(secs(100))]),
+        (None, Some(secs(90)), [None, Some(secs(90)), Some(secs(100))]),
+    ];
+    for (ttl, stale, kept_for) in cases {
+        let keeps = Keeps::default();
+        let mut tier = Tier::new(keeps.clone());
+        if let Some(ttl) = ttl {
+            tier = tier.ttl(ttl).ttl_jitter(secs(10));
+        }
+        let builder = Ages::builder("ages").tier(tier).clock(ManualClock::new());
+        let cache = if let Some(stale) = stale { builder.serve_stale_on_error(stale).build() } else { builder.build() };
+        ready(cache.insert("ada", 1)).unwrap();
+        ready(cache.insert("bob", CacheEntry::expires_after(1, secs(5)))).unwrap();
+        ready(cache.get_or_insert("eve", || async { CacheEntry::expires_after(1, secs(100)) })).unwrap();
+        assert_eq!(*keeps.kept_for.lock().unwrap(), kept_for);
+    }
+}
+
+// S10, S53: promoted, it is wanted for what is left of its own time.
+#[test]
+fn a_promoted_entry_is_kept_for_what_is_left_of_its_time() {
+    let (keeps, below, clock) = (Keeps::default(), Shared::default(), ManualClock::new());
+    let cache = Ages::builder("ages")
+        .tier(Tier::new(keeps.clone()).ttl(secs(60)))
+        .tier(Tier::new(below.clone()))
+        .clock(clock.clone())
+        .build();
+    ready(cache.insert("ada", CacheEntry::expires_after(1, secs(50)))).unwrap();
+    clock.advance(secs(20));
+    assert_eq!(value(&cache, "ada"), Some(1));
+    assert_eq!(*keeps.kept_for.lock().unwrap(), [Some(secs(50)), Some(secs(30))]);
 }
