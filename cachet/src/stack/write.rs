@@ -103,7 +103,7 @@ impl<K: Key + ?Sized, V: Value> TierStack<K, V> {
     /// Inserts into the first tier alone, if there is no other, and the insert overtakes nothing.
     #[inline]
     pub(crate) fn insert_now(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
-        self.first.insert_now(key, entry).map_err(|error| self.alone(error))
+        self.first.insert_now(key, entry)
     }
 
     /// Removes from the first tier alone, likewise.

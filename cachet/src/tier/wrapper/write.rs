@@ -1,11 +1,13 @@
 //! Writing to one tier: policy, insertion time, order among writes, and what is owed if it fails.
 
 use std::borrow::Borrow;
+use std::iter::once;
+use std::sync::Arc;
 
 use super::{CacheWrapper, ObservedCall};
 use crate::bounds::{Key, Value};
 use crate::entry::CacheEntry;
-use crate::error::Error;
+use crate::error::{Error, WriteState};
 use crate::inflight::debts::{Debts, Payment};
 use crate::inflight::{Committed, Lease, Origin, Permit};
 use crate::telemetry::{Operation, TierOperation, TierOutcome, defer_evictions};
@@ -48,9 +50,15 @@ impl<K: Key + ?Sized, V: Value, T: CacheTier<K, V>, const IMMEDIATE: bool> Cache
     pub(super) fn store(&self, key: K::Owned, entry: CacheEntry<V>) -> InsertResult {
         match poll_once(self.tier.insert(key, entry)) {
             Some(Ok(outcome)) => Ok(outcome),
-            Some(Err(error)) => Err(Error::from(error).in_tier(self.name())),
-            None => Err(self.not_immediate()),
+            Some(Err(error)) => Err(self.not_stored(Error::from(error))),
+            None => Err(self.not_stored(Error::not_immediate())),
         }
+    }
+
+    /// The error of an insert, which may be the only one of its write.
+    #[cold]
+    fn not_stored(&self, error: Error) -> Error {
+        error.in_tier(self.name()).with_writes(once((Arc::clone(self.name()), WriteState::Unknown)))
     }
 
     /// An insert that is no more than the tier's own, and is not reported by itself.
