@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// The state of one tier of a cache, from [`Cache::tier_status`](crate::Cache::tier_status).
 ///
 /// ```
-/// # #[cfg(feature = "test-util")]
+/// # #[cfg(all(feature = "memory", feature = "test-util"))]
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), cachet::Error> {
 /// use cachet::telemetry::TierOperation;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// let [_memory, disk] = &cache.tier_status()[..] else { unreachable!() };
 /// assert_eq!((&*disk.name, disk.owed_keys, disk.breaker_open), ("disk", 1, false));
 /// # Ok(()) }
-/// # #[cfg(not(feature = "test-util"))]
+/// # #[cfg(not(all(feature = "memory", feature = "test-util")))]
 /// # fn main() {}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
