@@ -48,7 +48,12 @@ pub(crate) mod wrapper;
 /// # Cancel safety
 ///
 /// Every future may be dropped half-way, when the caller is cancelled. A write that was dropped must have stored either the whole
-/// entry or nothing.
+/// entry or nothing, and must not take effect later: a call that is made after the drop comes after the write. The cache relies on
+/// this when it [invalidates](Self::invalidate) the key of a write that was cancelled.
+///
+/// A future that only awaits keeps this rule by itself. A tier whose work goes on without its future, on a blocking thread or in a
+/// server that has received a command, does not: let it run each write in a task that is not dropped, and let the next write of the
+/// same key wait for that task. If it cannot, say so in its documentation; an outdated entry may then reappear after a cancellation.
 ///
 /// # Examples
 ///

@@ -8,6 +8,7 @@ mod clocks;
 mod coherence;
 mod computing;
 mod concurrency;
+mod defaults;
 mod entries;
 mod limits;
 mod listeners;
