@@ -1,14 +1,16 @@
-//! What the tests of `cachet` share: polling by hand, a runtime driven by hand, the laws of telemetry, and a layer that writes down what it sees.
+//! What the tests of `cachet` share: futures and a runtime that advance only on request, the invariants of telemetry, and
+//! a `tracing` layer that records what it sees.
 
 #[cfg(test)]
 mod contract;
-pub mod laws;
+pub mod events;
+pub mod invariants;
 pub mod runtime;
-pub mod step;
+pub mod task;
 pub mod trace;
 
-pub use self::runtime::ByHand;
-pub use self::step::{Stepped, block_on, finish_both, ready};
+pub use self::runtime::ManualRuntime;
+pub use self::task::{ManualTask, block_on, finish_both, ready};
 
 /// The results of several keys as one: all, or the first error.
 ///

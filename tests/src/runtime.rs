@@ -1,4 +1,4 @@
-//! A runtime that is driven by hand: its tasks move, and its time passes, only on request.
+//! A runtime whose tasks advance, and whose time passes, only on request.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,22 +9,22 @@ use std::time::Duration;
 use cachet::Runtime;
 use cachet::future::RuntimeFuture;
 
-use crate::Stepped;
+use crate::ManualTask;
 
 /// Collects the tasks that are started in it. Clones share them.
 #[derive(Clone, Default)]
-pub struct ByHand(Arc<Mutex<State>>);
+pub struct ManualRuntime(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    tasks: Vec<Stepped<RuntimeFuture>>,
+    tasks: Vec<ManualTask<RuntimeFuture>>,
     /// Each timer holds one.
     timers: Arc<()>,
     sleepers: Vec<Waker>,
     passed: Duration,
 }
 
-impl ByHand {
+impl ManualRuntime {
     /// Has no tasks yet.
     pub fn new() -> Self {
         Self::default()
@@ -49,7 +49,7 @@ impl ByHand {
     ///
     /// # Panics
     ///
-    /// As [`Stepped::poll`].
+    /// As [`ManualTask::poll`].
     #[track_caller]
     pub fn poll(&self) -> bool {
         // Not under the lock: a task may start another one.
@@ -84,7 +84,7 @@ impl ByHand {
 
     /// How often each task was woken.
     pub fn wakes(&self) -> Vec<usize> {
-        self.state().tasks.iter().map(Stepped::wakes).collect()
+        self.state().tasks.iter().map(ManualTask::wakes).collect()
     }
 
     /// Drops all tasks where they stand, as a runtime does that is shut down.
@@ -104,9 +104,9 @@ impl ByHand {
     }
 }
 
-impl Runtime for ByHand {
+impl Runtime for ManualRuntime {
     fn spawn(&self, task: RuntimeFuture) {
-        self.state().tasks.push(Stepped::new(task));
+        self.state().tasks.push(ManualTask::new(task));
     }
 
     fn sleep(&self, duration: Duration) -> RuntimeFuture {
@@ -127,8 +127,8 @@ impl Runtime for ByHand {
     }
 }
 
-impl fmt::Debug for ByHand {
+impl fmt::Debug for ManualRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByHand").field("tasks", &self.tasks()).finish_non_exhaustive()
+        f.debug_struct("ManualRuntime").field("tasks", &self.tasks()).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use cachet::{
     cache_tier,
 };
 use cachet_tests::trace::Recorder;
-use cachet_tests::{laws, ready};
+use cachet_tests::{invariants, ready};
 
 /// The store behind the tiers of this file; it can be made to fail.
 struct Shelf<K, V> {
@@ -232,7 +232,7 @@ fn watched<K: Key + ?Sized + 'static, V: Value + 'static>(
 /// The events since the last call, checked against the laws.
 fn seen_lines(seen: &RecordingHandler) -> Vec<String> {
     let recorded = seen.take();
-    laws::check(&recorded);
+    invariants::check(&recorded);
     recorded.iter().map(ToString::to_string).collect()
 }
 

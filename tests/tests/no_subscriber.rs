@@ -6,7 +6,7 @@ use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperationEvent, SpanLevel, SpanPolicy};
 use cachet::testing::{Behavior, MockTier, RecordingHandler};
 use cachet::{Cache, CacheEventHandler, RequestId, Tier};
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::{ManualTask, invariants, ready};
 
 type Ages = Cache<str, u32>;
 
@@ -30,11 +30,11 @@ fn without_a_subscriber_everything_works_and_handlers_are_told_everything() {
         below.next(Get, Behavior::Fail("unplugged"));
         drop(ready(cache.get("absent")).unwrap_err());
         below.next(Insert, Behavior::Hang);
-        Stepped::new(cache.insert("late", 4)).pend(1);
+        ManualTask::new(cache.insert("late", 4)).pend(1);
         ready(cache.clear()).unwrap();
 
         let recorded = seen.take();
-        laws::check(&recorded);
+        invariants::check(&recorded);
         assert_eq!(
             recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [

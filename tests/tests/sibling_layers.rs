@@ -6,7 +6,7 @@ use cachet::telemetry::{SpanLevel, SpanPolicy};
 use cachet::testing::{Behavior, MockTier, RecordingHandler};
 use cachet::{Cache, Tier};
 use cachet_tests::trace::{Recorder, Seen};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, info, info_span};
 use tracing_subscriber::filter::Targets;
@@ -87,7 +87,7 @@ fn every_way_of_use(policy: SpanPolicy, level: SpanLevel) -> Vec<Way> {
             "cancel",
             with(|cache, below| {
                 below.next(Get, Behavior::Hang);
-                Stepped::new(cache.get("absent")).pend(1);
+                ManualTask::new(cache.get("absent")).pend(1);
             }),
         ),
         way("clear", with(|cache, _| drop(ready(cache.clear())))),

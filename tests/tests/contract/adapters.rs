@@ -7,7 +7,7 @@ use cachet::telemetry::{Buffered, Filtered, OperationOutcome, Sampled, TierOpera
 use cachet::telemetry::{CacheTierEvent, EventMask};
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEventHandler, Tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{events, invariants, ready};
 
 use crate::{Ages, Mock, value};
 
@@ -69,7 +69,7 @@ fn buffered_events_arrive_on_another_thread_as_they_were_sent() {
     drop(cache);
     deliver.join().unwrap();
     let seen = seen.take();
-    laws::check(&seen);
+    invariants::check(&seen);
     let debug = |event| format!("{event:?}");
     assert_eq!(
         seen.into_iter().map(debug).collect::<Vec<_>>(),
@@ -103,8 +103,8 @@ fn a_sample_is_of_about_the_size_asked_for_and_of_whole_operations() {
             value(&cache, "ada");
         }
         let recorded = seen.take();
-        laws::check(&recorded);
-        let sampled = laws::completions(&recorded).len();
+        invariants::check(&recorded);
+        let sampled = events::completions(&recorded).len();
         let expected = operations / one_in.max(1) as usize;
         assert!(
             (expected / 2..=expected * 2).contains(&sampled),

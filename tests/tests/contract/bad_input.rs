@@ -8,10 +8,10 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::testing::Behavior;
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
-use cachet_tests::{laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{events, ready};
 
-use crate::{Ages, Mock, Two, Watched, secs, value};
+use crate::{Ages, Mock, TestCache, TwoTiers, secs, value};
 
 // S35: every event carries a name.
 #[test]
@@ -47,22 +47,22 @@ fn errors_of_tiers_of_the_same_name_are_told_apart() {
 // S9
 #[test]
 fn a_time_to_live_without_end_never_ends() {
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::memory(10).name("l1").ttl(Duration::MAX))
             .tier(Tier::new(Mock::new()).name("l2").ttl(Duration::MAX)),
     );
-    ready(watched.cache.insert("tier", 1)).unwrap();
-    ready(watched.cache.insert("own", CacheEntry::expires_after(2, Duration::MAX))).unwrap();
-    watched.clock.advance(secs(100 * 365 * 24 * 60 * 60));
-    assert_eq!((value(&watched.cache, "tier"), value(&watched.cache, "own")), (Some(1), Some(2)));
-    assert_eq!(ready(watched.cache.get("own")).unwrap().unwrap().expires_at(), None);
+    ready(test.cache.insert("tier", 1)).unwrap();
+    ready(test.cache.insert("own", CacheEntry::expires_after(2, Duration::MAX))).unwrap();
+    test.clock.advance(secs(100 * 365 * 24 * 60 * 60));
+    assert_eq!((value(&test.cache, "tier"), value(&test.cache, "own")), (Some(1), Some(2)));
+    assert_eq!(ready(test.cache.get("own")).unwrap().unwrap().expires_at(), None);
 }
 
 // S11: dates that no clock can show.
 #[test]
 fn dates_before_1970_and_beyond_all_measure_are_survived() {
-    let two = Two::with(|l1| l1.ttl(secs(60)), |l2| l2.ttl(secs(60)));
+    let two = TwoTiers::with(|l1| l1.ttl(secs(60)), |l2| l2.ttl(secs(60)));
     two.clock.set_wall(std::time::UNIX_EPOCH - secs(60));
     two.l2.put("old", CacheEntry::restore(1, None, std::time::UNIX_EPOCH - secs(1_000_000)));
     assert_eq!(value(&two.cache, "old"), Some(1), "both count as 1970");
@@ -74,7 +74,7 @@ fn dates_before_1970_and_beyond_all_measure_are_survived() {
 // S14, S16
 #[test]
 fn a_tier_that_always_fails_is_survived() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     for operation in TierOperation::ALL {
         two.l1.always(*operation, Behavior::Fail("gone"));
     }
@@ -90,8 +90,10 @@ fn a_tier_that_always_fails_is_survived() {
     // The second tier may still have it, and so is not asked.
     assert!(ready(cache.get("ada")).unwrap().is_none());
     assert!(ready(cache.clear()).is_err());
-    let ends: Vec<_> =
-        laws::completions(&two.events()).iter().map(|end| format!("{}: {}", end.operation(), end.outcome())).collect();
+    let ends: Vec<_> = events::completions(&two.events())
+        .iter()
+        .map(|end| format!("{}: {}", end.operation(), end.outcome()))
+        .collect();
     assert_eq!(
         ends,
         [
@@ -146,8 +148,8 @@ const LIES: &str =
 // S14, S16
 #[test]
 fn an_immediate_tier_that_waits_gets_an_error_that_says_what_to_do() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Liar)));
-    let cache = &watched.cache;
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Liar)));
+    let cache = &test.cache;
     let errors = [
         ready(cache.get("ada")).unwrap_err(),
         ready(cache.contains("ada")).unwrap_err(),
@@ -166,15 +168,15 @@ fn an_immediate_tier_that_waits_gets_an_error_that_says_what_to_do() {
 // S14, S35: a tier that breaks its promise has failed; no caller has gone away.
 #[test]
 fn an_immediate_tier_that_waits_is_reported_as_failing() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Liar)).tier(Tier::new(Mock::new()).name("l2")));
-    assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { 2 })).unwrap(), 2);
-    let recorded = watched.events();
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Liar)).tier(Tier::new(Mock::new()).name("l2")));
+    assert_eq!(*ready(test.cache.get_or_insert("ada", || async { 2 })).unwrap(), 2);
+    let recorded = test.events();
     let reads: Vec<_> = recorded[..2].iter().map(ToString::to_string).collect();
     assert_eq!(reads, ["liar get: error", "l2 get: miss (fallback)"]);
-    assert_eq!(laws::tiers(&recorded)[0].error().unwrap().to_string(), LIES);
+    assert_eq!(events::tiers(&recorded)[0].error().unwrap().to_string(), LIES);
 
-    assert!(ready(watched.cache.insert("ada", 1)).is_err());
-    assert_eq!(watched.lines()[0], "liar insert: error");
+    assert!(ready(test.cache.insert("ada", 1)).is_err());
+    assert_eq!(test.lines()[0], "liar insert: error");
 }
 
 /// Keeps what it has been given, once; a second insert of a key takes longer than promised.
@@ -205,12 +207,12 @@ impl CacheTier<str, u32> for HalfLiar {
 // S17: an insert that fails because the tier waited leaves no older value behind either.
 #[test]
 fn an_immediate_tier_that_waits_in_an_insert_drops_the_older_value() {
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages").tier(Tier::new(HalfLiar(Mock::new()))).tier(Tier::new(Mock::new()).name("l2")),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    assert!(ready(watched.cache.insert("ada", 2)).is_err());
-    assert_eq!(value(&watched.cache, "ada"), Some(2));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    assert!(ready(test.cache.insert("ada", 2)).is_err());
+    assert_eq!(value(&test.cache, "ada"), Some(2));
 }
 
 #[derive(Debug)]
@@ -284,11 +286,11 @@ fn the_class_of_an_error_survives_the_way_to_the_caller() {
         }
     }
 
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Remote)));
-    let error = ready(watched.cache.get("ada")).unwrap_err();
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Remote)));
+    let error = ready(test.cache.get("ada")).unwrap_err();
     assert_eq!((error.error_type(), error.tier_name()), ("connect", Some("remote")));
     assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::ConnectionRefused);
     assert_eq!(format!("{error:#}"), "cache tier `remote` failed: connection refused");
-    let error = ready(watched.cache.insert("ada", 1)).unwrap_err();
+    let error = ready(test.cache.insert("ada", 1)).unwrap_err();
     assert_eq!(error.source_as::<io::Error>().unwrap().kind(), io::ErrorKind::ConnectionRefused);
 }

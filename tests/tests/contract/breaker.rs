@@ -4,46 +4,46 @@ use cachet::telemetry::TierOperation::{Clear, Get, GetMany, Insert, Invalidate, 
 use cachet::testing::Behavior::{Fail, Hang, Panic, Work};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, Tier};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 
-use crate::{Ages, Mock, Watched, secs, stored, value};
+use crate::{Ages, Mock, TestCache, secs, stored, value};
 
 /// A memory tier above one whose breaker opens after two failures, for ten seconds.
 fn cache(
     configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>,
-) -> (Watched, Mock) {
+) -> (TestCache, Mock) {
     let below = Mock::new();
     let builder = Ages::builder("ages")
         .tier(Tier::memory(100).name("l1").ttl(secs(60)))
         .tier(Tier::new(below.clone()).name("l2").timeout(secs(1)).breaker(2, secs(10)));
-    (Watched::new(configure(builder)), below)
+    (TestCache::new(configure(builder)), below)
 }
 
 /// The same after the failures.
-fn open_cache() -> (Watched, Mock) {
-    let (watched, below) = cache(|builder| builder);
+fn open_cache() -> (TestCache, Mock) {
+    let (test, below) = cache(|builder| builder);
     below.always(Get, Fail("down"));
     for _ in 0..2 {
-        assert!(ready(watched.cache.get("ada")).unwrap_err().is_tier());
+        assert!(ready(test.cache.get("ada")).unwrap_err().is_tier());
     }
-    watched.lines();
-    (watched, below)
+    test.lines();
+    (test, below)
 }
 
 // S49
 #[test]
 fn it_opens_after_so_many_failures_in_a_row_and_closes_after_a_probe() {
-    let (watched, below) = cache(|builder| builder);
+    let (test, below) = cache(|builder| builder);
     below.next(Get, Fail("down"));
     below.next(Get, Work);
     for _ in 0..2 {
         below.next(Get, Fail("down"));
     }
     for _ in 0..4 {
-        let _ = ready(watched.cache.get("ada"));
+        let _ = ready(test.cache.get("ada"));
     }
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "l1 get: miss",
             "l2 get: error (fallback)",
@@ -60,35 +60,32 @@ fn it_opens_after_so_many_failures_in_a_row_and_closes_after_a_probe() {
             "get: error",
         ]
     );
-    assert!(watched.cache.tier_status()[1].breaker_open);
-    watched.clock.advance(secs(9));
-    let error = ready(watched.cache.get("ada")).unwrap_err();
+    assert!(test.cache.tier_status()[1].breaker_open);
+    test.clock.advance(secs(9));
+    let error = ready(test.cache.get("ada")).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l2` was not called: its breaker is open");
     assert!(error.is_breaker_open() && error.is_tier() && !error.is_timeout());
     assert_eq!((error.error_type(), error.tier_name()), ("breaker_open", Some("l2")));
-    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: skipped (fallback)", "get: error"]);
+    assert_eq!(test.lines(), ["l1 get: miss", "l2 get: skipped (fallback)", "get: error"]);
     assert_eq!(below.calls().len(), 4);
 
-    watched.clock.advance(secs(1));
-    assert_eq!(value(&watched.cache, "ada"), None);
-    assert_eq!(
-        watched.lines(),
-        ["l1 get: miss", "l2 get: miss (fallback)", "l2 breaker: closed (fallback)", "get: miss"]
-    );
-    assert!(!watched.cache.tier_status()[1].breaker_open);
+    test.clock.advance(secs(1));
+    assert_eq!(value(&test.cache, "ada"), None);
+    assert_eq!(test.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "l2 breaker: closed (fallback)", "get: miss"]);
+    assert!(!test.cache.tier_status()[1].breaker_open);
 }
 
 // S49
 #[test]
 fn a_probe_that_fails_keeps_it_open_for_as_long_again() {
-    let (watched, below) = open_cache();
+    let (test, below) = open_cache();
     for _ in 0..3 {
-        watched.clock.advance(secs(10));
+        test.clock.advance(secs(10));
         for _ in 0..5 {
-            assert!(ready(watched.cache.get("ada")).is_err());
+            assert!(ready(test.cache.get("ada")).is_err());
         }
         // It had been open, so nothing has opened.
-        let lines = watched.lines();
+        let lines = test.lines();
         assert_eq!(lines[..3], ["l1 get: miss", "l2 get: error (fallback)", "get: error"]);
         assert_eq!(lines[3..6], ["l1 get: miss", "l2 get: skipped (fallback)", "get: error"]);
     }
@@ -98,48 +95,48 @@ fn a_probe_that_fails_keeps_it_open_for_as_long_again() {
 // S49
 #[test]
 fn one_probe_at_a_time_and_another_if_it_is_dropped_or_panics() {
-    let (watched, below) = open_cache();
-    watched.clock.advance(secs(10));
+    let (test, below) = open_cache();
+    test.clock.advance(secs(10));
     below.next(Get, Hang);
-    let mut probe = Stepped::new(watched.cache.get("ada"));
+    let mut probe = ManualTask::new(test.cache.get("ada"));
     probe.pend(1);
-    assert!(ready(watched.cache.get("ada")).unwrap_err().is_breaker_open());
+    assert!(ready(test.cache.get("ada")).unwrap_err().is_breaker_open());
     drop(probe);
     below.next(Get, Panic("bug"));
-    let panicking = std::panic::AssertUnwindSafe(|| ready(watched.cache.get("ada")));
+    let panicking = std::panic::AssertUnwindSafe(|| ready(test.cache.get("ada")));
     assert!(std::panic::catch_unwind(panicking).is_err());
-    assert!(ready(watched.cache.get("ada")).unwrap_err().is_breaker_open(), "the panic was a failure");
-    watched.clock.advance(secs(10));
+    assert!(ready(test.cache.get("ada")).unwrap_err().is_breaker_open(), "the panic was a failure");
+    test.clock.advance(secs(10));
     below.next(Get, Work);
-    assert_eq!(value(&watched.cache, "ada"), None);
-    assert!(!watched.cache.tier_status()[1].breaker_open);
+    assert_eq!(value(&test.cache, "ada"), None);
+    assert!(!test.cache.tier_status()[1].breaker_open);
 }
 
 // S49
 #[test]
 fn a_time_limit_that_is_exceeded_is_a_failure() {
-    let (watched, below) = cache(|builder| builder);
+    let (test, below) = cache(|builder| builder);
     below.always(Get, Hang);
     for _ in 0..2 {
-        let mut reading = Stepped::new(watched.cache.get("ada"));
+        let mut reading = ManualTask::new(test.cache.get("ada"));
         reading.pend(1);
-        watched.clock.advance(secs(1));
+        test.clock.advance(secs(1));
         assert!(reading.ready().unwrap_err().is_timeout());
     }
-    assert!(ready(watched.cache.get("ada")).unwrap_err().is_breaker_open());
+    assert!(ready(test.cache.get("ada")).unwrap_err().is_breaker_open());
 }
 
 // S44, S45, S58: what is not written there may not be read there either, until it has been removed.
 #[test]
 fn a_write_fails_at_once_and_its_key_is_owed() {
-    let (watched, below) = open_cache();
+    let (test, below) = open_cache();
     below.put("ada", 1);
-    let inserted = ready(watched.cache.insert("ada", 2));
+    let inserted = ready(test.cache.insert("ada", 2));
     assert!(inserted.unwrap_err().is_breaker_open());
-    assert!(ready(watched.cache.invalidate("bob")).unwrap_err().is_breaker_open());
-    assert!(ready(watched.cache.insert_many([("eve", 3)])).remove(0).unwrap_err().is_breaker_open());
+    assert!(ready(test.cache.invalidate("bob")).unwrap_err().is_breaker_open());
+    assert!(ready(test.cache.insert_many([("eve", 3)])).remove(0).unwrap_err().is_breaker_open());
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "l1 insert: inserted",
             "l2 insert: skipped",
@@ -152,27 +149,29 @@ fn a_write_fails_at_once_and_its_key_is_owed() {
             "insert_many: error",
         ]
     );
-    assert_eq!(watched.cache.tier_status()[1].owed_keys, 3);
+    assert_eq!(test.cache.tier_status()[1].owed_keys, 3);
     assert_eq!(below.calls(), [Get, Get]);
     // The probe, and then what is owed.
-    watched.clock.advance(secs(61));
+    test.clock.advance(secs(61));
     below.always(Get, Work);
-    assert_eq!(value(&watched.cache, "zoe"), None);
+    assert_eq!(value(&test.cache, "zoe"), None);
     assert_eq!(below.calls(), [Get, Get, Get, Invalidate, Invalidate, Invalidate]);
-    assert_eq!((watched.cache.tier_status()[1].owed_keys, stored(&below, "ada")), (0, None));
-    assert_eq!(value(&watched.cache, "ada"), None);
+    assert_eq!((test.cache.tier_status()[1].owed_keys, stored(&below, "ada")), (0, None));
+    assert_eq!(value(&test.cache, "ada"), None);
 }
 
 // S14: it counts as one that has failed.
 #[test]
 fn a_cache_that_fails_closed_or_serves_stale_entries_takes_it_for_a_failure() {
-    let (watched, below) = cache(|builder| builder.fail_closed().serve_stale_on_error(secs(3600)));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(61));
+    let (test, below) = cache(|builder| builder.fail_closed().serve_stale_on_error(secs(3600)));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(61));
     below.always(Get, Fail("down"));
     for _ in 0..4 {
-        assert_eq!(value(&watched.cache, "ada"), Some(1));
-        assert!(ready(watched.cache.get_or_insert("bob", || async { crate::unasked::<u32>() })).unwrap_err().is_tier());
+        assert_eq!(value(&test.cache, "ada"), Some(1));
+        assert!(
+            ready(test.cache.get_or_insert("bob", || async { crate::must_not_run::<u32>() })).unwrap_err().is_tier()
+        );
     }
     assert_eq!(below.calls().iter().filter(|call| **call == Get).count(), 2);
 }
@@ -180,41 +179,41 @@ fn a_cache_that_fails_closed_or_serves_stale_entries_takes_it_for_a_failure() {
 // S55
 #[test]
 fn of_several_keys_a_call_has_failed_if_all_have() {
-    let (watched, below) = cache(|builder| builder);
+    let (test, below) = cache(|builder| builder);
     below.always(GetMany, Fail("down"));
     for _ in 0..2 {
-        assert!(ready(watched.cache.get_many(["ada", "bob"])).iter().all(Result::is_err));
+        assert!(ready(test.cache.get_many(["ada", "bob"])).iter().all(Result::is_err));
     }
-    watched.lines();
-    let results = ready(watched.cache.get_many(["ada", "bob"]));
+    test.lines();
+    let results = ready(test.cache.get_many(["ada", "bob"]));
     assert!(results.iter().all(|result| result.as_ref().unwrap_err().is_breaker_open()));
-    assert_eq!(watched.lines(), ["l1 get_many: miss", "l2 get_many: skipped (fallback)", "get_many: error"]);
+    assert_eq!(test.lines(), ["l1 get_many: miss", "l2 get_many: skipped (fallback)", "get_many: error"]);
 }
 
 // S49: every method of the tier.
 #[test]
 fn it_guards_every_method() {
     let below = Mock::new();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(below.clone()).name("l1").breaker(1, secs(10))));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(below.clone()).name("l1").breaker(1, secs(10))));
     below.next(Insert, Fail("down"));
     below.next(Invalidate, Fail("down"));
-    assert!(ready(watched.cache.insert("ada", 1)).is_err());
+    assert!(ready(test.cache.insert("ada", 1)).is_err());
     let calls = below.calls();
-    assert!(ready(watched.cache.get("ada")).is_ok(), "skipped, since it is owed");
-    assert!(ready(watched.cache.contains("bob")).is_err());
-    assert!(ready(watched.cache.len()).is_err());
-    assert!(ready(watched.cache.clear()).is_err());
-    assert!(ready(watched.cache.invalidate_many(["ada"])).remove(0).is_err());
+    assert!(ready(test.cache.get("ada")).is_ok(), "skipped, since it is owed");
+    assert!(ready(test.cache.contains("bob")).is_err());
+    assert!(ready(test.cache.len()).is_err());
+    assert!(ready(test.cache.clear()).is_err());
+    assert!(ready(test.cache.invalidate_many(["ada"])).remove(0).is_err());
     assert_eq!(below.calls(), calls);
     assert!(!calls.contains(&Len) && !calls.contains(&Clear));
-    assert!(watched.cache.tier_status()[0].distrusts_older);
+    assert!(test.cache.tier_status()[0].distrusts_older);
 }
 
 // A tier that answers at once costs nothing when it fails.
 #[test]
 fn it_is_of_no_use_to_a_tier_that_answers_at_once() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1").breaker(1, secs(10))));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    assert!(!watched.cache.tier_status()[0].breaker_open);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::memory(10).name("l1").breaker(1, secs(10))));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    assert!(!test.cache.tier_status()[0].breaker_open);
 }

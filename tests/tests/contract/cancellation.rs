@@ -6,21 +6,21 @@ use std::pin::Pin;
 use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Invalidate, Len};
 use cachet::testing::Behavior::{Hang, Pend, Reject, Work};
 use cachet::{CacheEntry, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, ready};
 
-use crate::{Ages, Mock, Two, Watched, secs, stored, unasked};
+use crate::{Ages, Mock, TestCache, TwoTiers, must_not_run, secs, stored};
 
 type Operation = for<'c> fn(&'c Ages) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>>;
 
 /// Drops the operation after every number of polls, and at last lets it finish. `expected` are the lines for each
 /// number, beginning with none.
 #[track_caller]
-fn drop_after_every_poll(arrange: fn(&Two), operation: Operation, expected: &[&[&str]]) {
+fn drop_after_every_poll(arrange: fn(&TwoTiers), operation: Operation, expected: &[&[&str]]) {
     for (polls, expected_lines) in expected.iter().enumerate() {
-        let two = Two::new();
+        let two = TwoTiers::new();
         arrange(&two);
-        let mut stepped = Stepped::new(operation(&two.cache));
+        let mut stepped = ManualTask::new(operation(&two.cache));
         if polls + 1 == expected.len() {
             stepped.pend(polls - 1);
             stepped.ready();
@@ -40,18 +40,18 @@ fn drop_after_every_poll(arrange: fn(&Two), operation: Operation, expected: &[&[
 }
 
 #[track_caller]
-fn still_works(two: &Two) {
+fn still_works(two: &TwoTiers) {
     for operation in TierOperation::ALL {
         two.l1.always(*operation, Work);
         two.l2.always(*operation, Work);
     }
-    let get = |key| Stepped::new(two.cache.get(key)).finish().unwrap().map(CacheEntry::into_value);
-    Stepped::new(two.cache.insert("ada", 77)).finish().unwrap();
+    let get = |key| ManualTask::new(two.cache.get(key)).finish().unwrap().map(CacheEntry::into_value);
+    ManualTask::new(two.cache.insert("ada", 77)).finish().unwrap();
     assert_eq!(get("ada"), Some(77));
     // With the time of its insertion: after a clear that has failed, a tier has to know that it is newer.
     two.l2.put("bob", CacheEntry::restore(78, None, two.clock.wall()));
     assert_eq!((get("bob"), stored(&two.l1, "bob")), (Some(78), Some(78)));
-    Stepped::new(two.cache.invalidate("ada")).finish().unwrap();
+    ManualTask::new(two.cache.invalidate("ada")).finish().unwrap();
     assert_eq!(get("ada"), None);
 }
 
@@ -245,9 +245,9 @@ fn a_compute_that_promotes_reports_cancelled_wherever_it_is_dropped() {
             two.l1.next(Insert, Pend(1));
         },
         |cache| {
-            Box::pin(
-                async move { assert_eq!(*cache.get_or_insert("ada", || async { unasked::<u32>() }).await.unwrap(), 1) },
-            )
+            Box::pin(async move {
+                assert_eq!(*cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await.unwrap(), 1)
+            })
         },
         &[
             &[],
@@ -261,12 +261,12 @@ fn a_compute_that_promotes_reports_cancelled_wherever_it_is_dropped() {
 // S38, S12
 #[test]
 fn a_get_dropped_while_it_removes_an_expired_entry_reports_cancelled() {
-    let two = Two::with(|l1| l1.ttl(secs(1)), |l2| l2);
+    let two = TwoTiers::with(|l1| l1.ttl(secs(1)), |l2| l2);
     ready(two.cache.insert("ada", 1)).unwrap();
     two.clock.advance(secs(2));
     two.lines();
     two.l1.next(Invalidate, Hang);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     drop(get);
     assert_eq!(two.lines(), ["l1 get: cancelled", "get: cancelled"]);
@@ -277,25 +277,26 @@ fn a_get_dropped_while_it_removes_an_expired_entry_reports_cancelled() {
 #[test]
 fn a_tier_below_memory_reports_cancelled_too() {
     let below = Mock::new();
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1")).tier(Tier::new(below.clone()).name("l2")));
+    let test = TestCache::new(
+        Ages::builder("ages").tier(Tier::memory(10).name("l1")).tier(Tier::new(below.clone()).name("l2")),
+    );
     below.always(Get, Hang);
     below.always(Insert, Hang);
-    let mut get = Stepped::new(watched.cache.get("ada"));
+    let mut get = ManualTask::new(test.cache.get("ada"));
     get.pend(3);
     drop(get);
-    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: cancelled (fallback)", "get: cancelled"]);
-    let mut insert = Stepped::new(watched.cache.insert("ada", 1));
+    assert_eq!(test.lines(), ["l1 get: miss", "l2 get: cancelled (fallback)", "get: cancelled"]);
+    let mut insert = ManualTask::new(test.cache.insert("ada", 1));
     insert.pend(3);
     drop(insert);
-    assert_eq!(watched.lines(), ["l1 insert: inserted", "l2 insert: cancelled", "insert: cancelled"]);
+    assert_eq!(test.lines(), ["l1 insert: inserted", "l2 insert: cancelled", "insert: cancelled"]);
 }
 
 // S38, S23: parent and child are cancelled, the child first.
 #[test]
 fn a_nested_operation_is_cancelled_with_its_parent() {
-    let two = Two::new();
-    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+    let two = TwoTiers::new();
+    let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async {
         two.l1.next(Get, Hang);
         two.cache.get("bob").await.unwrap();
         1

@@ -3,10 +3,10 @@
 use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::testing::{Behavior, MockTier};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, finish_both, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, finish_both, ready};
 
-use crate::{Ages, Mock, SlowToTell, Two, Watched, stored, value};
+use crate::{Ages, Mock, SlowToTell, TestCache, TwoTiers, stored, value};
 
 /// A newer write, and what it leaves behind.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +33,11 @@ impl Newer {
 }
 
 /// `l1` is memory, or a tier of one's own; `slow` holds 1 for "ada".
-fn over_slow(l1: Tier<str, u32>) -> (Watched, Mock) {
+fn over_slow(l1: Tier<str, u32>) -> (TestCache, Mock) {
     let below = Mock::new();
     below.put("ada", 1);
-    let watched = Watched::new(Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))));
-    (watched, below)
+    let test = TestCache::new(Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))));
+    (test, below)
 }
 
 // S19
@@ -45,17 +45,17 @@ fn over_slow(l1: Tier<str, u32>) -> (Watched, Mock) {
 fn a_promotion_that_a_newer_write_overtook_is_superseded() {
     for newer in Newer::ALL {
         for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
-            let (watched, below) = over_slow(l1);
-            let mut get = Stepped::new(watched.cache.get("ada"));
+            let (test, below) = over_slow(l1);
+            let mut get = ManualTask::new(test.cache.get("ada"));
             get.pend(1);
-            ready(newer.write(&watched.cache));
-            watched.lines();
+            ready(newer.write(&test.cache));
+            test.lines();
             // It was read before the write.
             assert_eq!(get.finish().unwrap().map(CacheEntry::into_value), Some(1), "{newer:?}");
-            assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: superseded", "get: hit"], "{newer:?}");
+            assert_eq!(test.lines(), ["slow get: hit (fallback)", "l1 insert: superseded", "get: hit"], "{newer:?}");
             assert_eq!(stored(&below, "ada"), newer.leaves());
             assert_eq!(
-                Stepped::new(watched.cache.get("ada")).finish().unwrap().map(CacheEntry::into_value),
+                ManualTask::new(test.cache.get("ada")).finish().unwrap().map(CacheEntry::into_value),
                 newer.leaves()
             );
         }
@@ -66,31 +66,31 @@ fn a_promotion_that_a_newer_write_overtook_is_superseded() {
 #[test]
 fn a_write_of_another_key_does_not_disturb_a_promotion() {
     for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
-        let (watched, _) = over_slow(l1);
-        let mut get = Stepped::new(watched.cache.get("ada"));
+        let (test, _) = over_slow(l1);
+        let mut get = ManualTask::new(test.cache.get("ada"));
         get.pend(1);
-        ready(watched.cache.insert("bob", 7)).unwrap();
-        ready(watched.cache.invalidate("eve")).unwrap();
-        watched.lines();
+        ready(test.cache.insert("bob", 7)).unwrap();
+        ready(test.cache.invalidate("eve")).unwrap();
+        test.lines();
         get.finish().unwrap();
-        assert_eq!(watched.lines(), ["slow get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
-        assert_eq!(value(&watched.cache, "ada"), Some(1));
-        assert_eq!(watched.lines(), ["l1 get: hit", "get: hit"]);
+        assert_eq!(test.lines(), ["slow get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
+        assert_eq!(value(&test.cache, "ada"), Some(1));
+        assert_eq!(test.lines(), ["l1 get: hit", "get: hit"]);
     }
 }
 
 // S19
 #[test]
 fn reads_do_not_disturb_a_promotion() {
-    let (watched, _) = over_slow(Tier::memory(10));
-    let mut first = Stepped::new(watched.cache.get("ada"));
-    let mut second = Stepped::new(watched.cache.get("ada"));
+    let (test, _) = over_slow(Tier::memory(10));
+    let mut first = ManualTask::new(test.cache.get("ada"));
+    let mut second = ManualTask::new(test.cache.get("ada"));
     first.pend(1);
     second.pend(1);
     first.finish().unwrap();
     second.finish().unwrap();
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "l1 get: miss",
             "l1 get: miss",
@@ -107,10 +107,10 @@ fn reads_do_not_disturb_a_promotion() {
 // S19: the write began before the read, and is not over.
 #[test]
 fn a_promotion_of_what_was_read_while_a_write_was_under_way_is_superseded() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", 1);
     two.l2.next(Insert, Behavior::Pend(1));
-    let mut insert = Stepped::new(two.cache.insert("ada", 2));
+    let mut insert = ManualTask::new(two.cache.insert("ada", 2));
     insert.pend(1);
     ready(CacheTier::invalidate(&two.l1, "ada")).unwrap();
     assert_eq!(value(&two.cache, "ada"), Some(1));
@@ -134,12 +134,12 @@ fn a_promotion_of_what_was_read_while_a_write_was_under_way_is_superseded() {
 #[test]
 fn a_promotion_overtaken_while_it_stores_does_not_stay() {
     for newer in Newer::ALL {
-        let two = Two::new();
+        let two = TwoTiers::new();
         two.l2.put("ada", 1);
         two.l1.next(Insert, Behavior::Pend(1));
-        let mut get = Stepped::new(two.cache.get("ada"));
+        let mut get = ManualTask::new(two.cache.get("ada"));
         get.pend(1);
-        let mut write = Stepped::new(newer.write(&two.cache));
+        let mut write = ManualTask::new(newer.write(&two.cache));
         let (found, ()) = if write.poll().is_ready() { (get.finish(), ()) } else { finish_both(get, write) };
         assert_eq!(found.unwrap().map(CacheEntry::into_value), Some(1), "it was read before the write");
         assert_ne!(stored(&two.l1, "ada"), Some(1), "{newer:?}");
@@ -151,7 +151,7 @@ fn a_promotion_overtaken_while_it_stores_does_not_stay() {
 #[test]
 fn a_promotion_overtaken_before_it_came_to_the_next_tier_stores_nothing_there() {
     let (l1, l3) = (Mock::new(), Mock::new());
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::new(l1.clone()).name("l1"))
             .tier(Tier::memory(10).name("l2"))
@@ -159,9 +159,9 @@ fn a_promotion_overtaken_before_it_came_to_the_next_tier_stores_nothing_there() 
     );
     l3.put("ada", 1);
     l1.next(Insert, Behavior::Pend(1));
-    let mut get = Stepped::new(watched.cache.get("ada"));
+    let mut get = ManualTask::new(test.cache.get("ada"));
     get.pend(1);
-    let mut insert = Stepped::new(watched.cache.insert("ada", 2));
+    let mut insert = ManualTask::new(test.cache.insert("ada", 2));
     if insert.poll().is_ready() {
         get.finish().unwrap();
     } else {
@@ -169,20 +169,20 @@ fn a_promotion_overtaken_before_it_came_to_the_next_tier_stores_nothing_there() 
         assert_eq!((found.is_ok(), inserted.unwrap()), (true, InsertOutcome::Accepted));
     }
     ready(l1.clear()).unwrap();
-    watched.lines();
-    assert_eq!(value(&watched.cache, "ada"), Some(2));
-    assert_eq!(watched.lines()[..2], ["l1 get: miss", "l2 get: hit (fallback)"]);
+    test.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(2));
+    assert_eq!(test.lines()[..2], ["l1 get: miss", "l2 get: hit (fallback)"]);
 }
 
 /// One tier, or two, of either kind.
-fn stacks() -> Vec<(&'static [&'static str], Watched)> {
+fn stacks() -> Vec<(&'static [&'static str], TestCache)> {
     let memory = || Tier::memory(10).name("l1");
     let mock = |name| Tier::new(Mock::new()).name(name);
     vec![
-        (&["l1"], Watched::new(Ages::builder("ages").tier(memory()))),
-        (&["l1"], Watched::new(Ages::builder("ages").tier(mock("l1")))),
-        (&["l1", "l2"], Watched::new(Ages::builder("ages").tier(memory()).tier(mock("l2")))),
-        (&["l1", "l2"], Watched::new(Ages::builder("ages").tier(mock("l1")).tier(mock("l2")))),
+        (&["l1"], TestCache::new(Ages::builder("ages").tier(memory()))),
+        (&["l1"], TestCache::new(Ages::builder("ages").tier(mock("l1")))),
+        (&["l1", "l2"], TestCache::new(Ages::builder("ages").tier(memory()).tier(mock("l2")))),
+        (&["l1", "l2"], TestCache::new(Ages::builder("ages").tier(mock("l1")).tier(mock("l2")))),
     ]
 }
 
@@ -190,19 +190,19 @@ fn stacks() -> Vec<(&'static [&'static str], Watched)> {
 #[test]
 fn a_computed_insert_that_a_newer_write_overtook_is_superseded_in_every_tier() {
     for newer in Newer::ALL {
-        for (tiers, watched) in stacks() {
-            let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+        for (tiers, test) in stacks() {
+            let mut compute = ManualTask::new(test.cache.get_or_insert("ada", || async {
                 pend(1).await;
                 1
             }));
             compute.pend(1);
-            ready(newer.write(&watched.cache));
-            watched.lines();
+            ready(newer.write(&test.cache));
+            test.lines();
             assert_eq!(*compute.finish().unwrap(), 1, "{newer:?}");
             let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
             expected.push("get_or_insert: computed".to_owned());
-            assert_eq!(watched.lines(), expected, "{newer:?}");
-            assert_eq!(value(&watched.cache, "ada"), newer.leaves(), "{newer:?}");
+            assert_eq!(test.lines(), expected, "{newer:?}");
+            assert_eq!(value(&test.cache, "ada"), newer.leaves(), "{newer:?}");
         }
     }
 }
@@ -210,20 +210,20 @@ fn a_computed_insert_that_a_newer_write_overtook_is_superseded_in_every_tier() {
 // S19
 #[test]
 fn a_write_of_another_key_does_not_disturb_a_computed_insert() {
-    for (tiers, watched) in stacks() {
-        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+    for (tiers, test) in stacks() {
+        let mut compute = ManualTask::new(test.cache.get_or_insert("ada", || async {
             pend(1).await;
             1
         }));
         compute.pend(1);
-        ready(watched.cache.insert("bob", 7)).unwrap();
-        ready(watched.cache.invalidate("eve")).unwrap();
-        watched.lines();
+        ready(test.cache.insert("bob", 7)).unwrap();
+        ready(test.cache.invalidate("eve")).unwrap();
+        test.lines();
         compute.finish().unwrap();
         let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: inserted")).collect();
         expected.push("get_or_insert: computed".to_owned());
-        assert_eq!(watched.lines(), expected);
-        assert_eq!(value(&watched.cache, "ada"), Some(1));
+        assert_eq!(test.lines(), expected);
+        assert_eq!(value(&test.cache, "ada"), Some(1));
     }
 }
 
@@ -236,11 +236,11 @@ fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
         if tiers == 2 {
             builder = builder.tier(Tier::new(l2).name("l2"));
         }
-        let watched = Watched::new(builder);
+        let test = TestCache::new(builder);
         l1.next(Insert, Behavior::Pend(1));
-        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async { 1 }));
+        let mut compute = ManualTask::new(test.cache.get_or_insert("ada", || async { 1 }));
         compute.pend(1);
-        let mut insert = Stepped::new(watched.cache.insert("ada", 2));
+        let mut insert = ManualTask::new(test.cache.insert("ada", 2));
         let computed = if insert.poll().is_ready() {
             compute.finish()
         } else {
@@ -250,20 +250,20 @@ fn an_insert_that_overtakes_a_computed_one_while_it_stores_wins() {
         };
         assert_eq!(*computed.unwrap(), 1);
         // In the tier where the late one was overtaken while it stored, the key is owed, and then invalidated (S46).
-        watched.lines();
+        test.lines();
         assert_eq!(stored(&l1, "ada"), None);
-        assert_eq!(value(&watched.cache, "ada"), (tiers == 2).then_some(2), "with {tiers} tiers");
+        assert_eq!(value(&test.cache, "ada"), (tiers == 2).then_some(2), "with {tiers} tiers");
     }
 }
 
 // S19, S38
 #[test]
 fn once_a_newer_insert_is_over_the_late_one_is_never_seen_not_even_when_it_is_given_up() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(Insert, Behavior::Pend(1));
-    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async { 1 }));
+    let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async { 1 }));
     compute.pend(1);
-    let mut insert = Stepped::new(two.cache.insert("ada", 2));
+    let mut insert = ManualTask::new(two.cache.insert("ada", 2));
     let mut inserted = insert.poll().is_ready();
     // If the late one has to be undone, that takes its time.
     two.l1.next(Invalidate, Behavior::Hang);
@@ -280,17 +280,17 @@ fn once_a_newer_insert_is_over_the_late_one_is_never_seen_not_even_when_it_is_gi
 fn a_late_computed_insert_that_is_turned_away_leaves_the_newer_value_alone() {
     for l1 in [Tier::memory(10), Tier::new(Mock::new())] {
         let small = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| **entry < 10);
-        let watched = Watched::new(Ages::builder("ages").tier(l1.name("l1").insert_policy(small)));
-        let mut compute = Stepped::new(watched.cache.get_or_insert("ada", || async {
+        let test = TestCache::new(Ages::builder("ages").tier(l1.name("l1").insert_policy(small)));
+        let mut compute = ManualTask::new(test.cache.get_or_insert("ada", || async {
             pend(1).await;
             100
         }));
         compute.pend(1);
-        ready(watched.cache.insert("ada", 2)).unwrap();
-        watched.lines();
+        ready(test.cache.insert("ada", 2)).unwrap();
+        test.lines();
         assert_eq!(*compute.finish().unwrap(), 100);
-        watched.lines();
-        assert_eq!(value(&watched.cache, "ada"), Some(2));
+        test.lines();
+        assert_eq!(value(&test.cache, "ada"), Some(2));
     }
 }
 
@@ -298,8 +298,8 @@ fn a_late_computed_insert_that_is_turned_away_leaves_the_newer_value_alone() {
 #[test]
 fn a_late_computed_insert_that_fails_leaves_the_newer_value_alone() {
     for behaviour in [Behavior::Reject, Behavior::Fail("full")] {
-        let two = Two::new();
-        let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+        let two = TwoTiers::new();
+        let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async {
             pend(1).await;
             1
         }));
@@ -314,18 +314,18 @@ fn a_late_computed_insert_that_fails_leaves_the_newer_value_alone() {
 // S19
 #[test]
 fn a_write_that_is_given_up_half_way_still_counts_as_newer() {
-    let (watched, below) = over_slow(Tier::memory(10));
-    let mut get = Stepped::new(watched.cache.get("ada"));
+    let (test, below) = over_slow(Tier::memory(10));
+    let mut get = ManualTask::new(test.cache.get("ada"));
     get.pend(1);
     below.next(Invalidate, Behavior::Pend(1));
-    let mut invalidate = Stepped::new(watched.cache.invalidate("ada"));
+    let mut invalidate = ManualTask::new(test.cache.invalidate("ada"));
     invalidate.pend(1);
     drop(invalidate);
-    watched.lines();
+    test.lines();
     get.finish().unwrap();
     // The second tier owes the key, and pays as soon as a call of it has succeeded (S44).
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "slow get: hit (fallback)",
             "slow invalidate: invalidated",
@@ -339,13 +339,13 @@ fn a_write_that_is_given_up_half_way_still_counts_as_newer() {
 // S19
 #[test]
 fn after_a_race_promotions_work_as_before() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     for _ in 0..3 {
         two.l2.put("ada", 1);
         two.l1.next(Insert, Behavior::Pend(1));
-        let mut get = Stepped::new(two.cache.get("ada"));
+        let mut get = ManualTask::new(two.cache.get("ada"));
         get.pend(1);
-        let mut invalidate = Stepped::new(two.cache.invalidate("ada"));
+        let mut invalidate = ManualTask::new(two.cache.invalidate("ada"));
         if invalidate.poll().is_ready() {
             get.finish().unwrap();
         } else {
@@ -363,10 +363,10 @@ fn after_a_race_promotions_work_as_before() {
 // S19: a get that was given up leaves nothing behind that would make later ones late.
 #[test]
 fn a_get_that_is_given_up_leaves_no_trace() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", 1);
     two.l2.next(Get, Behavior::Hang);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     ready(two.cache.insert("bob", 2)).unwrap();
     drop(get);
@@ -388,7 +388,7 @@ fn keys_are_told_apart() {
         .map(|key| {
             below.next(Get, Behavior::Pend(1));
             let cache = cache.clone();
-            let mut get = Stepped::new(async move { cache.get(&key).await });
+            let mut get = ManualTask::new(async move { cache.get(&key).await });
             get.pend(1);
             get
         })

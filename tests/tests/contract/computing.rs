@@ -8,19 +8,19 @@ use cachet::telemetry::TierOperation::Insert;
 use cachet::telemetry::{CacheOperationEvent, RequestIdExt};
 use cachet::testing::Behavior::{Fail, Reject};
 use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, RequestId, Tier, TierError, cache_tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{events, ready};
 
-use crate::{Ages, Two, Watched, secs, stored, unasked, value};
+use crate::{Ages, TestCache, TwoTiers, must_not_run, secs, stored, value};
 
 // S20
 #[test]
 fn on_a_hit_the_closure_does_not_run() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     ready(two.cache.insert("ada", 1)).unwrap();
     two.lines();
-    assert_eq!(*ready(two.cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 1);
-    assert_eq!(*ready(two.cache.try_get_or_insert("ada", || async { unasked::<io::Result<u32>>() })).unwrap(), 1);
-    let entry = ready(two.cache.optionally_get_or_insert("ada", || async { unasked::<Option<u32>>() })).unwrap();
+    assert_eq!(*ready(two.cache.get_or_insert("ada", || async { must_not_run::<u32>() })).unwrap(), 1);
+    assert_eq!(*ready(two.cache.try_get_or_insert("ada", || async { must_not_run::<io::Result<u32>>() })).unwrap(), 1);
+    let entry = ready(two.cache.optionally_get_or_insert("ada", || async { must_not_run::<Option<u32>>() })).unwrap();
     assert_eq!(*entry.unwrap(), 1);
     assert_eq!(
         two.lines(),
@@ -38,7 +38,7 @@ fn on_a_hit_the_closure_does_not_run() {
 // S20
 #[test]
 fn on_a_miss_it_runs_once_and_its_value_is_stored_and_returned() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     // Not `Sync`, and borrowed: the closure may be anything that is `Send`.
     let runs = Cell::new(0);
     let mut runs = runs;
@@ -74,7 +74,7 @@ fn on_a_miss_it_runs_once_and_its_value_is_stored_and_returned() {
 // S20
 #[test]
 fn an_expired_entry_is_computed_anew() {
-    let two = Two::with(|l1| l1.ttl(secs(1)), |l2| l2.ttl(secs(1)));
+    let two = TwoTiers::with(|l1| l1.ttl(secs(1)), |l2| l2.ttl(secs(1)));
     ready(two.cache.get_or_insert("ada", || async { 1 })).unwrap();
     two.clock.advance(secs(2));
     two.lines();
@@ -94,7 +94,7 @@ fn an_expired_entry_is_computed_anew() {
 // S20
 #[test]
 fn a_closure_may_give_its_value_a_time_to_live() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let short = || CacheEntry::expires_after(1, secs(10));
     ready(two.cache.get_or_insert("ada", || async { short() })).unwrap();
     ready(two.cache.try_get_or_insert("bob", || async { io::Result::Ok(short()) })).unwrap();
@@ -106,7 +106,7 @@ fn a_closure_may_give_its_value_a_time_to_live() {
 // S21
 #[test]
 fn an_error_keeps_its_type_is_not_stored_and_the_next_call_tries_again() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let error =
         ready(two.cache.try_get_or_insert("ada", || async { Err::<u32, _>(io::Error::other("renderer is down")) }))
             .unwrap_err();
@@ -123,7 +123,7 @@ fn an_error_keeps_its_type_is_not_stored_and_the_next_call_tries_again() {
 // S21
 #[test]
 fn a_closures_error_may_be_a_box_or_a_text() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let error = ready(two.cache.try_get_or_insert("ada", || async { Err::<u32, _>("no such user") })).unwrap_err();
     assert_eq!(format!("{error:#}"), "the loader failed: no such user");
     let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(io::Error::from(io::ErrorKind::NotFound));
@@ -134,7 +134,7 @@ fn a_closures_error_may_be_a_box_or_a_text() {
 // S21
 #[test]
 fn a_tiers_error_that_a_closure_passes_on_is_the_closures() {
-    let (outer, inner) = (Two::new(), Two::new());
+    let (outer, inner) = (TwoTiers::new(), TwoTiers::new());
     inner.l1.always(cachet::telemetry::TierOperation::Get, Fail("unplugged"));
     let error = ready(
         outer.cache.try_get_or_insert("ada", || async { Ok::<_, Error>(inner.cache.get("ada").await?.unwrap()) }),
@@ -148,7 +148,7 @@ fn a_tiers_error_that_a_closure_passes_on_is_the_closures() {
 // S21
 #[test]
 fn none_is_not_stored_and_the_next_call_asks_again() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     for _ in 0..2 {
         let nothing = ready(two.cache.optionally_get_or_insert("ada", || async { None::<u32> })).unwrap();
         assert!(nothing.is_none());
@@ -162,7 +162,7 @@ fn none_is_not_stored_and_the_next_call_asks_again() {
 #[test]
 fn when_storing_fails_the_computed_value_is_returned_and_the_failure_reported() {
     for (behaviour, outcome) in [(Fail("full"), "error"), (Reject, "rejected")] {
-        let two = Two::new();
+        let two = TwoTiers::new();
         two.l1.next(Insert, behaviour.clone());
         two.l2.next(Insert, behaviour);
         assert_eq!(*ready(two.cache.get_or_insert("ada", || async { 1 })).unwrap(), 1);
@@ -185,7 +185,7 @@ fn when_storing_fails_the_computed_value_is_returned_and_the_failure_reported() 
 // S23
 #[test]
 fn a_nested_operation_has_its_own_id_and_names_its_parent() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let inside = Mutex::new(None);
     ready(two.cache.get_or_insert("ada", || async {
         let id = RequestId::current();
@@ -211,7 +211,7 @@ fn a_nested_operation_has_its_own_id_and_names_its_parent() {
             "get_or_insert: computed",
         ]
     );
-    let [inner, outer] = laws::completions(&recorded)[..] else { panic!("two operations") };
+    let [inner, outer] = events::completions(&recorded)[..] else { panic!("two operations") };
     assert_ne!(inner.request_id(), outer.request_id());
     assert_eq!((inner.parent_request_id(), outer.parent_request_id()), (Some(outer.request_id()), None));
     assert_eq!(inside.into_inner().unwrap(), Some(outer.request_id()));
@@ -220,7 +220,7 @@ fn a_nested_operation_has_its_own_id_and_names_its_parent() {
 // S23
 #[test]
 fn nesting_goes_as_deep_as_it_likes() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let (cache, seen) = (&two.cache, &two.seen);
     ready(cache.get_or_insert("a", || async {
         *cache
@@ -232,7 +232,7 @@ fn nesting_goes_as_deep_as_it_likes() {
     .unwrap();
     assert_eq!(["a", "b", "c"].map(|key| stored(&two.l1, key)), [Some(5), Some(4), Some(3)]);
     let recorded = seen.take();
-    let [c, b, a] = laws::completions(&recorded)[..] else { panic!("three operations") };
+    let [c, b, a] = events::completions(&recorded)[..] else { panic!("three operations") };
     assert_eq!(
         [c, b, a].map(CacheOperationEvent::parent_request_id),
         [Some(b.request_id()), Some(a.request_id()), None]
@@ -265,12 +265,12 @@ impl CacheTier<str, u32> for Stacked {
 // S23
 #[test]
 fn an_operation_nested_in_a_tier_names_its_parent_and_its_error_keeps_its_tier() {
-    let inner = Two::new();
+    let inner = TwoTiers::new();
     let ids = Arc::default();
-    let outer = Watched::new(Ages::builder("outer").tier(Tier::new(Stacked(inner.cache.clone(), Arc::clone(&ids)))));
+    let outer = TestCache::new(Ages::builder("outer").tier(Tier::new(Stacked(inner.cache.clone(), Arc::clone(&ids)))));
     assert_eq!(value(&outer.cache, "ada"), None);
     let (outside, inside) = (outer.events(), inner.events());
-    let (parent, child) = (laws::completion(&outside), laws::completion(&inside));
+    let (parent, child) = (events::completion(&outside), events::completion(&inside));
     assert_eq!(child.parent_request_id(), Some(parent.request_id()));
     assert_eq!(*ids.lock().unwrap(), [Some(parent.request_id())]);
 
@@ -284,10 +284,10 @@ fn an_operation_nested_in_a_tier_names_its_parent_and_its_error_keeps_its_tier()
 // S23
 #[test]
 fn an_id_from_outside_is_the_parent() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let id = RequestId::from_u64(u64::MAX - 1).unwrap();
     ready(two.cache.get("ada").with_request_id(id)).unwrap();
     let recorded = two.events();
-    assert_eq!(laws::completion(&recorded).parent_request_id(), Some(id));
-    assert_ne!(laws::completion(&recorded).request_id(), id);
+    assert_eq!(events::completion(&recorded).parent_request_id(), Some(id));
+    assert_ne!(events::completion(&recorded).request_id(), id);
 }

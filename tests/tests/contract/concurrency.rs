@@ -8,10 +8,10 @@ use cachet::telemetry::{CacheOperationEvent, RecordKeys, RequestIdExt};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, block_on, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, block_on, events, invariants, ready};
 
-use crate::{Ages, Mock, Two, Watched};
+use crate::{Ages, Mock, TestCache, TwoTiers};
 
 /// The lines of each operation, in the order of their completion.
 fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
@@ -33,16 +33,16 @@ fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
 // S37, law 2
 #[test]
 fn operations_that_take_turns_never_mix() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", 1);
     for _ in 0..3 {
         two.l1.next(Get, Pend(1));
         two.l2.next(Get, Pend(1));
     }
     two.l1.next(Insert, Pend(1));
-    let mut ada = Stepped::new(two.cache.get("ada"));
-    let mut bob = Stepped::new(two.cache.get("bob"));
-    let mut eve = Stepped::new(two.cache.try_get_or_insert("eve", || async {
+    let mut ada = ManualTask::new(two.cache.get("ada"));
+    let mut bob = ManualTask::new(two.cache.get("bob"));
+    let mut eve = ManualTask::new(two.cache.try_get_or_insert("eve", || async {
         let id = RequestId::current();
         pend(1).await;
         assert_eq!(RequestId::current(), id);
@@ -75,7 +75,7 @@ fn operations_that_take_turns_never_mix() {
             ],
         ]
     );
-    assert!(laws::completions(&recorded).iter().all(|end| end.parent_request_id().is_none()));
+    assert!(events::completions(&recorded).iter().all(|end| end.parent_request_id().is_none()));
 }
 
 /// Notes the current request id at every poll.
@@ -118,10 +118,10 @@ impl CacheTier<str, u32> for Witness {
 #[test]
 fn an_id_survives_the_migration_of_its_task_from_thread_to_thread() {
     let witness = Witness::default();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(witness.clone())));
-    let cache = &watched.cache;
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(witness.clone())));
+    let cache = &test.cache;
     let inside = Mutex::new(Vec::new());
-    let mut compute = Stepped::new(cache.get_or_insert("ada", || async {
+    let mut compute = ManualTask::new(cache.get_or_insert("ada", || async {
         for _ in 0..2 {
             inside.lock().unwrap().push(RequestId::current().unwrap());
             pend(1).await;
@@ -141,8 +141,8 @@ fn an_id_survives_the_migration_of_its_task_from_thread_to_thread() {
     }
     drop(compute);
     assert_eq!(polls, 7);
-    let recorded = watched.events();
-    let id = laws::completion(&recorded).request_id();
+    let recorded = test.events();
+    let id = events::completion(&recorded).request_id();
     assert_eq!(*witness.0.lock().unwrap(), [id; 6]);
     assert_eq!(*inside.lock().unwrap(), [id; 2]);
     assert_eq!(
@@ -163,9 +163,9 @@ fn a_future_dropped_on_another_thread_is_cancelled_under_its_own_id() {
         }
     }
 
-    let two = Two::new();
+    let two = TwoTiers::new();
     let noted = Mutex::new(None);
-    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+    let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async {
         let _dropped = Dropped(&noted);
         pend(u32::MAX).await;
         1
@@ -173,7 +173,7 @@ fn a_future_dropped_on_another_thread_is_cancelled_under_its_own_id() {
     compute.pend(1);
     std::thread::scope(|scope| drop(scope.spawn(move || drop(compute)).join()));
     let recorded = two.events();
-    assert_eq!(*noted.lock().unwrap(), Some(laws::completion(&recorded).request_id()));
+    assert_eq!(*noted.lock().unwrap(), Some(events::completion(&recorded).request_id()));
     assert_eq!(recorded.last().unwrap().to_string(), "get_or_insert: cancelled");
 }
 
@@ -182,7 +182,7 @@ fn a_future_dropped_on_another_thread_is_cancelled_under_its_own_id() {
 fn an_id_never_outlives_its_poll() {
     let id = RequestId::next();
     let other = RequestId::next();
-    let mut outer = Stepped::new(
+    let mut outer = ManualTask::new(
         async {
             assert_eq!(RequestId::current(), Some(id));
             async { assert_eq!(RequestId::current(), Some(other)) }.with_request_id(other).await;
@@ -225,8 +225,8 @@ fn two_threads_never_mix_their_operations() {
         }
     });
     let recorded = seen.take();
-    laws::check(&recorded);
-    assert_eq!(laws::completions(&recorded).len(), 2 * (500 * 3 + 167));
+    invariants::check(&recorded);
+    assert_eq!(events::completions(&recorded).len(), 2 * (500 * 3 + 167));
 }
 
 // S37, law 2

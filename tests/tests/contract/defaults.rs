@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cachet::telemetry::TierOperation::{Insert, Invalidate};
 use cachet::testing::Behavior::Pend;
 use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, ready};
 
-use crate::{Ages, Mock, NANO, Watched, secs, stored, value};
+use crate::{Ages, Mock, NANO, TestCache, secs, stored, value};
 
 /// Implements no method for several keys. Even keys are there.
 #[derive(Clone, Default)]
@@ -66,7 +66,7 @@ fn by_default_ten_thousand_keys_get_what_a_single_call_gives_a_few_at_a_time() {
     let cache = Cache::<u64, u64>::builder("numbers").tier(Tier::new(plain.clone())).build();
     let keys: Vec<u64> = (0..10_000).collect();
 
-    let found = Stepped::new(cache.get_many(&keys)).finish();
+    let found = ManualTask::new(cache.get_many(&keys)).finish();
     assert_eq!((found.len(), plain.most()), (10_000, 16));
     for (key, found) in keys.iter().zip(found) {
         match found {
@@ -75,11 +75,11 @@ fn by_default_ten_thousand_keys_get_what_a_single_call_gives_a_few_at_a_time() {
         }
     }
 
-    let removed = Stepped::new(cache.invalidate_many(&keys)).finish();
+    let removed = ManualTask::new(cache.invalidate_many(&keys)).finish();
     assert!(keys.iter().zip(&removed).all(|(key, removed)| removed.is_err() == key.is_multiple_of(7)));
     assert_eq!((removed.len(), plain.most()), (10_000, 16));
 
-    let inserted = Stepped::new(cache.insert_many((0..1000).map(|key| (key, key)))).finish();
+    let inserted = ManualTask::new(cache.insert_many((0..1000).map(|key| (key, key)))).finish();
     for (key, inserted) in (0_u64..).zip(&inserted) {
         let expected = if key.is_multiple_of(2) { InsertOutcome::Accepted } else { InsertOutcome::Rejected };
         assert_eq!(inserted.as_ref().ok(), (!key.is_multiple_of(7)).then_some(&expected), "{key}");
@@ -91,23 +91,23 @@ fn by_default_ten_thousand_keys_get_what_a_single_call_gives_a_few_at_a_time() {
 // S52
 #[test]
 fn a_new_time_to_live_on_an_entry_in_hand_counts_from_the_insert_that_follows() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1")));
-    ready(watched.cache.insert("ada", CacheEntry::expires_after(1, secs(60)))).unwrap();
-    watched.clock.advance(secs(50));
-    let entry = ready(watched.cache.get("ada")).unwrap().unwrap().with_ttl(Some(secs(60)));
-    watched.clock.advance(secs(100));
-    ready(watched.cache.insert("ada", entry)).unwrap();
-    watched.clock.advance(secs(60));
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    watched.clock.advance(NANO);
-    assert_eq!(value(&watched.cache, "ada"), None);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::memory(10).name("l1")));
+    ready(test.cache.insert("ada", CacheEntry::expires_after(1, secs(60)))).unwrap();
+    test.clock.advance(secs(50));
+    let entry = ready(test.cache.get("ada")).unwrap().unwrap().with_ttl(Some(secs(60)));
+    test.clock.advance(secs(100));
+    ready(test.cache.insert("ada", entry)).unwrap();
+    test.clock.advance(secs(60));
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    test.clock.advance(NANO);
+    assert_eq!(value(&test.cache, "ada"), None);
 
     // The same, without one: it lives on.
-    ready(watched.cache.insert("bob", CacheEntry::expires_after(1, secs(60)))).unwrap();
-    let entry = ready(watched.cache.get("bob")).unwrap().unwrap().with_ttl(None);
-    ready(watched.cache.insert("bob", entry)).unwrap();
-    watched.clock.advance(secs(1000));
-    assert_eq!(value(&watched.cache, "bob"), Some(1));
+    ready(test.cache.insert("bob", CacheEntry::expires_after(1, secs(60)))).unwrap();
+    let entry = ready(test.cache.get("bob")).unwrap().unwrap().with_ttl(None);
+    ready(test.cache.insert("bob", entry)).unwrap();
+    test.clock.advance(secs(1000));
+    assert_eq!(value(&test.cache, "bob"), Some(1));
 }
 
 // S8a: the tiers of the library.
@@ -116,18 +116,18 @@ fn a_write_that_was_dropped_takes_no_effect_after_a_later_call() {
     for polls in 0..4 {
         let mock = Mock::new();
         mock.next(Insert, Pend(3));
-        let mut inserting = Stepped::new(CacheTier::insert(&mock, "ada".to_owned(), CacheEntry::new(1)));
+        let mut inserting = ManualTask::new(CacheTier::insert(&mock, "ada".to_owned(), CacheEntry::new(1)));
         inserting.pend(polls.min(3));
         drop(inserting);
-        Stepped::new(CacheTier::invalidate(&mock, "ada")).finish().unwrap();
+        ManualTask::new(CacheTier::invalidate(&mock, "ada")).finish().unwrap();
         assert_eq!(stored(&mock, "ada"), None);
 
         mock.put("bob", 1);
         mock.next(Invalidate, Pend(3));
-        let mut removing = Stepped::new(CacheTier::invalidate(&mock, "bob"));
+        let mut removing = ManualTask::new(CacheTier::invalidate(&mock, "bob"));
         removing.pend(polls.min(3));
         drop(removing);
-        Stepped::new(CacheTier::insert(&mock, "bob".to_owned(), CacheEntry::new(2))).finish().unwrap();
+        ManualTask::new(CacheTier::insert(&mock, "bob".to_owned(), CacheEntry::new(2))).finish().unwrap();
         assert_eq!(stored(&mock, "bob"), Some(2));
     }
     // The memory tier answers at its first poll, or has done nothing.

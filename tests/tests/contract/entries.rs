@@ -11,7 +11,7 @@ use cachet::testing::Behavior;
 use cachet::{Cache, CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
 
-use crate::{Ages, Mock, Two, Watched, secs, stored, value};
+use crate::{Ages, Mock, TestCache, TwoTiers, secs, stored, value};
 
 // S1
 #[test]
@@ -52,7 +52,7 @@ fn whatever_happens_to_the_value_its_metadata_survive() {
 // S2
 #[test]
 fn an_absent_key_is_none() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     assert_eq!(value(&two.cache, "ada"), None);
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "get: miss"]);
 }
@@ -60,7 +60,7 @@ fn an_absent_key_is_none() {
 // S2
 #[test]
 fn an_insert_overwrites_in_every_tier() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     assert_eq!(ready(two.cache.insert("ada", 1)).unwrap(), InsertOutcome::Accepted);
     assert_eq!(ready(two.cache.insert("ada", 2)).unwrap(), InsertOutcome::Accepted);
     assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada"), value(&two.cache, "ada")), (Some(2), Some(2), Some(2)));
@@ -71,7 +71,7 @@ fn an_insert_overwrites_in_every_tier() {
 // S2
 #[test]
 fn invalidating_an_absent_key_and_clearing_an_empty_cache_are_fine() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     ready(two.cache.invalidate("ada")).unwrap();
     ready(two.cache.clear()).unwrap();
     assert_eq!(
@@ -90,7 +90,7 @@ fn invalidating_an_absent_key_and_clearing_an_empty_cache_are_fine() {
 // S2
 #[test]
 fn what_was_invalidated_or_cleared_is_gone() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     for key in ["ada", "bob", "eve"] {
         ready(two.cache.insert(key, 1)).unwrap();
     }
@@ -103,7 +103,7 @@ fn what_was_invalidated_or_cleared_is_gone() {
 // S3
 #[test]
 fn a_rejection_is_no_error() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(TierOperation::Insert, Behavior::Reject);
     two.l2.next(TierOperation::Insert, Behavior::Reject);
     assert_eq!(ready(two.cache.insert("ada", 1)).unwrap(), InsertOutcome::Rejected);
@@ -146,7 +146,7 @@ fn contains_does_not_clone_the_value() {
 // S4
 #[test]
 fn contains_says_whether_get_would_return_an_entry_and_promotes_nothing() {
-    let two = Two::with(|l1| l1.ttl(secs(5)), |l2| l2.ttl(secs(60)));
+    let two = TwoTiers::with(|l1| l1.ttl(secs(5)), |l2| l2.ttl(secs(60)));
     assert!(!ready(two.cache.contains("ada")).unwrap());
     ready(two.cache.insert("ada", 1)).unwrap();
     assert!(ready(two.cache.contains("ada")).unwrap());
@@ -187,7 +187,7 @@ impl CacheTier<str, u32> for Uncounted {
 // S5
 #[test]
 fn len_is_the_count_of_the_first_tier_alone() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.put("ada", 1);
     two.l1.put("bob", 2);
     two.l2.put("eve", 3);
@@ -198,15 +198,15 @@ fn len_is_the_count_of_the_first_tier_alone() {
 // S5
 #[test]
 fn len_of_a_tier_that_cannot_tell_is_none() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Uncounted)));
-    assert_eq!(ready(watched.cache.len()).unwrap(), None);
-    assert_eq!(watched.lines(), ["uncounted len: counted", "len: counted"]);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Uncounted)));
+    assert_eq!(ready(test.cache.len()).unwrap(), None);
+    assert_eq!(test.lines(), ["uncounted len: counted", "len: counted"]);
 }
 
 // S5
 #[test]
 fn len_of_a_failing_tier_is_its_error() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(TierOperation::Len, Behavior::Fail("no idea"));
     let error = ready(two.cache.len()).unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `l1` failed: no idea");
@@ -247,7 +247,7 @@ fn keys_of_every_shape_are_looked_up_borrowed() {
 // S7
 #[test]
 fn clones_are_handles_to_the_same_cache() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let clone = two.cache.clone();
     ready(clone.insert("ada", 1)).unwrap();
     assert_eq!(value(&two.cache, "ada"), Some(1));
@@ -269,7 +269,7 @@ fn an_error_and_its_clones_keep_the_type_of_their_source() {
 // S2: futures are lazy.
 #[test]
 fn a_future_that_is_never_polled_does_nothing() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     drop(two.cache.get("ada"));
     drop(two.cache.insert("ada", 1));
     drop(two.cache.invalidate("ada"));

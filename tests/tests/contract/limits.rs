@@ -15,10 +15,10 @@ use cachet::telemetry::TierOperation::{
 };
 use cachet::testing::Behavior::{Hang, Pend, Work};
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, Tier, TierError, cache_tier};
-use cachet_tests::laws::{completion, tiers};
-use cachet_tests::{ByHand, Stepped, collected, ready};
+use cachet_tests::events::{completion, tiers};
+use cachet_tests::{ManualRuntime, ManualTask, collected, ready};
 
-use crate::{Ages, Mock, NANO, Two, Watched, secs, stored, unasked, value};
+use crate::{Ages, Mock, NANO, TestCache, TwoTiers, must_not_run, secs, stored, value};
 
 const LIMIT: Duration = secs(1);
 const NOT_YET: Duration = LIMIT.saturating_sub(NANO);
@@ -26,13 +26,13 @@ const NOT_YET: Duration = LIMIT.saturating_sub(NANO);
 type Operation = for<'c> fn(&'c Ages) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'c>>;
 
 /// A second tier that may take so long.
-fn limited() -> Two {
-    Two::with(|l1| l1, |l2| l2.timeout(LIMIT))
+fn limited() -> TwoTiers {
+    TwoTiers::with(|l1| l1, |l2| l2.timeout(LIMIT))
 }
 
 /// A first tier that may take so long.
-fn first_limited() -> Two {
-    Two::with(|l1| l1.timeout(LIMIT), |l2| l2)
+fn first_limited() -> TwoTiers {
+    TwoTiers::with(|l1| l1.timeout(LIMIT), |l2| l2)
 }
 
 // S14, S35
@@ -40,7 +40,7 @@ fn first_limited() -> Two {
 fn a_tier_that_takes_longer_than_it_may_has_failed() {
     let two = limited();
     two.l2.next(Get, Hang);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(NOT_YET);
     get.pend(1);
@@ -65,7 +65,7 @@ fn the_next_tier_is_asked_when_the_time_is_over() {
     let two = first_limited();
     two.l1.next(Get, Hang);
     two.l2.put("ada", 1);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(LIMIT);
     assert_eq!(*get.ready().unwrap().unwrap(), 1);
@@ -119,12 +119,12 @@ fn the_limit_holds_for_every_method() {
         ),
     ];
     for (name, operation, expected) in cases {
-        let two = Two::with(|l1| l1.timeout(LIMIT), |l2| l2.timeout(LIMIT));
+        let two = TwoTiers::with(|l1| l1.timeout(LIMIT), |l2| l2.timeout(LIMIT));
         for kind in [Get, Contains, Insert, Invalidate, Clear, Len, GetMany, InsertMany, InvalidateMany] {
             two.l1.always(kind, Hang);
             two.l2.always(kind, Hang);
         }
-        let mut stepped = Stepped::new(operation(&two.cache));
+        let mut stepped = ManualTask::new(operation(&two.cache));
         let error = loop {
             match stepped.poll() {
                 std::task::Poll::Ready(result) => break result.unwrap_err(),
@@ -148,7 +148,7 @@ fn a_write_that_one_tier_is_too_slow_for_is_done_in_the_other() {
     let two = limited();
     two.l2.put("ada", 0);
     two.l2.next(Insert, Hang);
-    let mut insert = Stepped::new(two.cache.insert("ada", 1));
+    let mut insert = ManualTask::new(two.cache.insert("ada", 1));
     insert.pend(1);
     assert_eq!(stored(&two.l1, "ada"), Some(1));
     two.clock.advance(LIMIT);
@@ -166,7 +166,7 @@ fn a_promotion_that_takes_too_long_does_not_fail_the_read() {
     let two = first_limited();
     two.l2.put("ada", 1);
     two.l1.next(Insert, Hang);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(LIMIT);
     assert_eq!(*get.ready().unwrap().unwrap(), 1);
@@ -179,7 +179,7 @@ fn a_compute_goes_on_without_a_tier_that_is_too_slow() {
     let two = limited();
     two.l2.next(Get, Hang);
     two.l2.next(Insert, Hang);
-    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async { 1 }));
+    let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async { 1 }));
     compute.pend(1);
     two.clock.advance(LIMIT);
     compute.pend(1);
@@ -204,7 +204,7 @@ fn a_cache_that_fails_closed_returns_the_timeout() {
     let cache =
         Ages::builder("ages").tier(Tier::new(l1.clone()).timeout(LIMIT)).fail_closed().clock(clock.clone()).build();
     l1.next(Get, Hang);
-    let mut compute = Stepped::new(cache.get_or_insert("ada", || async { unasked::<u32>() }));
+    let mut compute = ManualTask::new(cache.get_or_insert("ada", || async { must_not_run::<u32>() }));
     compute.pend(1);
     clock.advance(LIMIT);
     assert!(compute.ready().unwrap_err().is_timeout());
@@ -212,12 +212,12 @@ fn a_cache_that_fails_closed_returns_the_timeout() {
 
 #[test]
 fn every_call_has_a_limit_of_its_own() {
-    let two = Two::with(|l1| l1.timeout(LIMIT), |l2| l2.timeout(LIMIT));
+    let two = TwoTiers::with(|l1| l1.timeout(LIMIT), |l2| l2.timeout(LIMIT));
     two.l1.next(Get, Pend(1));
     two.l2.next(Get, Pend(1));
     two.l1.next(Insert, Pend(1));
     two.l2.put("ada", 1);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     for _ in 0..3 {
         get.pend(1);
         two.clock.advance(NOT_YET);
@@ -231,7 +231,7 @@ fn an_answer_that_is_there_when_the_time_is_over_is_taken() {
     let two = limited();
     two.l2.next(Get, Pend(1));
     two.l2.put("ada", 1);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(LIMIT * 2);
     assert_eq!(*get.ready().unwrap().unwrap(), 1);
@@ -239,7 +239,7 @@ fn an_answer_that_is_there_when_the_time_is_over_is_taken() {
 
 #[test]
 fn with_no_time_at_all_a_tier_may_not_be_waited_for() {
-    let two = Two::with(|l1| l1, |l2| l2.timeout(secs(0)));
+    let two = TwoTiers::with(|l1| l1, |l2| l2.timeout(secs(0)));
     two.l2.put("ada", 1);
     assert_eq!(value(&two.cache, "ada"), Some(1));
     two.l2.next(Get, Pend(1));
@@ -274,7 +274,7 @@ fn a_call_that_takes_too_long_is_dropped() {
     let (held, clock) = (Arc::new(()), cachet::ManualClock::new());
     let cache =
         Ages::builder("ages").tier(Tier::new(Held(Arc::clone(&held))).timeout(LIMIT)).clock(clock.clone()).build();
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
     assert_eq!(Arc::strong_count(&held), 3);
     clock.advance(LIMIT);
@@ -285,20 +285,20 @@ fn a_call_that_takes_too_long_is_dropped() {
 // With the clock of the system, it is the runtime that waits.
 #[test]
 fn a_timer_is_started_when_the_tier_has_to_be_waited_for_and_ends_with_the_call() {
-    let (mock, runtime) = (Mock::new(), ByHand::new());
+    let (mock, runtime) = (Mock::new(), ManualRuntime::new());
     let cache = Ages::builder("ages").tier(Tier::new(mock.clone()).timeout(LIMIT)).runtime(runtime.clone()).build();
     ready(cache.insert("ada", 1)).unwrap();
     assert_eq!(runtime.timers(), 0);
     // It answers in time.
     mock.next(Get, Pend(2));
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(2);
     assert_eq!(runtime.timers(), 1);
     assert!(get.poll().is_ready());
     assert_eq!(runtime.timers(), 0);
     // It does not.
     mock.next(Get, Hang);
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
     runtime.pass(LIMIT);
     assert_eq!(get.wakes(), 1);
@@ -306,7 +306,7 @@ fn a_timer_is_started_when_the_tier_has_to_be_waited_for_and_ends_with_the_call(
     assert_eq!(runtime.timers(), 0);
     // No operation waits any more.
     mock.next(Get, Hang);
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
     assert_eq!(runtime.timers(), 1);
     drop(get);
@@ -356,21 +356,21 @@ fn without_a_runtime_a_limit_is_an_error_that_says_so() {
 // S31: a refresh waits no longer than anybody else.
 #[test]
 fn the_limit_holds_for_refreshes() {
-    let (l2, tasks) = (Mock::new(), ByHand::new());
-    let watched = Watched::new(
+    let (l2, tasks) = (Mock::new(), ManualRuntime::new());
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::memory(10).name("l1").refresh_after(secs(60)))
             .tier(Tier::new(l2.clone()).name("l2").timeout(LIMIT))
             .runtime(tasks.clone()),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(60));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(60));
     l2.next(Get, Hang);
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
+    assert_eq!(value(&test.cache, "ada"), Some(1));
     tasks.poll();
-    watched.clock.advance(LIMIT);
-    watched.lines();
+    test.clock.advance(LIMIT);
+    test.lines();
     tasks.run();
-    assert_eq!(watched.lines(), ["l2 get: error", "refresh: error"]);
-    assert_eq!((watched.cache.refreshes().running, watched.cache.refreshes().cooling_down), (0, 1));
+    assert_eq!(test.lines(), ["l2 get: error", "refresh: error"]);
+    assert_eq!((test.cache.refreshes().running, test.cache.refreshes().cooling_down), (0, 1));
 }

@@ -10,7 +10,7 @@ use cachet::telemetry::{Buffered, CacheOperationEvent, CacheTierEvent, EventMask
 use cachet::testing::Behavior::Hang;
 use cachet::testing::{MockTier, RecordingHandler};
 use cachet::{Cache, CacheEventHandler, InsertOutcome, Tier};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 
 use crate::{Ages, Mock, millis, secs, value};
 
@@ -290,7 +290,7 @@ fn a_runtime_that_has_ended_is_an_error_and_no_panic() {
         .build();
     // Its timer was made while the runtime was there.
     below.next(Get, Hang);
-    let mut reading = Stepped::new(cache.get("ada"));
+    let mut reading = ManualTask::new(cache.get("ada"));
     reading.pend(1);
     drop(runtime);
     assert!(reading.ready().unwrap_err().is_no_runtime());

@@ -31,9 +31,9 @@ use std::time::Duration;
 use cachet::testing::{MockTier, Recorded, RecordingHandler};
 use cachet::typestate::HasTier;
 use cachet::{Cache, CacheBuilder, CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
-use cachet_tests::laws::Lawful;
+use cachet_tests::invariants::Invariants;
 use cachet_tests::ready;
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 
 type Mock = MockTier<str, u32>;
 type Ages = Cache<str, u32>;
@@ -76,20 +76,21 @@ impl CacheTier<str, u32> for SlowToTell {
 
 const NANO: Duration = Duration::from_nanos(1);
 
-/// A cache that is watched, in a time that stands still. When it is dropped, all its events are checked against the laws.
-struct Watched {
+/// An observed cache, in a time that stands still. When it is dropped, all its events are checked against the invariants.
+struct TestCache {
     cache: Ages,
     seen: RecordingHandler,
     clock: ManualClock,
-    lawful: Lawful,
+    invariants: Invariants,
 }
 
-impl Watched {
+impl TestCache {
     fn new(builder: CacheBuilder<str, u32, HasTier>) -> Self {
         let (seen, clock) = (RecordingHandler::new(), ManualClock::new());
-        let lawful = Lawful::new();
-        let cache = builder.event_handler(seen.clone()).event_handler(lawful.handler()).clock(clock.clone()).build();
-        Self { cache, seen, clock, lawful }
+        let invariants = Invariants::new();
+        let cache =
+            builder.event_handler(seen.clone()).event_handler(invariants.handler()).clock(clock.clone()).build();
+        Self { cache, seen, clock, invariants }
     }
 
     /// What the handler received since the last time.
@@ -103,18 +104,18 @@ impl Watched {
     }
 }
 
-/// A watched cache of two scripted tiers, `l1` and `l2`.
-struct Two {
+/// An observed cache of two scripted tiers, `l1` and `l2`.
+struct TwoTiers {
     cache: Ages,
     l1: Mock,
     l2: Mock,
     seen: RecordingHandler,
     clock: ManualClock,
-    #[expect(dead_code, reason = "checks the laws when it is dropped")]
-    lawful: Lawful,
+    #[expect(dead_code, reason = "checks its events when it is dropped")]
+    invariants: Invariants,
 }
 
-impl Two {
+impl TwoTiers {
     fn new() -> Self {
         Self::with(|l1| l1, |l2| l2)
     }
@@ -124,12 +125,12 @@ impl Two {
         second: impl FnOnce(Tier<str, u32>) -> Tier<str, u32>,
     ) -> Self {
         let (l1, l2) = (Mock::new(), Mock::new());
-        let Watched { cache, seen, clock, lawful } = Watched::new(
+        let TestCache { cache, seen, clock, invariants } = TestCache::new(
             Ages::builder("ages")
                 .tier(first(Tier::new(l1.clone()).name("l1")))
                 .tier(second(Tier::new(l2.clone()).name("l2"))),
         );
-        Self { cache, l1, l2, seen, clock, lawful }
+        Self { cache, l1, l2, seen, clock, invariants }
     }
 
     /// What the handler received since the last time.
@@ -156,6 +157,6 @@ fn stored(tier: &Mock, key: &str) -> Option<u32> {
 
 /// For closures that must not run.
 #[track_caller]
-fn unasked<T>() -> T {
+fn must_not_run<T>() -> T {
     panic!("the closure ran")
 }

@@ -3,15 +3,15 @@
 use cachet::telemetry::{CacheOperation, Stats, TierOperation, TierOutcome};
 use cachet::testing::{Behavior, Recorded};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
-use cachet_tests::step::Stepped;
+use cachet_tests::task::ManualTask;
 use cachet_tests::{collected, ready};
 
-use super::{Ages, Mock, Two, Watched, millis, secs, stored, value};
+use super::{Ages, Mock, TestCache, TwoTiers, millis, secs, stored, value};
 
 /// The values of several keys, in their order.
 #[track_caller]
 fn values(cache: &Ages, keys: &[&str]) -> Vec<Option<u32>> {
-    let answers = Stepped::new(cache.get_many(keys.iter().copied())).finish();
+    let answers = ManualTask::new(cache.get_many(keys.iter().copied())).finish();
     answers.into_iter().map(|answer| answer.unwrap().map(CacheEntry::into_value)).collect()
 }
 
@@ -24,7 +24,7 @@ fn numbers(event: &Recorded) -> (Option<usize>, Option<usize>) {
 
 #[test]
 fn the_answers_are_in_the_order_of_the_keys_and_every_tier_is_called_once() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.put("a", 1);
     two.l2.put("b", 2);
     assert_eq!(values(&two.cache, &["b", "x", "a", "b"]), [Some(2), None, Some(1), Some(2)]);
@@ -41,7 +41,7 @@ fn the_answers_are_in_the_order_of_the_keys_and_every_tier_is_called_once() {
 
 #[test]
 fn what_a_later_tier_had_is_promoted() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("a", 1);
     two.l2.put("b", 2);
     assert_eq!(values(&two.cache, &["a", "b"]), [Some(1), Some(2)]);
@@ -53,7 +53,7 @@ fn what_a_later_tier_had_is_promoted() {
 
 #[test]
 fn only_what_is_missing_is_asked_of_the_next_tier() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.put("a", 1);
     two.l2.put("a", 7);
     assert_eq!(values(&two.cache, &["a"]), [Some(1)]);
@@ -62,7 +62,7 @@ fn only_what_is_missing_is_asked_of_the_next_tier() {
 
 #[test]
 fn no_keys_are_fine_and_no_tier_is_called() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     assert!(ready(two.cache.get_many::<str>([])).is_empty());
     assert!(collected(ready(two.cache.insert_many::<&str, u32>([]))).unwrap().is_empty());
     collected(ready(two.cache.invalidate_many::<str>([]))).unwrap();
@@ -88,7 +88,7 @@ fn keys_may_be_given_in_any_form_that_can_be_borrowed() {
 #[test]
 fn a_failing_tier_fails_only_the_keys_that_nobody_else_has() {
     // S14
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.put("a", 1);
     two.l2.next(TierOperation::GetMany, Behavior::Fail("on fire"));
     let answers = ready(two.cache.get_many(["a", "b"]));
@@ -99,7 +99,7 @@ fn a_failing_tier_fails_only_the_keys_that_nobody_else_has() {
 
 #[test]
 fn a_failing_first_tier_is_passed_over() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(TierOperation::GetMany, Behavior::Fail("on fire"));
     two.l2.put("a", 1);
     assert_eq!(values(&two.cache, &["a"]), [Some(1)]);
@@ -112,7 +112,7 @@ fn a_failing_first_tier_is_passed_over() {
 #[test]
 fn expired_entries_are_misses_and_are_removed() {
     // S12
-    let two = Two::with(|l1| l1.ttl(secs(10)), |l2| l2);
+    let two = TwoTiers::with(|l1| l1.ttl(secs(10)), |l2| l2);
     collected(ready(two.cache.insert_many([("a", 1), ("b", 2)]))).unwrap();
     collected(ready(two.cache.invalidate_many(["b"]))).unwrap();
     two.clock.advance(secs(11));
@@ -131,20 +131,20 @@ fn expired_entries_are_served_where_all_else_fails_and_the_cache_may() {
             .tier(Tier::new(l1.clone()).name("l1").ttl(secs(10)))
             .tier(Tier::new(l2.clone()).name("l2"))
             .serve_stale_on_error(secs(60));
-        (Watched::new(builder), l1, l2)
+        (TestCache::new(builder), l1, l2)
     };
-    let (watched, l1, l2) = two;
-    ready(watched.cache.insert("a", 1)).unwrap();
+    let (test, l1, l2) = two;
+    ready(test.cache.insert("a", 1)).unwrap();
     ready(l2.clear()).unwrap();
-    watched.clock.advance(secs(11));
+    test.clock.advance(secs(11));
     l2.next(TierOperation::GetMany, Behavior::Fail("on fire"));
-    watched.lines();
-    assert_eq!(values(&watched.cache, &["a"]), [Some(1)]);
-    assert_eq!(watched.lines(), ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: stale"]);
+    test.lines();
+    assert_eq!(values(&test.cache, &["a"]), [Some(1)]);
+    assert_eq!(test.lines(), ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: stale"]);
     // Now all tiers answer, and none has the key.
-    assert_eq!(values(&watched.cache, &["a"]), [None]);
+    assert_eq!(values(&test.cache, &["a"]), [None]);
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         ["l1 get_many: miss", "l2 get_many: miss (fallback)", "l1 invalidate: invalidated", "get_many: miss"]
     );
     assert_eq!(stored(&l1, "a"), None);
@@ -153,11 +153,11 @@ fn expired_entries_are_served_where_all_else_fails_and_the_cache_may() {
 #[test]
 fn a_newer_write_beats_a_promotion_of_several_keys() {
     // S19
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("a", 1);
     two.l2.put("b", 1);
     two.l2.next(TierOperation::GetMany, Behavior::Pend(1));
-    let mut reading = Stepped::new(two.cache.get_many(["a", "b"]));
+    let mut reading = ManualTask::new(two.cache.get_many(["a", "b"]));
     reading.pend(1);
     ready(two.cache.insert("a", 2)).unwrap();
     two.lines();
@@ -173,22 +173,22 @@ fn a_promotion_all_of_which_is_overtaken_is_superseded() {
     for immediate in [false, true] {
         let l2 = Mock::new();
         let first = if immediate { Tier::memory(100).name("l1") } else { Tier::new(Mock::new()).name("l1") };
-        let watched = Watched::new(Ages::builder("ages").tier(first).tier(Tier::new(l2.clone()).name("l2")));
+        let test = TestCache::new(Ages::builder("ages").tier(first).tier(Tier::new(l2.clone()).name("l2")));
         l2.put("a", 1);
         l2.next(TierOperation::GetMany, Behavior::Pend(1));
-        let mut reading = Stepped::new(watched.cache.get_many(["a"]));
+        let mut reading = ManualTask::new(test.cache.get_many(["a"]));
         reading.pend(1);
-        ready(watched.cache.clear()).unwrap();
+        ready(test.cache.clear()).unwrap();
         l2.put("a", 1);
-        watched.lines();
+        test.lines();
         reading.ready();
         assert_eq!(
-            watched.lines(),
+            test.lines(),
             ["l2 get_many: hit (fallback)", "l1 insert_many: superseded", "get_many: hit"],
             "immediate: {immediate}"
         );
         l2.always(TierOperation::Get, Behavior::Fail("not to be asked"));
-        assert!(ready(watched.cache.get("a")).is_err(), "the first tier has what was overtaken");
+        assert!(ready(test.cache.get("a")).is_err(), "the first tier has what was overtaken");
     }
 }
 
@@ -196,10 +196,10 @@ fn a_promotion_all_of_which_is_overtaken_is_superseded() {
 fn a_write_of_several_keys_voids_what_is_on_its_way_for_each() {
     // S19
     for write in [true, false] {
-        let two = Two::new();
+        let two = TwoTiers::new();
         two.l2.put("a", 1);
         two.l2.next(TierOperation::Get, Behavior::Pend(1));
-        let mut reading = Stepped::new(two.cache.get("a"));
+        let mut reading = ManualTask::new(two.cache.get("a"));
         reading.pend(1);
         if write {
             collected(ready(two.cache.insert_many([("x", 0), ("a", 2)]))).unwrap();
@@ -213,7 +213,7 @@ fn a_write_of_several_keys_voids_what_is_on_its_way_for_each() {
 
 #[test]
 fn several_entries_go_to_every_tier_with_one_call_and_the_later_of_a_key_stays() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let outcomes = collected(ready(two.cache.insert_many([("a", 1), ("b", 2), ("a", 3)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Accepted; 3]);
     assert_eq!((stored(&two.l1, "a"), stored(&two.l2, "a"), stored(&two.l2, "b")), (Some(3), Some(3), Some(2)));
@@ -224,7 +224,7 @@ fn several_entries_go_to_every_tier_with_one_call_and_the_later_of_a_key_stays()
 fn an_entry_is_accepted_if_any_tier_took_it_and_no_older_one_is_left_where_it_was_not() {
     // S16, S17, S18
     let odd = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| entry.value() % 2 == 1);
-    let two = Two::with(|l1| l1.insert_policy(odd), |l2| l2.insert_policy(InsertPolicy::never()));
+    let two = TwoTiers::with(|l1| l1.insert_policy(odd), |l2| l2.insert_policy(InsertPolicy::never()));
     two.l1.put("even", 0);
     let outcomes = collected(ready(two.cache.insert_many([("odd", 1), ("even", 2)]))).unwrap();
     assert_eq!(outcomes, [InsertOutcome::Accepted, InsertOutcome::Rejected]);
@@ -243,7 +243,7 @@ fn an_entry_is_accepted_if_any_tier_took_it_and_no_older_one_is_left_where_it_wa
 #[test]
 fn a_tier_that_fails_to_store_several_entries_loses_what_it_had_of_them() {
     // S16, S17
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.put("a", 0);
     two.l1.next(TierOperation::InsertMany, Behavior::Fail("full"));
     let error = collected(ready(two.cache.insert_many([("a", 1)]))).unwrap_err();
@@ -253,7 +253,7 @@ fn a_tier_that_fails_to_store_several_entries_loses_what_it_had_of_them() {
 
 #[test]
 fn several_keys_are_removed_from_every_tier_with_one_call() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     collected(ready(two.cache.insert_many([("a", 1), ("b", 2), ("c", 3)]))).unwrap();
     two.lines();
     collected(ready(two.cache.invalidate_many(["a", "c", "x"]))).unwrap();
@@ -270,7 +270,7 @@ fn several_keys_are_removed_from_every_tier_with_one_call() {
 #[test]
 fn an_entry_of_its_own_ttl_keeps_its_deadline() {
     // S9, S10
-    let two = Two::with(|l1| l1.ttl(secs(100)), |l2| l2.ttl(secs(100)));
+    let two = TwoTiers::with(|l1| l1.ttl(secs(100)), |l2| l2.ttl(secs(100)));
     collected(ready(two.cache.insert_many([("a", CacheEntry::expires_after(1, secs(5))), ("b", CacheEntry::new(2))])))
         .unwrap();
     two.clock.advance(secs(3));
@@ -283,9 +283,9 @@ fn an_entry_of_its_own_ttl_keeps_its_deadline() {
 #[test]
 fn dropped_half_way_an_operation_of_several_keys_reports_so() {
     // S38
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.next(TierOperation::GetMany, Behavior::Hang);
-    let mut reading = Stepped::new(two.cache.get_many(["a", "b"]));
+    let mut reading = ManualTask::new(two.cache.get_many(["a", "b"]));
     reading.pend(2);
     drop(reading);
     assert_eq!(two.lines(), ["l1 get_many: miss", "l2 get_many: cancelled (fallback)", "get_many: cancelled"]);
@@ -330,17 +330,17 @@ impl CacheTier<str, u32> for Plain {
 #[test]
 fn a_tier_without_methods_for_several_keys_is_asked_for_each_at_once() {
     let mock = Mock::new();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))));
-    collected(ready(watched.cache.insert_many((0..40).map(|n| (format!("{n}"), n))))).unwrap();
-    watched.lines();
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))));
+    collected(ready(test.cache.insert_many((0..40).map(|n| (format!("{n}"), n))))).unwrap();
+    test.lines();
     mock.always(TierOperation::Get, Behavior::Pend(1));
     let keys: Vec<_> = (0..40).map(|n| format!("{n}")).collect();
-    let mut reading = Stepped::new(watched.cache.get_many(&keys));
+    let mut reading = ManualTask::new(test.cache.get_many(&keys));
     // All of them wait at the same time.
     reading.pend(1);
     let answers: Vec<_> = reading.finish().into_iter().map(|answer| *answer.unwrap().unwrap()).collect();
     assert_eq!(answers, (0..40).collect::<Vec<_>>());
-    assert_eq!(watched.lines(), ["plain get_many: hit", "get_many: hit"]);
+    assert_eq!(test.lines(), ["plain get_many: hit", "get_many: hit"]);
 }
 
 #[test]
@@ -388,14 +388,14 @@ impl CacheTier<str, u32> for Miscounting {
 
 #[test]
 fn a_tier_that_miscounts_has_failed_and_no_key_gets_anothers_value() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(Miscounting)));
-    let answers = ready(watched.cache.get_many(["a", "b"]));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Miscounting)));
+    let answers = ready(test.cache.get_many(["a", "b"]));
     let error = answers[0].as_ref().unwrap_err();
     assert_eq!(format!("{error:#}"), "cache tier `miscounting` failed: it returned 1 results for 2 keys");
     assert!(answers[1].is_err());
-    assert!(ready(watched.cache.insert_many([("a", 1)]))[0].is_err());
+    assert!(ready(test.cache.insert_many([("a", 1)]))[0].is_err());
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "miscounting get_many: error",
             "get_many: error",

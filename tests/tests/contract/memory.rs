@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use cachet::telemetry::{OperationOutcome, TierOperation, TierOutcome};
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::{Cache, CacheEntry, CacheTier, InsertOutcome, Tier, TierContext, TierError, cache_tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{events, invariants, ready};
 
-use crate::{Ages, Mock, Watched, secs, value};
+use crate::{Ages, Mock, TestCache, secs, value};
 
 // S12: memory stays bounded.
 #[test]
@@ -21,50 +21,51 @@ fn memory_never_holds_much_more_than_its_capacity_and_reports_what_it_evicts() {
     let len = ready(cache.len()).unwrap().unwrap();
     assert!(len <= 100, "{len} entries");
     let recorded = seen.take();
-    laws::check(&recorded);
-    let evicted = laws::tiers(&recorded).iter().filter(|event| event.outcome() == TierOutcome::Evicted).count();
+    invariants::check(&recorded);
+    let evicted = events::tiers(&recorded).iter().filter(|event| event.outcome() == TierOutcome::Evicted).count();
     assert_eq!(u64::try_from(evicted).unwrap() + len, 1000);
 }
 
 // S40
 #[test]
 fn an_eviction_inside_an_operation_carries_its_id() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::memory(1).name("l1").ttl(secs(60))));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(3));
-    watched.lines();
-    ready(watched.cache.insert("bob", 2)).unwrap();
-    let recorded = watched.events();
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::memory(1).name("l1").ttl(secs(60))));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(3));
+    test.lines();
+    ready(test.cache.insert("bob", 2)).unwrap();
+    let recorded = test.events();
     assert_eq!(
         recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["l1 evict: evicted", "l1 insert: inserted", "insert: inserted"]
     );
-    let evicted = laws::tiers(&recorded)[0];
-    let end = laws::completion(&recorded);
+    let evicted = events::tiers(&recorded)[0];
+    let end = events::completion(&recorded);
     assert_eq!(evicted.request_id(), Some(end.request_id()));
     assert_eq!((evicted.operation(), evicted.age(), evicted.duration()), (TierOperation::Evict, Some(secs(3)), None));
     // It is no call of a tier.
     assert_eq!(end.tiers().len(), 1);
-    assert_eq!((value(&watched.cache, "ada"), value(&watched.cache, "bob")), (None, Some(2)));
+    assert_eq!((value(&test.cache, "ada"), value(&test.cache, "bob")), (None, Some(2)));
 }
 
 // S40
 #[test]
 fn an_eviction_by_a_promotion_carries_the_id_of_the_read() {
     let below = Mock::new();
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::memory(1).name("l1")).tier(Tier::new(below.clone()).name("l2")));
-    ready(watched.cache.insert("ada", 1)).unwrap();
+    let test = TestCache::new(
+        Ages::builder("ages").tier(Tier::memory(1).name("l1")).tier(Tier::new(below.clone()).name("l2")),
+    );
+    ready(test.cache.insert("ada", 1)).unwrap();
     below.put("bob", 2);
-    watched.lines();
-    assert_eq!(value(&watched.cache, "bob"), Some(2));
-    let recorded = watched.events();
+    test.lines();
+    assert_eq!(value(&test.cache, "bob"), Some(2));
+    let recorded = test.events();
     assert_eq!(
         recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["l1 get: miss", "l2 get: hit (fallback)", "l1 evict: evicted", "l1 insert: inserted", "get: hit"]
     );
-    let id = laws::completion(&recorded).request_id();
-    assert!(laws::tiers(&recorded).iter().all(|event| event.request_id() == Some(id)));
+    let id = events::completion(&recorded).request_id();
+    assert!(events::tiers(&recorded).iter().all(|event| event.request_id() == Some(id)));
 }
 
 /// Drops entries on request.
@@ -98,14 +99,14 @@ impl CacheTier<str, u32> for Reaper {
 #[test]
 fn an_eviction_outside_of_every_operation_carries_no_id() {
     let reaper = Reaper::default();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(reaper.clone())));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(reaper.clone())));
     let context = reaper.0.lock().unwrap().clone().unwrap();
     assert!(context.is_observed());
-    let entry = CacheEntry::restore((), None, watched.clock.wall() - secs(5));
+    let entry = CacheEntry::restore((), None, test.clock.wall() - secs(5));
     context.evicted("ada", &entry);
     context.expired("ada", &entry);
-    let recorded = watched.events();
-    let reported: Vec<_> = laws::tiers(&recorded)
+    let recorded = test.events();
+    let reported: Vec<_> = events::tiers(&recorded)
         .iter()
         .map(|event| (event.cache(), event.tier(), event.operation(), event.outcome(), event.request_id(), event.age()))
         .collect();
@@ -134,13 +135,13 @@ fn with_nobody_listening_a_reporter_says_so() {
 // S3, S20: what does not fit is computed and returned, and rejected.
 #[test]
 fn memory_without_capacity_holds_nothing() {
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::memory(0).name("l1")));
-    assert_eq!(ready(watched.cache.insert("ada", 1)).unwrap(), InsertOutcome::Rejected);
-    assert_eq!(value(&watched.cache, "ada"), None);
-    assert_eq!(*ready(watched.cache.get_or_insert("ada", || async { 2 })).unwrap(), 2);
-    assert_eq!(ready(watched.cache.len()).unwrap(), Some(0));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::memory(0).name("l1")));
+    assert_eq!(ready(test.cache.insert("ada", 1)).unwrap(), InsertOutcome::Rejected);
+    assert_eq!(value(&test.cache, "ada"), None);
+    assert_eq!(*ready(test.cache.get_or_insert("ada", || async { 2 })).unwrap(), 2);
+    assert_eq!(ready(test.cache.len()).unwrap(), Some(0));
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "l1 insert: rejected",
             "insert: rejected",
@@ -159,12 +160,11 @@ fn memory_without_capacity_holds_nothing() {
 #[test]
 fn memory_without_capacity_over_another_tier_is_transparent() {
     let below = Mock::new();
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::memory(0).name("l1")).tier(Tier::new(below).name("l2")));
-    assert_eq!(ready(watched.cache.insert("ada", 1)).unwrap(), InsertOutcome::Accepted);
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    let recorded = watched.events();
-    let ends: Vec<_> = laws::completions(&recorded).iter().map(|end| (end.outcome(), end.hit_tier())).collect();
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::memory(0).name("l1")).tier(Tier::new(below).name("l2")));
+    assert_eq!(ready(test.cache.insert("ada", 1)).unwrap(), InsertOutcome::Accepted);
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    let recorded = test.events();
+    let ends: Vec<_> = events::completions(&recorded).iter().map(|end| (end.outcome(), end.hit_tier())).collect();
     assert_eq!(ends, [(OperationOutcome::Inserted, None), (OperationOutcome::Hit, Some("l2"))]);
 }
 
@@ -188,14 +188,14 @@ fn weight_is_asked_once_and_decides() {
 // S13: two memory tiers, and nothing that ever waits.
 #[test]
 fn two_memory_tiers_promote_like_any_others() {
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::memory(1).name("l1")).tier(Tier::memory(100).name("l2")));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    ready(watched.cache.insert("bob", 2)).unwrap();
-    watched.lines();
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
+    let test =
+        TestCache::new(Ages::builder("ages").tier(Tier::memory(1).name("l1")).tier(Tier::memory(100).name("l2")));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    ready(test.cache.insert("bob", 2)).unwrap();
+    test.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         ["l1 get: miss", "l2 get: hit (fallback)", "l1 evict: evicted", "l1 insert: inserted", "get: hit"]
     );
 }

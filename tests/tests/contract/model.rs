@@ -14,7 +14,7 @@ use cachet::{CacheBuilder, CacheEntry, CacheEventHandler, InsertOutcome, InsertP
 use cachet_tests::ready;
 use fastrand::Rng;
 
-use crate::{Ages, Mock, NANO, Watched, secs};
+use crate::{Ages, Mock, NANO, TestCache, secs};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const TTL: [Duration; 2] = [secs(10), secs(30)];
@@ -295,12 +295,12 @@ impl Listening {
         let seen = RecordingHandler::new();
         match self {
             Self::ToEverything => {
-                let Watched { cache, seen, clock, lawful } = Watched::new(builder);
+                let TestCache { cache, seen, clock, invariants } = TestCache::new(builder);
                 (
                     cache,
                     clock,
                     Box::new(move || {
-                        let _ = &lawful;
+                        let _ = &invariants;
                         seen.take_lines()
                     }),
                 )

@@ -12,10 +12,10 @@ use cachet::testing::RecordingHandler;
 use cachet::{
     CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier,
 };
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, invariants, ready};
 
-use crate::{Ages, Mock, Two, Watched, secs, stored, value};
+use crate::{Ages, Mock, TestCache, TwoTiers, secs, stored, value};
 
 fn panic_with(text: &str) -> u32 {
     panic!("{text}")
@@ -46,15 +46,15 @@ fn a_panicking_tier_is_reported_and_harms_only_its_caller() {
         (Len, |cache| drop(ready(cache.len())), &["l1 len: panicked", "len: panicked"]),
     ];
     for (operation, call, expected) in calls {
-        let two = Two::new();
+        let two = TwoTiers::new();
         two.l1.next(operation, Panic("boom"));
         assert_eq!(panic_of(|| call(&two.cache)), "boom");
         let recorded = two.events();
         assert_eq!(recorded.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
-        let error = laws::tiers(&recorded)[0].error().unwrap();
+        let error = events::tiers(&recorded)[0].error().unwrap();
         assert_eq!((error.is_panic(), error.tier_name()), (true, Some("l1")));
         assert_eq!(format!("{error:#}"), "cache tier `l1` panicked: boom");
-        assert!(laws::completion(&recorded).error().is_none());
+        assert!(events::completion(&recorded).error().is_none());
 
         ready(two.cache.insert("ada", 1)).unwrap();
         assert_eq!(value(&two.cache, "ada"), Some(1));
@@ -64,7 +64,7 @@ fn a_panicking_tier_is_reported_and_harms_only_its_caller() {
 // The same in the second tier, whose siblings have been called.
 #[test]
 fn a_panicking_second_tier_leaves_what_the_first_has_done() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.next(Insert, Panic("boom"));
     panic_of(|| ready(two.cache.insert("ada", 1)));
     assert_eq!(two.lines(), ["l1 insert: inserted", "l2 insert: panicked", "insert: panicked"]);
@@ -76,10 +76,10 @@ fn a_panicking_second_tier_leaves_what_the_first_has_done() {
 // A sibling that was still at work is cancelled.
 #[test]
 fn a_panic_cancels_the_tiers_that_had_not_answered() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(Insert, cachet::testing::Behavior::Hang);
     two.l2.next(Insert, Panic("boom"));
-    let mut insert = Stepped::new(two.cache.insert("ada", 1));
+    let mut insert = ManualTask::new(two.cache.insert("ada", 1));
     panic_of(|| insert.poll());
     drop(insert);
     assert_eq!(two.lines(), ["l2 insert: panicked", "l1 insert: cancelled", "insert: panicked"]);
@@ -88,8 +88,8 @@ fn a_panic_cancels_the_tiers_that_had_not_answered() {
 // A panic that comes after a wait.
 #[test]
 fn a_panic_of_a_late_poll_is_reported_as_well() {
-    let two = Two::new();
-    let mut compute = Stepped::new(two.cache.get_or_insert("ada", || async {
+    let two = TwoTiers::new();
+    let mut compute = ManualTask::new(two.cache.get_or_insert("ada", || async {
         pend(1).await;
         panic_with("late")
     }));
@@ -102,7 +102,7 @@ fn a_panic_of_a_late_poll_is_reported_as_well() {
 // A panic of the promotion's insert.
 #[test]
 fn a_panicking_promotion_is_reported() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", 1);
     two.l1.next(Insert, Panic("boom"));
     panic_of(|| ready(two.cache.get("ada")));
@@ -113,7 +113,7 @@ fn a_panicking_promotion_is_reported() {
 // A panic while an expired entry is removed is a panic of the tier, too.
 #[test]
 fn a_tier_that_panics_while_it_removes_an_expired_entry_is_reported() {
-    let two = Two::with(|l1| l1.ttl(secs(1)), |l2| l2);
+    let two = TwoTiers::with(|l1| l1.ttl(secs(1)), |l2| l2);
     ready(two.cache.insert("ada", 1)).unwrap();
     two.clock.advance(secs(2));
     two.lines();
@@ -126,7 +126,7 @@ fn a_tier_that_panics_while_it_removes_an_expired_entry_is_reported() {
 // Without stampede protection a panic of the closure unwinds to the caller.
 #[test]
 fn a_panicking_closure_unwinds_to_the_caller_and_is_reported() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     assert_eq!(panic_of(|| ready(two.cache.get_or_insert("ada", || async { panic_with("boom") }))), "boom");
     assert_eq!(two.lines(), ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked"]);
     assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (None, None));
@@ -150,7 +150,7 @@ fn a_panicking_closure_unwinds_to_the_caller_and_is_reported() {
 // A panic of what the user has configured for a tier is one of that tier.
 #[test]
 fn a_panicking_insert_policy_is_reported() {
-    let two = Two::with(|l1| l1.insert_policy(InsertPolicy::when(|_, _| panic!("boom"))), |l2| l2);
+    let two = TwoTiers::with(|l1| l1.insert_policy(InsertPolicy::when(|_, _| panic!("boom"))), |l2| l2);
     assert_eq!(panic_of(|| ready(two.cache.insert("ada", 1))), "boom");
     let lines = two.lines();
     assert_eq!(lines.last().map(String::as_str), Some("insert: panicked"), "{lines:?}");
@@ -164,17 +164,17 @@ fn memory_whose_weigher_panics_goes_on_working() {
         assert_ne!(*value, 13, "boom");
         1
     };
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::memory_by_weight(100, weigh).name("l1"))
             .tier(Tier::new(below.clone()).name("l2")),
     );
     below.put("ada", 13);
-    panic_of(|| ready(watched.cache.get("ada")));
-    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: panicked", "get: panicked"]);
+    panic_of(|| ready(test.cache.get("ada")));
+    assert_eq!(test.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: panicked", "get: panicked"]);
     below.put("ada", 14);
-    assert_eq!(value(&watched.cache, "ada"), Some(14));
-    assert_eq!(watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
+    assert_eq!(value(&test.cache, "ada"), Some(14));
+    assert_eq!(test.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
 }
 
 /// Answers at once, and panics whatever it is asked.
@@ -244,7 +244,7 @@ fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations
 #[track_caller]
 fn lines(seen: &RecordingHandler) -> Vec<String> {
     let recorded = seen.take();
-    laws::check(&recorded);
+    invariants::check(&recorded);
     recorded.iter().map(ToString::to_string).collect()
 }
 
@@ -306,7 +306,7 @@ fn a_handler_that_panics_during_an_unwinding_or_a_drop_harms_nobody() {
     mock.next(Get, Panic("boom"));
     assert_eq!(panic_of(|| ready(cache.get("ada"))), "boom");
     mock.next(Get, cachet::testing::Behavior::Hang);
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
     drop(get);
     assert_eq!(lines(&seen), ["l1 get: panicked", "get: panicked", "l1 get: cancelled", "get: cancelled"]);

@@ -11,21 +11,21 @@ use std::time::Duration;
 use cachet::status::RefreshStatus;
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, InsertOutcome, ManualClock, Tier};
-use cachet_tests::{ByHand, ready};
+use cachet_tests::{ManualRuntime, ready};
 
-use crate::{Ages, Mock, NANO, Watched, secs, stored, value};
+use crate::{Ages, Mock, NANO, TestCache, secs, stored, value};
 
 /// The age from which on entries of the first tier are due.
 const DUE: Duration = secs(60);
 /// The last age at which they are not.
 const NOT_YET: Duration = DUE.saturating_sub(NANO);
 
-/// A watched cache of two scripted tiers, of which the first is refreshed in a runtime that is driven by hand.
+/// An observed cache of two scripted tiers, of which the first is refreshed in a runtime that is driven by hand.
 struct Refreshed {
-    watched: Watched,
+    test: TestCache,
     l1: Mock,
     l2: Mock,
-    tasks: ByHand,
+    tasks: ManualRuntime,
 }
 
 impl Refreshed {
@@ -37,12 +37,12 @@ impl Refreshed {
         first: impl FnOnce(Tier<str, u32>) -> Tier<str, u32>,
         configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>,
     ) -> Self {
-        let (l1, l2, tasks) = (Mock::new(), Mock::new(), ByHand::new());
+        let (l1, l2, tasks) = (Mock::new(), Mock::new(), ManualRuntime::new());
         let builder = Ages::builder("ages")
             .tier(first(Tier::new(l1.clone()).name("l1").refresh_after(DUE)))
             .tier(Tier::new(l2.clone()).name("l2"))
             .runtime(tasks.clone());
-        Self { watched: Watched::new(configure(builder)), l1, l2, tasks }
+        Self { test: TestCache::new(configure(builder)), l1, l2, tasks }
     }
 
     /// The same, with `ada` at 1 in both tiers, and due; and 2 in the second one since.
@@ -61,11 +61,11 @@ impl Refreshed {
     }
 
     fn cache(&self) -> &Ages {
-        &self.watched.cache
+        &self.test.cache
     }
 
     fn clock(&self) -> &ManualClock {
-        &self.watched.clock
+        &self.test.clock
     }
 
     fn becomes_due(&self, key: &str) {
@@ -84,7 +84,7 @@ impl Refreshed {
     }
 
     fn lines(&self) -> Vec<String> {
-        self.watched.lines()
+        self.test.lines()
     }
 
     /// How many are running, and how many keys are cooling down.
@@ -191,31 +191,32 @@ fn a_refresh_that_finds_nothing_leaves_the_entry_alone() {
 // S31: with an entry below that is expired itself, there is nothing either.
 #[test]
 fn a_refresh_that_finds_an_expired_entry_leaves_the_one_above_alone() {
-    let (l1, l2, tasks) = (Mock::new(), Mock::new(), ByHand::new());
-    let watched = Watched::new(
+    let (l1, l2, tasks) = (Mock::new(), Mock::new(), ManualRuntime::new());
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::new(l1).name("l1").refresh_after(DUE))
             .tier(Tier::new(l2.clone()).name("l2").ttl(secs(1)))
             .runtime(tasks.clone()),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(DUE);
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    watched.lines();
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(DUE);
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    test.lines();
     tasks.run();
-    assert_eq!(watched.lines(), ["l2 get: expired", "refresh: miss"]);
-    assert_eq!((value(&watched.cache, "ada"), stored(&l2, "ada")), (Some(1), None));
+    assert_eq!(test.lines(), ["l2 get: expired", "refresh: miss"]);
+    assert_eq!((value(&test.cache, "ada"), stored(&l2, "ada")), (Some(1), None));
 }
 
 // S31: on the last tier, there is nothing to ask.
 #[test]
 fn the_last_tier_is_never_refreshed() {
-    let (mock, tasks) = (Mock::new(), ByHand::new());
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::new(mock).name("l1").refresh_after(DUE)).runtime(tasks.clone()));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(DUE * 2);
-    watched.lines();
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    assert_eq!((watched.lines(), tasks.tasks()), (vec!["l1 get: hit".to_owned(), "get: hit".to_owned()], 0));
+    let (mock, tasks) = (Mock::new(), ManualRuntime::new());
+    let test = TestCache::new(
+        Ages::builder("ages").tier(Tier::new(mock).name("l1").refresh_after(DUE)).runtime(tasks.clone()),
+    );
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(DUE * 2);
+    test.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    assert_eq!((test.lines(), tasks.tasks()), (vec!["l1 get: hit".to_owned(), "get: hit".to_owned()], 0));
 }

@@ -9,7 +9,7 @@ use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::testing::Behavior::{Fail, Hang};
 use cachet::testing::{MockTier, RecordingHandler};
 use cachet::{Cache, CacheBuilder, CacheEntry, InsertOutcome, InsertPolicy, Source, Tier, TierError, cache_tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{events, ready};
 
 use crate::{Mock, stored};
 
@@ -81,7 +81,7 @@ fn no_write_reaches_a_source() {
     assert_eq!(*ready(cache.get_or_insert("bob", || async { 2 })).unwrap(), 2);
     assert_eq!(registry.calls(), 1, "but that of the lookup");
     let recorded = seen.take();
-    let of_registry: Vec<_> = laws::tiers(&recorded)
+    let of_registry: Vec<_> = events::tiers(&recorded)
         .into_iter()
         .filter(|event| event.tier() == "registry")
         .map(CacheTierEvent::operation)
@@ -161,9 +161,9 @@ fn an_insert_that_is_given_up_owes_nothing_to_a_tier_that_accepts_nothing() {
     rows.put("ada", 1);
     // An invalidate hangs there, so that the insert is queued behind it.
     rows.next(Invalidate, Hang);
-    let mut removing = cachet_tests::Stepped::new(cache.invalidate("ada"));
+    let mut removing = cachet_tests::ManualTask::new(cache.invalidate("ada"));
     removing.pend(1);
-    let mut inserting = cachet_tests::Stepped::new(cache.insert("ada", 2));
+    let mut inserting = cachet_tests::ManualTask::new(cache.insert("ada", 2));
     inserting.pend(1);
     drop(inserting);
     assert_eq!(stored(&l1, "ada"), Some(2));
@@ -173,7 +173,7 @@ fn an_insert_that_is_given_up_owes_nothing_to_a_tier_that_accepts_nothing() {
     assert_eq!(rows.calls(), [Invalidate, Get, Invalidate]);
     rows.put("ada", 1);
     l1.next(Insert, Hang);
-    drop(cachet_tests::Stepped::new(cache.insert("ada", 3)));
+    drop(cachet_tests::ManualTask::new(cache.insert("ada", 3)));
     ready(cache.get("zoe")).unwrap();
     assert_eq!(stored(&rows, "ada"), Some(1));
 }

@@ -23,29 +23,31 @@ use cachet::testing::Behavior::{Fail, Hang, Pend};
 use cachet::testing::{Recorded, RecordingHandler};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, CacheEntry, Error, RequestId, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, ready};
 
-use crate::{Ages, Mock, Two, Watched, secs, stored, unasked, value};
+use crate::{Ages, Mock, TestCache, TwoTiers, must_not_run, secs, stored, value};
 
 /// Two scripted tiers, with protection.
-fn protected() -> Two {
+fn protected() -> TwoTiers {
     protected_with(|builder| builder)
 }
 
-fn protected_with(configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>) -> Two {
+fn protected_with(
+    configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>,
+) -> TwoTiers {
     let (l1, l2) = (Mock::new(), Mock::new());
     let builder = Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1")).tier(Tier::new(l2.clone()).name("l2"));
-    let Watched { cache, seen, clock, lawful } = Watched::new(configure(builder.stampede_protection()));
-    Two { cache, l1, l2, seen, clock, lawful }
+    let TestCache { cache, seen, clock, invariants } = TestCache::new(configure(builder.stampede_protection()));
+    TwoTiers { cache, l1, l2, seen, clock, invariants }
 }
 
 /// One tier, memory, with protection.
-fn protected_memory() -> Watched {
-    Watched::new(Ages::builder("ages").tier(Tier::memory(100).name("l1")).stampede_protection())
+fn protected_memory() -> TestCache {
+    TestCache::new(Ages::builder("ages").tier(Tier::memory(100).name("l1")).stampede_protection())
 }
 
-type Asking<'c> = Stepped<Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + 'c>>>;
+type Asking<'c> = ManualTask<Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + 'c>>>;
 
 /// The three compute methods as one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +69,7 @@ impl Method {
     }
 
     fn ask<'c>(self, cache: &'c Ages, key: &'c str, load: impl Future<Output = u32> + Send + 'c) -> Asking<'c> {
-        Stepped::new(Box::pin(async move {
+        ManualTask::new(Box::pin(async move {
             let entry = match self {
                 Self::Plain => cache.get_or_insert(key, || load).await.map(Some),
                 Self::Try => cache.try_get_or_insert(key, || async { io::Result::Ok(load.await) }).await.map(Some),
@@ -84,7 +86,7 @@ fn ask<'c>(cache: &'c Ages, key: &'c str, load: impl Future<Output = u32> + Send
 
 /// Polls each once, and finds it pending.
 #[track_caller]
-fn pend_all<'s, F: Future + 's>(asking: impl IntoIterator<Item = &'s mut Stepped<F>>) {
+fn pend_all<'s, F: Future + 's>(asking: impl IntoIterator<Item = &'s mut ManualTask<F>>) {
     for asking in asking {
         asking.pend(1);
     }
@@ -98,7 +100,7 @@ async fn after(polls: u32, value: u32) -> u32 {
 
 /// A closure that must not run.
 async fn never() -> u32 {
-    unasked()
+    must_not_run()
 }
 
 /// What has been reported, with what waited for another's work marked.
@@ -142,7 +144,7 @@ const FOLLOWED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_
 #[test]
 fn a_hit_does_not_wait_for_a_flight_of_its_key() {
     for two in [true, false] {
-        let Two { cache, seen, l1, l2, .. } = &protected();
+        let TwoTiers { cache, seen, l1, l2, .. } = &protected();
         let memory = protected_memory();
         let (cache, seen) = if two { (cache, seen) } else { (&memory.cache, &memory.seen) };
         let mut leader = ask(cache, "ada", after(1, 1));
@@ -201,7 +203,7 @@ fn reads_and_writes_do_not_wait_for_a_flight() {
 // S24
 #[test]
 fn whoever_is_alone_sees_no_difference() {
-    let run = |two: &Two| {
+    let run = |two: &TwoTiers| {
         let cache = &two.cache;
         two.l2.put("bob", 2);
         for method in Method::ALL {
@@ -215,7 +217,7 @@ fn whoever_is_alone_sees_no_difference() {
         assert!(ready(cache.optionally_get_or_insert("eve", || async { None::<u32> })).unwrap().is_none());
         two.lines()
     };
-    assert_eq!(run(&protected()), run(&Two::new()));
+    assert_eq!(run(&protected()), run(&TwoTiers::new()));
 }
 
 // S24, S6
@@ -228,7 +230,7 @@ fn a_hit_allocates_nothing_whether_or_not_its_key_is_in_flight() {
     // Polled by hand, since a box would be counted.
     let hit = || {
         let mut hit = pin!(cache.get_or_insert("ada", never));
-        let Poll::Ready(entry) = hit.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { unasked() };
+        let Poll::Ready(entry) = hit.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { must_not_run() };
         assert_eq!(*entry.unwrap(), 2);
     };
     hit();
@@ -259,7 +261,7 @@ fn many_concurrent_computes_run_one_closure() {
     let mut expected = vec![&COMPUTED[..]];
     expected.extend([&FOLLOWED[..]; 5]);
     assert_eq!(by_operation(&recorded), expected);
-    let ends = laws::completions(&recorded);
+    let ends = events::completions(&recorded);
     assert!(ends[1..].iter().all(|end| end.leader_request_id() == Some(ends[0].request_id())));
     assert_eq!(stats.coalesced(), 5);
     assert_eq!(stats.operations(CacheOperation::GetOrInsert, OperationOutcome::Computed), 6);
@@ -270,10 +272,10 @@ fn many_concurrent_computes_run_one_closure() {
 // S25: the same with one immediate tier.
 #[test]
 fn many_concurrent_computes_over_memory_run_one_closure() {
-    let watched = protected_memory();
-    let mut leader = ask(&watched.cache, "ada", after(1, 1));
+    let test = protected_memory();
+    let mut leader = ask(&test.cache, "ada", after(1, 1));
     leader.pend(1);
-    let mut followers: Vec<_> = (0..3).map(|_| ask(&watched.cache, "ada", never())).collect();
+    let mut followers: Vec<_> = (0..3).map(|_| ask(&test.cache, "ada", never())).collect();
     pend_all(&mut followers);
     leader.ready().unwrap();
     for follower in followers {
@@ -281,7 +283,7 @@ fn many_concurrent_computes_over_memory_run_one_closure() {
     }
     let followed = ["l1 get: miss", "get_or_insert: computed (coalesced)"];
     assert_eq!(
-        by_operation(&watched.events()),
+        by_operation(&test.events()),
         [&["l1 get: miss", "l1 insert: inserted", "get_or_insert: computed"][..], &followed, &followed, &followed]
     );
 }
@@ -312,9 +314,9 @@ fn an_error_reaches_all_with_its_type_and_is_not_kept() {
             Err::<u32, _>(io::Error::new(io::ErrorKind::TimedOut, "renderer is down"))
         })
     };
-    let mut leader = Stepped::new(compute());
+    let mut leader = ManualTask::new(compute());
     leader.pend(1);
-    let mut followers = [Stepped::new(compute()), Stepped::new(compute())];
+    let mut followers = [ManualTask::new(compute()), ManualTask::new(compute())];
     pend_all(&mut followers);
     // One that cannot fail by itself fails with its leader.
     let mut plain = ask(&two.cache, "ada", never());
@@ -343,11 +345,11 @@ fn an_error_reaches_all_with_its_type_and_is_not_kept() {
 // S25
 #[test]
 fn different_keys_never_wait_for_each_other() {
-    let watched = protected_memory();
-    let mut leader = ask(&watched.cache, "ada", after(u32::MAX, 1));
+    let test = protected_memory();
+    let mut leader = ask(&test.cache, "ada", after(u32::MAX, 1));
     leader.pend(1);
     let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
-    let mut flights: Vec<_> = keys.iter().zip(0..).map(|(key, n)| ask(&watched.cache, key, after(1, n))).collect();
+    let mut flights: Vec<_> = keys.iter().zip(0..).map(|(key, n)| ask(&test.cache, key, after(1, n))).collect();
     pend_all(&mut flights);
     for (flight, n) in flights.into_iter().zip(0..) {
         assert_eq!(flight.ready().unwrap(), Some(n));
@@ -376,8 +378,8 @@ fn all_three_methods_share_one_table() {
 }
 
 /// A leader that will give nothing.
-fn computes_nothing(cache: &Ages) -> Stepped<impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + '_> {
-    Stepped::new(cache.optionally_get_or_insert("ada", || async {
+fn computes_nothing(cache: &Ages) -> ManualTask<impl Future<Output = Result<Option<CacheEntry<u32>>, Error>> + '_> {
+    ManualTask::new(cache.optionally_get_or_insert("ada", || async {
         pend(1).await;
         None::<u32>
     }))
@@ -442,9 +444,9 @@ fn those_for_whom_nothing_is_not_enough_run_one_closure() {
 // S25, S10
 #[test]
 fn followers_get_the_entry_with_its_time_to_live() {
-    let watched = protected_memory();
+    let test = protected_memory();
     let compute = || {
-        Stepped::new(watched.cache.get_or_insert("ada", || async {
+        ManualTask::new(test.cache.get_or_insert("ada", || async {
             pend(1).await;
             CacheEntry::expires_after(1, secs(10))
         }))
@@ -453,7 +455,7 @@ fn followers_get_the_entry_with_its_time_to_live() {
     leader.pend(1);
     follower.pend(1);
     let led = leader.ready().unwrap();
-    watched.clock.advance(secs(5));
+    test.clock.advance(secs(5));
     let followed = follower.ready().unwrap();
     assert_eq!((followed.ttl(), followed.inserted_at()), (led.ttl(), led.inserted_at()));
     assert_eq!(followed.ttl(), Some(secs(10)));
@@ -532,7 +534,8 @@ fn flights_work_when_nobody_listens() {
         assert_eq!(heir.ready().unwrap(), Some(2));
         assert_eq!(follower.ready().unwrap(), Some(2));
         ready(cache.invalidate("ada")).unwrap();
-        let nested = Stepped::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", never).await }));
+        let nested =
+            ManualTask::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", never).await }));
         assert!(nested.ready().unwrap_err().source_as::<Error>().unwrap().is_reentrant());
     }
     assert!(!seen.take().is_empty());

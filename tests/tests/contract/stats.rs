@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats, TierOperation, TierOutcome};
 use cachet::testing::{Behavior, Recorded};
 use cachet::{CacheTier, Tier};
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::{ManualTask, events, ready};
 
-use crate::{Ages, Mock, Two, Watched, millis, secs};
+use crate::{Ages, Mock, TestCache, TwoTiers, millis, secs};
 
 /// How often each line occurs, as `Stats` has it.
 fn counted_by_stats(stats: &Stats) -> BTreeMap<String, u64> {
@@ -42,13 +42,13 @@ fn counted_by_hand(recorded: &[Recorded]) -> BTreeMap<String, u64> {
 fn stats_count_what_a_handler_is_told() {
     let stats = Stats::new();
     let (l2, l1_capacity) = (Mock::new(), 4);
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::memory(l1_capacity).name("l1").ttl(secs(10)))
             .tier(Tier::new(l2.clone()).name("l2").ttl(secs(100)))
             .event_handler(stats.clone()),
     );
-    let (cache, clock) = (&watched.cache, &watched.clock);
+    let (cache, clock) = (&test.cache, &test.clock);
     for round in 0..40_u32 {
         let key = format!("{}", round % 9);
         if round % 5 == 0 {
@@ -66,7 +66,7 @@ fn stats_count_what_a_handler_is_told() {
         if round % 11 == 0 {
             drop(ready(cache.invalidate(&key)));
             l2.next(TierOperation::Get, Behavior::Hang);
-            let mut get = Stepped::new(cache.get("absent"));
+            let mut get = ManualTask::new(cache.get("absent"));
             get.pend(1);
             drop(get);
             drop(ready(cache.len()));
@@ -76,12 +76,12 @@ fn stats_count_what_a_handler_is_told() {
         }
         clock.advance(secs(3));
     }
-    let recorded = watched.events();
+    let recorded = test.events();
     let by_hand = counted_by_hand(&recorded);
     assert_eq!(counted_by_stats(&stats), by_hand);
     assert!(by_hand.len() > 20, "too few kinds to prove anything: {by_hand:#?}");
-    assert_eq!(stats.durations().count(), u64::try_from(laws::completions(&recorded).len()).unwrap());
-    let loads = laws::completions(&recorded).iter().filter(|end| end.load_duration().is_some()).count();
+    assert_eq!(stats.durations().count(), u64::try_from(events::completions(&recorded).len()).unwrap());
+    let loads = events::completions(&recorded).iter().filter(|end| end.load_duration().is_some()).count();
     assert_eq!(stats.loads().count(), u64::try_from(loads).unwrap());
     assert_eq!(stats.coalesced(), 0);
 }
@@ -98,7 +98,7 @@ fn the_ends_of_reads_add_up_to_the_reads() {
     mock.next(TierOperation::Get, Behavior::Fail("x"));
     drop(ready(cache.get("ada")));
     mock.next(TierOperation::Get, Behavior::Hang);
-    let mut get = Stepped::new(cache.get("ada"));
+    let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
     drop(get);
     let of = |outcome| stats.operations(CacheOperation::Get, outcome);
@@ -131,12 +131,12 @@ fn stats_of_several_caches_tell_their_tiers_apart() {
 fn stats_keep_durations_by_the_injected_clock() {
     let stats = Stats::new();
     let mock = Mock::new();
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::new(mock.clone()).name("l1")).event_handler(stats.clone()));
+    let test =
+        TestCache::new(Ages::builder("ages").tier(Tier::new(mock.clone()).name("l1")).event_handler(stats.clone()));
     mock.next(TierOperation::Get, Behavior::Pend(1));
-    let mut get = Stepped::new(watched.cache.get("ada"));
+    let mut get = ManualTask::new(test.cache.get("ada"));
     get.pend(1);
-    watched.clock.advance(millis(8));
+    test.clock.advance(millis(8));
     get.ready().unwrap();
     for histogram in [stats.durations(), stats.tiers()[0].durations(TierOperation::Get)] {
         let median = histogram.quantile(0.5).unwrap().as_secs_f64();
@@ -147,7 +147,7 @@ fn stats_keep_durations_by_the_injected_clock() {
 // S12, S35: a failed removal of an expired entry does not count twice.
 #[test]
 fn an_expired_entry_that_cannot_be_removed_counts_once() {
-    let two = Two::with(|l1| l1.ttl(secs(1)), |l2| l2);
+    let two = TwoTiers::with(|l1| l1.ttl(secs(1)), |l2| l2);
     ready(CacheTier::insert(&two.l1, "ada".to_owned(), 1.into())).unwrap();
     two.l1.always(TierOperation::Invalidate, Behavior::Fail("read-only"));
     two.clock.advance(secs(2));

@@ -7,27 +7,27 @@ use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOut
 use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask, RecordKeys};
 use cachet::testing::{Behavior, Recorded, RecordingHandler};
 use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, ready};
 
-use crate::{Ages, Mock, Two, Watched, millis};
+use crate::{Ages, Mock, TestCache, TwoTiers, millis};
 
 // S35
 #[test]
 fn every_fact_of_a_two_tier_read_is_told() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(7));
     ready(two.cache.get("ada")).unwrap();
     let recorded = two.events();
-    let end = laws::completion(&recorded);
+    let end = events::completion(&recorded);
     assert_eq!((end.cache(), end.operation(), end.outcome()), ("ages", CacheOperation::Get, OperationOutcome::Hit));
     assert_eq!((end.hit_tier(), end.age(), end.fallback()), (Some("l2"), Some(millis(7)), true));
     assert_eq!((end.parent_request_id(), end.leader_request_id(), end.coalesced()), (None, None, false));
     assert_eq!((end.load_duration(), end.key()), (None, None));
     assert!(end.error().is_none());
 
-    let calls = laws::tiers(&recorded);
+    let calls = events::tiers(&recorded);
     let reported: Vec<_> =
         calls.iter().map(|call| (call.tier(), call.operation(), call.outcome(), call.fallback(), call.age())).collect();
     assert_eq!(
@@ -47,7 +47,7 @@ fn every_fact_of_a_two_tier_read_is_told() {
 // S35
 #[test]
 fn errors_are_told_where_they_happened_and_where_they_were_returned() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(Get, Behavior::Fail("one"));
     two.l2.next(Get, Behavior::Fail("two"));
     ready(two.cache.get("ada")).unwrap_err();
@@ -66,10 +66,10 @@ fn errors_are_told_where_they_happened_and_where_they_were_returned() {
 // S35, S8
 #[test]
 fn durations_follow_the_injected_clock() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.next(Get, Behavior::Pend(1));
     two.l2.next(Get, Behavior::Pend(1));
-    let mut get = Stepped::new(two.cache.try_get_or_insert("ada", || async {
+    let mut get = ManualTask::new(two.cache.try_get_or_insert("ada", || async {
         pend(1).await;
         std::io::Result::Ok(1)
     }));
@@ -84,53 +84,53 @@ fn durations_follow_the_injected_clock() {
     get.ready().unwrap();
 
     let recorded = two.events();
-    let calls: Vec<_> = laws::tiers(&recorded)
+    let calls: Vec<_> = events::tiers(&recorded)
         .iter()
         .map(|call| format!("{} {} {:?}", call.tier(), call.operation(), call.duration().unwrap()))
         .collect();
     assert_eq!(calls, ["l1 get 3ms", "l2 get 5ms", "l2 insert 11ms", "l1 insert 24ms"]);
-    let end = laws::completion(&recorded);
+    let end = events::completion(&recorded);
     assert_eq!((end.duration(), end.load_duration()), (Some(millis(39)), Some(millis(7))));
 }
 
 // S35
 #[test]
 fn the_duration_of_a_cancelled_operation_lasts_until_it_was_dropped() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.next(Get, Behavior::Hang);
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(millis(9));
     drop(get);
     let recorded = two.events();
-    let durations: Vec<_> = laws::tiers(&recorded).iter().map(|call| call.duration().unwrap()).collect();
+    let durations: Vec<_> = events::tiers(&recorded).iter().map(|call| call.duration().unwrap()).collect();
     assert_eq!(durations, [millis(0), millis(9)]);
-    assert_eq!(laws::completion(&recorded).duration(), Some(millis(9)));
+    assert_eq!(events::completion(&recorded).duration(), Some(millis(9)));
 }
 
 // S35: removing what has expired is part of the operation.
 #[test]
 fn the_duration_of_an_operation_covers_the_removal_of_an_expired_entry() {
-    let two = Two::with(|l1| l1, |l2| l2.ttl(millis(1)).clock_tolerance(millis(0)));
+    let two = TwoTiers::with(|l1| l1, |l2| l2.ttl(millis(1)).clock_tolerance(millis(0)));
     two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(2));
     two.l2.next(TierOperation::Invalidate, Behavior::Pend(1));
-    let mut get = Stepped::new(two.cache.get("ada"));
+    let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(millis(9));
     assert!(get.ready().unwrap().is_none());
     let recorded = two.events();
-    assert_eq!(laws::completion(&recorded).duration(), Some(millis(9)));
+    assert_eq!(events::completion(&recorded).duration(), Some(millis(9)));
 }
 
 // S35
 #[test]
 fn the_completion_carries_the_calls_of_its_tiers_in_order() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.put("ada", 1);
     ready(two.cache.get("ada")).unwrap();
     let recorded = two.events();
-    let trail: Vec<_> = laws::completion(&recorded)
+    let trail: Vec<_> = events::completion(&recorded)
         .tiers()
         .iter()
         .map(|call| Recorded::Tier(call.clone().into_owned()).to_string())
@@ -141,7 +141,7 @@ fn the_completion_carries_the_calls_of_its_tiers_in_order() {
 // S35
 #[test]
 fn every_method_ends_with_one_completion_of_its_own() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let cache = &two.cache;
     ready(cache.get("a")).unwrap();
     ready(cache.contains("a")).unwrap();
@@ -154,7 +154,7 @@ fn every_method_ends_with_one_completion_of_its_own() {
     ready(cache.optionally_get_or_insert("d", || async { Some(1) })).unwrap();
     let recorded = two.events();
     let ends: Vec<_> =
-        laws::completions(&recorded).iter().map(|end| format!("{}: {}", end.operation(), end.outcome())).collect();
+        events::completions(&recorded).iter().map(|end| format!("{}: {}", end.operation(), end.outcome())).collect();
     assert_eq!(
         ends,
         [
@@ -175,12 +175,12 @@ fn every_method_ends_with_one_completion_of_its_own() {
 #[test]
 fn keys_are_told_only_on_request_and_in_the_form_asked_for() {
     let reported = |record_keys| {
-        let watched =
-            Watched::new(Ages::builder("ages").tier(Tier::new(Mock::new()).name("l1")).record_keys(record_keys));
-        ready(watched.cache.get("ada@example.org")).unwrap();
-        ready(watched.cache.insert("ada@example.org", 1)).unwrap();
-        ready(watched.cache.clear()).unwrap();
-        let recorded = watched.events();
+        let test =
+            TestCache::new(Ages::builder("ages").tier(Tier::new(Mock::new()).name("l1")).record_keys(record_keys));
+        ready(test.cache.get("ada@example.org")).unwrap();
+        ready(test.cache.insert("ada@example.org", 1)).unwrap();
+        ready(test.cache.clear()).unwrap();
+        let recorded = test.events();
         let keys: Vec<_> = recorded
             .iter()
             .map(|event| match event {
@@ -236,12 +236,12 @@ fn a_handler_is_told_what_it_wants_and_no_more() {
     assert_eq!(lines(EventMask::ALL), ["l1 get: miss", "get: miss"]);
 
     let untimed = reported(EventMask::OPERATIONS | EventMask::TIERS);
-    assert!(laws::completion(&untimed).duration().is_none() && laws::tiers(&untimed)[0].duration().is_none());
-    assert_eq!(laws::completion(&untimed).tiers().len(), 0);
+    assert!(events::completion(&untimed).duration().is_none() && events::tiers(&untimed)[0].duration().is_none());
+    assert_eq!(events::completion(&untimed).tiers().len(), 0);
     let timed = reported(EventMask::OPERATIONS | EventMask::TIERS | EventMask::TIMING);
-    assert!(laws::completion(&timed).duration().is_some() && laws::tiers(&timed)[0].duration().is_some());
+    assert!(events::completion(&timed).duration().is_some() && events::tiers(&timed)[0].duration().is_some());
     let trail = reported(EventMask::OPERATIONS | EventMask::TRAIL);
-    assert_eq!(laws::completion(&trail).tiers().len(), 1);
+    assert_eq!(events::completion(&trail).tiers().len(), 1);
 }
 
 // S36: a cache whose handlers want nothing of tiers still knows of fallbacks.
@@ -258,7 +258,7 @@ fn what_a_completion_tells_does_not_depend_on_who_else_listens() {
             .build();
         ready(cache.get("ada")).unwrap();
         let recorded = handler.1.take();
-        let end = laws::completion(&recorded);
+        let end = events::completion(&recorded);
         assert_eq!((end.outcome(), end.hit_tier(), end.fallback()), (OperationOutcome::Hit, Some("l2"), true));
     }
 }
@@ -346,15 +346,15 @@ fn with_nobody_listening_there_is_not_even_an_id() {
 #[test]
 fn with_somebody_listening_the_tiers_and_the_closure_know_the_id() {
     let tier = WhoseCall::default();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(tier.clone())));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier.clone())));
     let mut inside = None;
-    ready(watched.cache.get_or_insert("ada", || {
+    ready(test.cache.get_or_insert("ada", || {
         inside = RequestId::current();
         async { 1 }
     }))
     .unwrap();
-    let recorded = watched.events();
-    let id = Some(laws::completion(&recorded).request_id());
+    let recorded = test.events();
+    let id = Some(events::completion(&recorded).request_id());
     assert_eq!((inside, RequestId::current()), (id, None));
     assert_eq!(*tier.0.lock().unwrap(), [id, id]);
 }
@@ -387,8 +387,8 @@ fn the_removal_of_an_expired_entry_knows_the_id() {
     }
 
     let tier = Old::default();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(tier.clone()).ttl(millis(1))));
-    assert!(ready(watched.cache.get("ada")).unwrap().is_none());
-    let recorded = watched.events();
-    assert_eq!(*tier.0.0.lock().unwrap(), [Some(laws::completion(&recorded).request_id())]);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier.clone()).ttl(millis(1))));
+    assert!(ready(test.cache.get("ada")).unwrap().is_none());
+    let recorded = test.events();
+    assert_eq!(*tier.0.0.lock().unwrap(), [Some(events::completion(&recorded).request_id())]);
 }

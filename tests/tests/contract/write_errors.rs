@@ -4,9 +4,9 @@ use cachet::status::WriteState::{self, Applied, NotApplied, Unknown};
 use cachet::telemetry::TierOperation::{Clear, Get, Insert, InsertMany, Invalidate, InvalidateMany};
 use cachet::testing::Behavior::{Fail, Hang};
 use cachet::{Error, InsertPolicy, Tier};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 
-use crate::{Ages, Mock, Two, Watched, secs};
+use crate::{Ages, Mock, TestCache, TwoTiers, secs};
 
 fn states(error: &Error) -> Vec<(&str, WriteState)> {
     error.write_states().collect()
@@ -15,7 +15,7 @@ fn states(error: &Error) -> Vec<(&str, WriteState)> {
 // S16, S58
 #[test]
 fn every_write_tells_of_each_tier() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l2.next(Insert, Fail("full"));
     let error = ready(two.cache.insert("ada", 1)).unwrap_err();
     assert_eq!(states(&error), [("l1", Applied), ("l2", Unknown)]);
@@ -43,16 +43,16 @@ fn every_write_tells_of_each_tier() {
 #[test]
 fn a_tier_that_rejects_or_is_not_called_is_as_it_was() {
     let below = Mock::new();
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::new(Mock::new()).name("l1").insert_policy(InsertPolicy::never()))
             .tier(Tier::new(below.clone()).name("l2").breaker(1, secs(1)))
             .tier(Tier::memory(10).name("l3")),
     );
     below.next(Insert, Fail("full"));
-    let error = ready(watched.cache.insert("ada", 1)).unwrap_err();
+    let error = ready(test.cache.insert("ada", 1)).unwrap_err();
     assert_eq!(states(&error), [("l1", NotApplied), ("l2", Unknown), ("l3", Applied)]);
-    let error = ready(watched.cache.insert("ada", 1)).unwrap_err();
+    let error = ready(test.cache.insert("ada", 1)).unwrap_err();
     assert_eq!(states(&error), [("l1", NotApplied), ("l2", NotApplied), ("l3", Applied)]);
 }
 
@@ -60,18 +60,18 @@ fn a_tier_that_rejects_or_is_not_called_is_as_it_was() {
 #[test]
 fn a_cache_of_one_tier_says_so_too() {
     let l1 = Mock::new();
-    let watched = Watched::new(Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1").timeout(secs(1))));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1").timeout(secs(1))));
     l1.next(Insert, Hang);
-    let mut inserting = Stepped::new(watched.cache.insert("ada", 1));
+    let mut inserting = ManualTask::new(test.cache.insert("ada", 1));
     inserting.pend(1);
-    watched.clock.advance(secs(1));
+    test.clock.advance(secs(1));
     assert_eq!(states(&inserting.ready().unwrap_err()), [("l1", Unknown)]);
 }
 
 // S58
 #[test]
 fn other_errors_tell_of_no_write() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     two.l1.always(Get, Fail("down"));
     let error = ready(two.cache.get("ada")).unwrap_err();
     assert_eq!(states(&error), []);

@@ -10,15 +10,15 @@ use cachet::telemetry::{CacheOperationEvent, CacheTierEvent};
 
 /// Written by hand: how often each event was reported.
 #[derive(Default)]
-pub(crate) struct ByHand(Mutex<BTreeMap<String, u64>>);
+pub(crate) struct HandWritten(Mutex<BTreeMap<String, u64>>);
 
-impl ByHand {
+impl HandWritten {
     fn count(&self, what: String) {
         *self.0.lock().unwrap().entry(what).or_default() += 1;
     }
 }
 
-impl CacheEventHandler for ByHand {
+impl CacheEventHandler for HandWritten {
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
         self.count(format!("{} {}: {}", event.tier(), event.operation(), event.outcome()));
     }
@@ -76,9 +76,9 @@ fn counted(stats: &Stats) -> BTreeMap<String, u64> {
 }
 
 /// Law 5.
-pub(crate) fn agree(stats: &Stats, by_hand: &ByHand, derived: &Derived) {
+pub(crate) fn agree(stats: &Stats, hand_written: &HandWritten, derived: &Derived) {
     let counts = counted(stats);
-    assert_eq!(counts, *by_hand.0.lock().unwrap());
+    assert_eq!(counts, *hand_written.0.lock().unwrap());
 
     let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
         counts.iter().filter(|(what, _)| wanted(what)).map(|(_, count)| count).sum()

@@ -3,8 +3,8 @@
 //! What happens in which order is up to the threads; what is done, and what goes wrong, follows from a seed.
 
 mod counters;
+mod faulty;
 mod tasks;
-mod wild;
 
 use std::alloc::System;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use std::time::Duration;
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
 use cachet::testing::RecordingHandler;
 use cachet::{Cache, CacheEventHandler, ManualClock, Tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{invariants, ready};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::{Builder, Runtime};
 
-use self::counters::{ByHand, Derived};
+use self::counters::{Derived, HandWritten};
+use self::faulty::FaultyTier;
 use self::tasks::{Done, work};
-use self::wild::Wild;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -54,13 +54,13 @@ fn two_workers() -> Runtime {
 /// A small and impatient cache over a tier that fails, hangs and panics, over a healthy one.
 struct Soaked {
     cache: Numbers,
-    wild: Wild,
+    faulty: FaultyTier,
     clock: ManualClock,
 }
 
 impl Soaked {
     fn new(seed: u64, runtime: &Runtime, handlers: Vec<Box<dyn CacheEventHandler>>) -> Self {
-        let (wild, clock) = (Wild::new(seed), ManualClock::new());
+        let (faulty, clock) = (FaultyTier::new(seed), ManualClock::new());
         let first = Tier::memory(64)
             .name("l1")
             .ttl(millis(2000))
@@ -70,7 +70,7 @@ impl Soaked {
             .refresh_cool_down(millis(500));
         let mut builder = Numbers::builder("numbers")
             .tier(first)
-            .tier(Tier::new(wild.clone()).name("l2").ttl(millis(5000)).timeout(millis(100)))
+            .tier(Tier::new(faulty.clone()).name("l2").ttl(millis(5000)).timeout(millis(100)))
             .tier(Tier::memory(256).name("l3").ttl(millis(20_000)))
             .follower_timeout(millis(150))
             .serve_stale_on_error(millis(10_000))
@@ -80,7 +80,7 @@ impl Soaked {
         for handler in handlers {
             builder = builder.event_handler(handler);
         }
-        Self { cache: builder.build(), wild, clock }
+        Self { cache: builder.build(), faulty, clock }
     }
 
     /// Lets all tasks do so many operations each, while time goes by, until the last refresh has ended.
@@ -108,14 +108,14 @@ impl Soaked {
 
     /// No operation is computing, storing or writing anything any more: the next one can begin at once.
     fn nothing_is_under_way(&self) {
-        self.wild.calm_down();
+        self.faulty.set_faulty(false);
         for key in 0..KEYS {
             ready(self.cache.invalidate(&key)).unwrap();
             assert_eq!(*ready(self.cache.get_or_insert(&key, || async { 7 })).unwrap(), 7, "{key}");
             ready(self.cache.insert(key, 8)).unwrap();
         }
         ready(self.cache.clear()).unwrap();
-        self.wild.go_wild();
+        self.faulty.set_faulty(true);
     }
 }
 
@@ -127,10 +127,10 @@ fn counters_agree_and_laws_hold_and_nothing_is_left_whatever_goes_wrong() {
         let _seed = Seed(seed);
         let runtime = two_workers();
         let (stats, seen) = (Stats::new(), RecordingHandler::new());
-        let (by_hand, derived) = (Arc::new(ByHand::default()), Arc::new(Derived::default()));
+        let (hand_written, derived) = (Arc::new(HandWritten::default()), Arc::new(Derived::default()));
         let handlers: Vec<Box<dyn CacheEventHandler>> = vec![
             Box::new(stats.clone()),
-            Box::new(Arc::clone(&by_hand)),
+            Box::new(Arc::clone(&hand_written)),
             Box::new(Arc::clone(&derived)),
             Box::new(seen.clone()),
         ];
@@ -147,8 +147,8 @@ fn counters_agree_and_laws_hold_and_nothing_is_left_whatever_goes_wrong() {
             let ends = [O::Hit, O::Stale, O::Miss, O::Computed, O::None, O::Error, O::Panicked, O::Cancelled];
             assert_eq!(ends.map(|end| of(*read, end)).iter().sum::<u64>(), done.begun[read], "law 3: {read}");
         }
-        counters::agree(&stats, &by_hand, &derived);
-        laws::check(&seen.take());
+        counters::agree(&stats, &hand_written, &derived);
+        invariants::check(&seen.take());
         never.retain(|outcome| CacheOperation::ALL.iter().all(|operation| of(*operation, *outcome) == 0));
         assert!(stats.coalesced() > 0);
 

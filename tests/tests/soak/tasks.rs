@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cachet::telemetry::CacheOperation;
 use cachet::{CacheEntry, ManualClock};
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 use fastrand::Rng;
 
 use crate::{KEYS, Numbers};

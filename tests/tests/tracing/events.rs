@@ -9,7 +9,7 @@ use cachet::testing::Behavior::{Fail, Hang, Panic, Reject};
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheEventHandler, InsertPolicy, Tier};
 use cachet_tests::trace::{Recorder, Seen};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 use tracing::Level;
 
 use crate::{Ages, Logged, Mock, millis};
@@ -19,7 +19,7 @@ use crate::{Ages, Logged, Mock, millis};
 fn an_event_is_complete_in_itself() {
     let logged = Logged::new();
     logged.put_below("ada", 1, millis(1234));
-    let mut get = Stepped::new(logged.cache.get("ada"));
+    let mut get = ManualTask::new(logged.cache.get("ada"));
     logged.l2.next(Get, cachet::testing::Behavior::Pend(1));
     let seen = Recorder::listen(|| {
         get.pend(1);
@@ -153,7 +153,7 @@ fn a_superseded_promotion_is_at_info() {
     logged.l2.next(Invalidate, cachet::testing::Behavior::Pend(1));
     let seen = Recorder::listen(|| {
         // What is read while a write is under way may be old.
-        let mut invalidate = Stepped::new(logged.cache.invalidate("ada"));
+        let mut invalidate = ManualTask::new(logged.cache.invalidate("ada"));
         invalidate.pend(1);
         ready(logged.cache.get("ada")).unwrap();
         invalidate.finish().unwrap();
@@ -182,7 +182,7 @@ fn panics_and_cancellations_are_told() {
     let seen = Recorder::listen(|| {
         let get = std::panic::AssertUnwindSafe(|| ready(logged.cache.get("ada")));
         assert!(std::panic::catch_unwind(get).is_err());
-        Stepped::new(logged.cache.get("ada")).pend(1);
+        ManualTask::new(logged.cache.get("ada")).pend(1);
     });
     seen.check();
     assert_eq!(
@@ -305,7 +305,7 @@ fn stats_a_handler_and_the_events_count_the_same() {
                 drop(ready(cache.invalidate(&key)));
                 drop(ready(cache.clear()));
                 l2.next(Get, Hang);
-                Stepped::new(cache.get("absent")).pend(1);
+                ManualTask::new(cache.get("absent")).pend(1);
             }
             logged.clock.advance(millis(4));
         }

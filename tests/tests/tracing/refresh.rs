@@ -8,7 +8,7 @@ use cachet::testing::Behavior::{Fail, Panic, Pend};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, CacheTier, ManualClock, Tier};
 use cachet_tests::trace::{Recorder, Seen};
-use cachet_tests::{ByHand, ready};
+use cachet_tests::{ManualRuntime, ready};
 
 use crate::{Ages, Mock};
 
@@ -19,7 +19,7 @@ struct Due {
     cache: Ages,
     l2: Mock,
     clock: ManualClock,
-    tasks: ByHand,
+    tasks: ManualRuntime,
 }
 
 impl Due {
@@ -28,7 +28,7 @@ impl Due {
     }
 
     fn with(configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>) -> Self {
-        let (l2, clock, tasks) = (Mock::new(), ManualClock::new(), ByHand::new());
+        let (l2, clock, tasks) = (Mock::new(), ManualClock::new(), ManualRuntime::new());
         let builder = Ages::builder("ages")
             .tier(Tier::new(Mock::new()).name("l1").refresh_after(DUE))
             .tier(Tier::new(l2.clone()).name("l2"))

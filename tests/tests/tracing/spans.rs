@@ -4,9 +4,9 @@ use cachet::telemetry::TierOperation::{Get, Insert, Invalidate, Len};
 use cachet::telemetry::{RecordKeys, RequestIdExt, SpanLevel};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Reject};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 use cachet_tests::trace::Recorder;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 
 use crate::{Ages, Logged, millis};
 
@@ -236,7 +236,7 @@ fn a_tiers_span_is_entered_at_every_poll_and_the_operations_never() {
     let logged = Logged::new();
     logged.l1.next(Len, Pend(1));
     let seen = Recorder::listen(|| {
-        let mut len = Stepped::new(logged.cache.len());
+        let mut len = ManualTask::new(logged.cache.len());
         len.pend(1);
         len.ready().unwrap();
     });
@@ -267,7 +267,7 @@ fn what_is_cancelled_says_so_in_every_open_span() {
     let logged = Logged::new();
     logged.l2.next(Get, Hang);
     let seen = Recorder::listen(|| {
-        let mut get = Stepped::new(logged.cache.get("ada"));
+        let mut get = ManualTask::new(logged.cache.get("ada"));
         get.pend(1);
     });
     seen.check();
@@ -279,7 +279,7 @@ fn what_is_cancelled_says_so_in_every_open_span() {
 fn a_cancelled_closure_says_so_in_its_span() {
     let logged = Logged::new();
     let seen = Recorder::listen(|| {
-        let mut compute = Stepped::new(logged.cache.get_or_insert("ada", || async {
+        let mut compute = ManualTask::new(logged.cache.get_or_insert("ada", || async {
             pend(u32::MAX).await;
             1
         }));
@@ -511,7 +511,7 @@ fn all_that_ever_happens_keeps_to_the_rules() {
                 }
                 for work in [0_u8, 1, 2, 3, 4, 5, 6] {
                     let run = std::panic::AssertUnwindSafe(|| {
-                        let mut stepped = Stepped::new(async {
+                        let mut stepped = ManualTask::new(async {
                             match work {
                                 0 => drop(cache.get("ada").await),
                                 1 => drop(cache.insert("ada", 1).await),

@@ -5,9 +5,9 @@ use cachet::telemetry::{CacheOperationEvent, EventMask, SpanPolicy};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
 use cachet::{CacheBuilder, CacheEventHandler};
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 use cachet_tests::trace::{Fields, Recorder, Seen, SpanSeen, Value};
-use cachet_tests::{Stepped, laws};
+use cachet_tests::{ManualTask, events};
 
 use crate::{Ages, Logged, millis};
 
@@ -15,8 +15,11 @@ fn protected() -> Logged {
     Logged::with(CacheBuilder::stampede_protection)
 }
 
-fn ask(cache: &Ages, polls: u32) -> Stepped<impl Future<Output = Result<cachet::CacheEntry<u32>, cachet::Error>> + '_> {
-    Stepped::new(cache.get_or_insert("ada", move || async move {
+fn ask(
+    cache: &Ages,
+    polls: u32,
+) -> ManualTask<impl Future<Output = Result<cachet::CacheEntry<u32>, cachet::Error>> + '_> {
+    ManualTask::new(cache.get_or_insert("ada", move || async move {
         pend(polls).await;
         1
     }))
@@ -97,14 +100,14 @@ fn handlers_are_told_how_long_a_follower_has_waited() {
         let seen = RecordingHandler::new();
         let logged = Logged::with(|builder| builder.stampede_protection().event_handler(seen.clone()));
         let ask = || {
-            Stepped::new(logged.cache.optionally_get_or_insert("ada", || async {
+            ManualTask::new(logged.cache.optionally_get_or_insert("ada", || async {
                 pend(1).await;
                 assert_ne!(ending, "panicked");
                 (ending != "none").then_some(1)
             }))
         };
         let fail = || {
-            Stepped::new(logged.cache.try_get_or_insert("ada", || async {
+            ManualTask::new(logged.cache.try_get_or_insert("ada", || async {
                 pend(1).await;
                 Err::<u32, _>("no")
             }))
@@ -131,7 +134,7 @@ fn handlers_are_told_how_long_a_follower_has_waited() {
             drop(follower.ready());
         }
         let recorded = seen.take();
-        let [_, follower] = laws::completions(&recorded)[..] else { panic!("two operations") };
+        let [_, follower] = events::completions(&recorded)[..] else { panic!("two operations") };
         assert_eq!((follower.outcome().as_str(), follower.coalesced()), (ending, true));
         assert_eq!(follower.duration(), Some(millis(7)), "{ending}");
         assert_eq!(follower.load_duration(), None);
@@ -207,7 +210,7 @@ fn a_cancelled_follower_says_so_and_whom_it_has_followed() {
 fn a_panic_is_an_error_event_of_leader_and_follower_and_of_the_closure() {
     let logged = protected();
     let panics = || {
-        Stepped::new(logged.cache.get_or_insert("ada", || async {
+        ManualTask::new(logged.cache.get_or_insert("ada", || async {
             pend(1).await;
             if true { panic!("boom") } else { 1 }
         }))
@@ -298,7 +301,7 @@ fn without_timing_a_follower_has_no_duration_and_is_coalesced() {
     leader.ready().unwrap();
     follower.ready().unwrap();
     let recorded = seen.take();
-    let [leader, follower] = laws::completions(&recorded)[..] else { panic!("two operations") };
+    let [leader, follower] = events::completions(&recorded)[..] else { panic!("two operations") };
     assert_eq!(follower.leader_request_id(), Some(leader.request_id()));
     assert_eq!((leader.duration(), follower.duration()), (None, None));
 }

@@ -2,9 +2,9 @@
 
 use cachet::telemetry::SpanPolicy;
 use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 use cachet_tests::trace::Recorder;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 use tracing::{info, info_span};
 
 use crate::{Ages, Mock, millis};
@@ -70,7 +70,7 @@ fn chatty(policy: SpanPolicy) -> Ages {
 fn what_a_tier_says_lands_in_its_span() {
     let cache = chatty(SpanPolicy::All);
     let seen = Recorder::listen(|| {
-        let mut insert = Stepped::new(cache.insert("ada", 1));
+        let mut insert = ManualTask::new(cache.insert("ada", 1));
         insert.pend(2);
         drop(insert);
         ready(cache.invalidate("ada")).unwrap();
@@ -82,7 +82,7 @@ fn what_a_tier_says_lands_in_its_span() {
 #[test]
 fn what_a_tier_says_in_a_lookup_lands_in_its_span() {
     let cache = chatty(SpanPolicy::All);
-    let seen = Recorder::listen(|| assert!(Stepped::new(cache.get("ada")).finish().unwrap().is_none()));
+    let seen = Recorder::listen(|| assert!(ManualTask::new(cache.get("ada")).finish().unwrap().is_none()));
     assert_eq!(
         places(&seen),
         [
@@ -102,7 +102,7 @@ fn what_a_tier_says_without_spans_lands_in_the_callers() {
     let cache = chatty(SpanPolicy::Off);
     let seen = Recorder::listen(|| {
         let request = info_span!("request");
-        request.in_scope(|| Stepped::new(cache.get("ada")).finish()).unwrap();
+        request.in_scope(|| ManualTask::new(cache.get("ada")).finish()).unwrap();
     });
     assert_eq!(
         places(&seen),
@@ -115,7 +115,7 @@ fn what_a_tier_says_without_spans_lands_in_the_callers() {
 fn what_a_closure_says_lands_in_its_load() {
     let cache = Ages::builder("ages").tier(Tier::memory(10)).enable_logs().build();
     let seen = Recorder::listen(|| {
-        Stepped::new(cache.get_or_insert("ada", || {
+        ManualTask::new(cache.get_or_insert("ada", || {
             info!("called");
             async {
                 info!("polled");
@@ -181,7 +181,7 @@ fn the_callers_span_is_current_again_after_every_poll() {
     let seen = Recorder::listen(|| {
         let request = info_span!("request");
         let _entered = request.enter();
-        let mut get = Stepped::new(cache.get("ada"));
+        let mut get = ManualTask::new(cache.get("ada"));
         get.pend(1);
         info!("between");
         get.finish().unwrap();

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use cachet::{CacheEntry, Error, ManualClock, Tier};
-use cachet_tests::laws::completions;
-use cachet_tests::step::pend;
-use cachet_tests::{ByHand, Stepped, ready};
+use cachet_tests::events::completions;
+use cachet_tests::task::pend;
+use cachet_tests::{ManualRuntime, ManualTask, ready};
 
-use crate::{Ages, NANO, Watched, secs, unasked, value};
+use crate::{Ages, NANO, TestCache, must_not_run, secs, value};
 
 const WAIT: Duration = secs(1);
 const NOT_YET: Duration = WAIT.saturating_sub(NANO);
 
-fn watched() -> Watched {
-    Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1")).follower_timeout(WAIT))
+fn test_cache() -> TestCache {
+    TestCache::new(Ages::builder("ages").tier(Tier::memory(10).name("l1")).follower_timeout(WAIT))
 }
 
 /// Computes a value, after so many polls.
@@ -21,8 +21,8 @@ fn ask(
     cache: &Ages,
     value: u32,
     polls: u32,
-) -> Stepped<impl Future<Output = Result<CacheEntry<u32>, Error>> + use<'_>> {
-    Stepped::new(cache.get_or_insert("ada", move || async move {
+) -> ManualTask<impl Future<Output = Result<CacheEntry<u32>, Error>> + use<'_>> {
+    ManualTask::new(cache.get_or_insert("ada", move || async move {
         pend(polls).await;
         value
     }))
@@ -38,7 +38,7 @@ fn nobody_computes(cache: &Ages) {
 // S30
 #[test]
 fn a_follower_that_has_waited_long_enough_computes_for_itself() {
-    let it = watched();
+    let it = test_cache();
     let (mut leader, mut follower) = (ask(&it.cache, 1, 1), ask(&it.cache, 2, 0));
     leader.pend(1);
     follower.pend(1);
@@ -68,7 +68,7 @@ fn a_follower_that_has_waited_long_enough_computes_for_itself() {
 // S30, S25
 #[test]
 fn a_follower_that_need_not_wait_so_long_gets_what_its_leader_has() {
-    let it = watched();
+    let it = test_cache();
     let (mut leader, mut follower) = (ask(&it.cache, 1, 1), ask(&it.cache, 2, 0));
     leader.pend(1);
     follower.pend(1);
@@ -84,7 +84,7 @@ fn a_follower_that_need_not_wait_so_long_gets_what_its_leader_has() {
 // S30: of all that wait the first whose limit has passed leads, and the others join it.
 #[test]
 fn the_others_join_the_first_follower_whose_limit_has_passed() {
-    let it = watched();
+    let it = test_cache();
     let (mut leader, mut first, mut second) = (ask(&it.cache, 1, 1), ask(&it.cache, 2, 1), ask(&it.cache, 3, 0));
     leader.pend(1);
     first.pend(1);
@@ -102,7 +102,7 @@ fn the_others_join_the_first_follower_whose_limit_has_passed() {
 // S30, S26
 #[test]
 fn a_follower_takes_over_a_flight_that_is_given_up_whatever_its_limit() {
-    let it = watched();
+    let it = test_cache();
     let (mut leader, mut follower) = (ask(&it.cache, 1, 1), ask(&it.cache, 2, 1));
     leader.pend(1);
     follower.pend(1);
@@ -117,7 +117,7 @@ fn a_follower_takes_over_a_flight_that_is_given_up_whatever_its_limit() {
 #[test]
 fn whoever_goes_away_leaves_nothing_behind() {
     for (leader_first, timed_out) in [(true, true), (true, false), (false, true), (false, false)] {
-        let it = watched();
+        let it = test_cache();
         let (mut leader, mut follower) = (ask(&it.cache, 1, 5), ask(&it.cache, 2, 5));
         leader.pend(1);
         follower.pend(1);
@@ -144,9 +144,9 @@ fn whoever_goes_away_leaves_nothing_behind() {
 #[test]
 fn a_follower_that_computes_for_itself_fails_for_itself() {
     for panics in [false, true] {
-        let it = watched();
+        let it = test_cache();
         let mut leader = ask(&it.cache, 1, 1);
-        let mut follower = Stepped::new(it.cache.try_get_or_insert("ada", || async {
+        let mut follower = ManualTask::new(it.cache.try_get_or_insert("ada", || async {
             assert!(!panics, "boom");
             Err::<u32, _>("no")
         }));
@@ -164,12 +164,11 @@ fn a_follower_that_computes_for_itself_fails_for_itself() {
 // S28, S30
 #[test]
 fn a_closure_that_asks_for_its_own_key_is_told_so_at_once() {
-    let it = watched();
+    let it = test_cache();
     let cache = it.cache.clone();
-    let answer =
-        ready(it.cache.try_get_or_insert("ada", || async move {
-            cache.get_or_insert("ada", || async { unasked::<u32>() }).await
-        }));
+    let answer = ready(it.cache.try_get_or_insert("ada", || async move {
+        cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await
+    }));
     assert!(answer.unwrap_err().source_as::<Error>().is_some_and(Error::is_reentrant));
     nobody_computes(&it.cache);
 }
@@ -177,7 +176,7 @@ fn a_closure_that_asks_for_its_own_key_is_told_so_at_once() {
 // With the clock of the system, it is the runtime that waits.
 #[test]
 fn the_timer_of_a_follower_ends_with_its_wait() {
-    let runtime = ByHand::new();
+    let runtime = ManualRuntime::new();
     let cache = Ages::builder("ages").tier(Tier::memory(10)).follower_timeout(WAIT).runtime(runtime.clone()).build();
     let (mut leader, mut follower, mut other) = (ask(&cache, 1, 2), ask(&cache, 2, 1), ask(&cache, 3, 0));
     leader.pend(1);

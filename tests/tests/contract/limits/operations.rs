@@ -8,19 +8,19 @@ use cachet::testing::Behavior::{Fail, Hang};
 use cachet::testing::MockTier;
 use cachet::typestate::HasTier;
 use cachet::{Cache, CacheBuilder, Error, Tier};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 
-use super::{Ages, LIMIT, Mock, NANO, NOT_YET, Watched, secs, stored, unasked, value};
+use super::{Ages, LIMIT, Mock, NANO, NOT_YET, TestCache, must_not_run, secs, stored, value};
 
 /// A cache of a memory tier and a scripted one, with more settings.
 fn cache(
     configure: impl FnOnce(CacheBuilder<str, u32, HasTier>) -> CacheBuilder<str, u32, HasTier>,
-) -> (Watched, Mock) {
+) -> (TestCache, Mock) {
     let below = Mock::new();
     let builder = Ages::builder("ages")
         .tier(Tier::memory(100).name("l1").ttl(secs(60)))
         .tier(Tier::new(below.clone()).name("l2"));
-    (Watched::new(configure(builder)), below)
+    (TestCache::new(configure(builder)), below)
 }
 
 type Operation = for<'c> fn(&'c Ages) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'c>>;
@@ -41,7 +41,7 @@ fn every_operation_ends_when_its_time_is_over() {
         ),
         (
             "get_or_insert",
-            |cache| Box::pin(async { cache.get_or_insert("ada", || async { unasked::<u32>() }).await.map(drop) }),
+            |cache| Box::pin(async { cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await.map(drop) }),
             &["l1 get: miss", "l2 get: cancelled (fallback)", "get_or_insert: error"],
         ),
         (
@@ -84,25 +84,25 @@ fn every_operation_ends_when_its_time_is_over() {
     ];
     for (name, operation, lines) in operations {
         for protected in [false, true] {
-            let (watched, below) = cache(|builder| {
+            let (test, below) = cache(|builder| {
                 let builder = builder.time_limit(LIMIT);
                 if protected { builder.stampede_protection() } else { builder }
             });
             for call in cachet::telemetry::TierOperation::ALL {
                 below.next(*call, Hang);
             }
-            let mut running = Stepped::new(operation(&watched.cache));
+            let mut running = ManualTask::new(operation(&test.cache));
             running.pend(1);
-            watched.clock.advance(NOT_YET);
+            test.clock.advance(NOT_YET);
             running.pend(1);
             assert_eq!(running.wakes(), 0, "{name}");
-            watched.clock.advance(NANO);
+            test.clock.advance(NANO);
             assert_eq!(running.wakes(), 1, "{name}");
             let error = running.ready().unwrap_err();
             assert!(error.is_timeout() && !error.is_tier(), "{name}");
             assert_eq!(format!("{error:#}"), "the cache operation did not end in time: its time limit is 1s");
             assert_eq!((error.error_type(), error.tier_name()), ("timeout", None));
-            assert_eq!(watched.lines(), lines, "{name}");
+            assert_eq!(test.lines(), lines, "{name}");
         }
     }
 }
@@ -128,29 +128,29 @@ fn what_has_to_wait_for_nothing_needs_no_timer() {
 // S44, S45, S49
 #[test]
 fn a_write_whose_time_is_over_leaves_no_older_value_to_be_read() {
-    let (watched, below) = cache(|builder| builder.time_limit(LIMIT));
+    let (test, below) = cache(|builder| builder.time_limit(LIMIT));
     below.put("ada", 1);
     below.next(Insert, Hang);
-    let mut inserting = Stepped::new(watched.cache.insert("ada", 2));
+    let mut inserting = ManualTask::new(test.cache.insert("ada", 2));
     inserting.pend(1);
-    watched.clock.advance(LIMIT);
+    test.clock.advance(LIMIT);
     assert!(inserting.ready().unwrap_err().is_timeout());
-    assert_eq!(value(&watched.cache, "ada"), Some(2));
-    watched.clock.advance(secs(61));
-    assert_eq!(value(&watched.cache, "ada"), None, "although it is still there");
+    assert_eq!(value(&test.cache, "ada"), Some(2));
+    test.clock.advance(secs(61));
+    assert_eq!(value(&test.cache, "ada"), None, "although it is still there");
     assert_eq!(stored(&below, "ada"), Some(1));
 }
 
 // S49, S50
 #[test]
 fn a_loader_whose_time_is_over_fails_for_all_who_wait_and_the_next_call_loads() {
-    let (watched, _below) = cache(|builder| builder.load_timeout(LIMIT).stampede_protection());
-    let cache = &watched.cache;
-    let mut leader = Stepped::new(cache.get_or_insert("ada", pending::<u32>));
+    let (test, _below) = cache(|builder| builder.load_timeout(LIMIT).stampede_protection());
+    let cache = &test.cache;
+    let mut leader = ManualTask::new(cache.get_or_insert("ada", pending::<u32>));
     leader.pend(1);
-    let mut follower = Stepped::new(cache.get_or_insert("ada", || async { unasked::<u32>() }));
+    let mut follower = ManualTask::new(cache.get_or_insert("ada", || async { must_not_run::<u32>() }));
     follower.pend(1);
-    watched.clock.advance(LIMIT);
+    test.clock.advance(LIMIT);
     for error in [leader.ready().unwrap_err(), follower.ready().unwrap_err()] {
         assert!(error.is_timeout() && !error.is_tier() && !error.is_load());
         assert_eq!(format!("{error:#}"), "the loader did not end in time: its time limit is 1s");
@@ -163,40 +163,40 @@ fn a_loader_whose_time_is_over_fails_for_all_who_wait_and_the_next_call_loads() 
 fn a_loader_has_its_own_time_also_where_it_is_the_only_thing_to_wait_for() {
     for protected in [false, true] {
         let builder = Ages::builder("ages").tier(Tier::memory(100).name("l1")).load_timeout(LIMIT);
-        let watched = Watched::new(if protected { builder.stampede_protection() } else { builder });
-        let mut loading = Stepped::new(watched.cache.try_get_or_insert("ada", pending::<Result<u32, Error>>));
+        let test = TestCache::new(if protected { builder.stampede_protection() } else { builder });
+        let mut loading = ManualTask::new(test.cache.try_get_or_insert("ada", pending::<Result<u32, Error>>));
         loading.pend(1);
-        watched.clock.advance(LIMIT);
+        test.clock.advance(LIMIT);
         assert!(loading.ready().unwrap_err().is_timeout());
-        assert_eq!(watched.lines(), ["l1 get: miss", "try_get_or_insert: error"]);
+        assert_eq!(test.lines(), ["l1 get: miss", "try_get_or_insert: error"]);
     }
 }
 
 // S49: stale-if-error
 #[test]
 fn an_expired_entry_is_served_in_place_of_a_loader_that_takes_too_long() {
-    let (watched, below) = cache(|builder| builder.load_timeout(LIMIT).serve_stale_on_error(secs(3600)));
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(61));
+    let (test, below) = cache(|builder| builder.load_timeout(LIMIT).serve_stale_on_error(secs(3600)));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(61));
     below.always(Get, Fail("unplugged"));
-    let mut loading = Stepped::new(watched.cache.get_or_insert("ada", pending::<u32>));
+    let mut loading = ManualTask::new(test.cache.get_or_insert("ada", pending::<u32>));
     loading.pend(1);
-    watched.clock.advance(LIMIT);
+    test.clock.advance(LIMIT);
     assert_eq!(*loading.ready().unwrap(), 1);
 }
 
 // S26, S49, S59: the followers of a lookup do not share the fate of its leader.
 #[test]
 fn a_leader_whose_time_is_over_leaves_the_lookup_to_a_follower() {
-    let (watched, below) = cache(|builder| builder.time_limit(LIMIT).stampede_protection());
+    let (test, below) = cache(|builder| builder.time_limit(LIMIT).stampede_protection());
     below.next(Get, Hang);
     below.put("ada", 1);
-    let mut leader = Stepped::new(watched.cache.get("ada"));
+    let mut leader = ManualTask::new(test.cache.get("ada"));
     leader.pend(1);
-    watched.clock.advance(NOT_YET);
-    let mut follower = Stepped::new(watched.cache.get("ada"));
+    test.clock.advance(NOT_YET);
+    let mut follower = ManualTask::new(test.cache.get("ada"));
     follower.pend(1);
-    watched.clock.advance(NANO);
+    test.clock.advance(NANO);
     assert!(leader.ready().unwrap_err().is_timeout());
     assert_eq!(*follower.ready().unwrap().unwrap(), 1);
 }

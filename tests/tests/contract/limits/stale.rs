@@ -6,18 +6,18 @@ use cachet::telemetry::TierOperation::{Contains, Get, GetMany};
 use cachet::testing::Behavior::{Fail, Hang};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, CacheEntry, CacheTier, Error, ManualClock, Tier};
-use cachet_tests::laws::{completion, completions};
-use cachet_tests::step::pend;
-use cachet_tests::{ByHand, Stepped, ready};
+use cachet_tests::events::{completion, completions};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualRuntime, ManualTask, ready};
 
-use crate::{Ages, Mock, NANO, Watched, millis, secs, stored, unasked, value};
+use crate::{Ages, Mock, NANO, TestCache, millis, must_not_run, secs, stored, value};
 
 const TTL: Duration = secs(10);
 const MAX_AGE: Duration = secs(60);
 
 /// Two scripted tiers, of which the first has `ada` at 1, and expired, and the second has nothing.
 struct Expired {
-    watched: Watched,
+    test: TestCache,
     l1: Mock,
     l2: Mock,
 }
@@ -33,20 +33,20 @@ impl Expired {
             .tier(Tier::new(l1.clone()).name("l1").ttl(TTL))
             .tier(Tier::new(l2.clone()).name("l2"))
             .serve_stale_on_error(MAX_AGE);
-        let watched = Watched::new(configure(builder));
-        ready(watched.cache.insert("ada", 1)).unwrap();
+        let test = TestCache::new(configure(builder));
+        ready(test.cache.insert("ada", 1)).unwrap();
         ready(l2.clear()).unwrap();
-        watched.clock.advance(TTL + NANO);
-        watched.lines();
-        Self { watched, l1, l2 }
+        test.clock.advance(TTL + NANO);
+        test.lines();
+        Self { test, l1, l2 }
     }
 
     fn cache(&self) -> &Ages {
-        &self.watched.cache
+        &self.test.cache
     }
 
     fn lines(&self) -> Vec<String> {
-        self.watched.lines()
+        self.test.lines()
     }
 }
 
@@ -56,7 +56,7 @@ fn an_expired_entry_is_served_in_place_of_an_error_and_reported_as_stale_with_th
     let it = Expired::new();
     it.l2.next(Get, Fail("down"));
     assert_eq!(value(it.cache(), "ada"), Some(1));
-    let events = it.watched.events();
+    let events = it.test.events();
     let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l1 get: expired", "l2 get: error (fallback)", "get: stale"]);
     let end = completion(&events);
@@ -73,10 +73,10 @@ fn an_expired_entry_is_served_in_place_of_an_error_and_reported_as_stale_with_th
 fn it_is_served_up_to_its_greatest_age_and_then_removed() {
     let it = Expired::new();
     it.l2.always(Get, Fail("down"));
-    it.watched.clock.advance(MAX_AGE.saturating_sub(TTL + NANO));
+    it.test.clock.advance(MAX_AGE.saturating_sub(TTL + NANO));
     assert_eq!(value(it.cache(), "ada"), Some(1));
     it.lines();
-    it.watched.clock.advance(NANO);
+    it.test.clock.advance(NANO);
     assert_eq!(ready(it.cache().get("ada")).unwrap_err().tier_name(), Some("l2"));
     assert_eq!(it.lines(), ["l1 get: expired", "l2 get: error (fallback)", "get: error"]);
     assert_eq!(stored(&it.l1, "ada"), None);
@@ -105,13 +105,13 @@ fn it_is_replaced_by_what_a_later_tier_has() {
 #[test]
 fn without_being_told_to_a_cache_serves_no_expired_entry() {
     let (l1, l2) = (Mock::new(), Mock::new());
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages").tier(Tier::new(l1.clone()).name("l1").ttl(TTL)).tier(Tier::new(l2.clone()).name("l2")),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(TTL + NANO);
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(TTL + NANO);
     l2.next(Get, Fail("down"));
-    assert!(ready(watched.cache.get("ada")).is_err());
+    assert!(ready(test.cache.get("ada")).is_err());
     assert_eq!(stored(&l1, "ada"), None);
 }
 
@@ -136,7 +136,7 @@ fn a_closure_that_fails_is_a_source_that_has_failed() {
     let it = Expired::new();
     let found = ready(it.cache().try_get_or_insert("ada", || async { Err::<u32, _>("renderer is down") })).unwrap();
     assert_eq!(*found, 1);
-    let events = it.watched.events();
+    let events = it.test.events();
     let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l1 get: expired", "l2 get: miss (fallback)", "try_get_or_insert: stale"]);
     let end = completion(&events);
@@ -187,7 +187,7 @@ fn a_closure_that_panics_is_made_good_where_its_panic_would_be_an_error() {
     let it = Expired::with(CacheBuilder::stampede_protection);
     let boom = || async { if true { panic!("boom") } else { 2 } };
     assert_eq!(*ready(it.cache().get_or_insert("ada", boom)).unwrap(), 1);
-    let events = it.watched.events();
+    let events = it.test.events();
     assert_eq!(events.last().unwrap().to_string(), "get_or_insert: stale");
     assert!(completion(&events).error().is_some_and(Error::is_panic));
 }
@@ -197,7 +197,7 @@ fn a_closure_that_panics_is_made_good_where_its_panic_would_be_an_error() {
 fn leader_and_followers_are_served_when_the_closure_fails() {
     let it = Expired::with(CacheBuilder::stampede_protection);
     let ask = || {
-        Stepped::new(it.cache().try_get_or_insert("ada", || async {
+        ManualTask::new(it.cache().try_get_or_insert("ada", || async {
             pend(1).await;
             Err::<u32, _>("no")
         }))
@@ -206,7 +206,7 @@ fn leader_and_followers_are_served_when_the_closure_fails() {
     leader.pend(1);
     follower.pend(1);
     assert_eq!((*leader.ready().unwrap(), *follower.ready().unwrap()), (1, 1));
-    let events = it.watched.events();
+    let events = it.test.events();
     let ends: Vec<_> =
         completions(&events).iter().map(|end| (end.to_owned().outcome().as_str(), end.coalesced())).collect();
     assert_eq!(ends, [("stale", false), ("stale", true)]);
@@ -220,7 +220,7 @@ fn a_closure_that_asks_for_its_own_key_is_told_so_and_served_nothing() {
     let cache = it.cache().clone();
     let mut inner = None;
     let outer = ready(it.cache().get_or_insert("ada", || async {
-        inner = Some(cache.get_or_insert("ada", || async { unasked::<u32>() }).await);
+        inner = Some(cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await);
         2
     }));
     assert_eq!(*outer.unwrap(), 2);
@@ -232,10 +232,10 @@ fn a_closure_that_asks_for_its_own_key_is_told_so_and_served_nothing() {
 fn a_cache_that_fails_closed_serves_it_in_place_of_the_tiers_error() {
     let it = Expired::with(CacheBuilder::fail_closed);
     it.l2.next(Get, Fail("down"));
-    assert_eq!(*ready(it.cache().get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 1);
+    assert_eq!(*ready(it.cache().get_or_insert("ada", || async { must_not_run::<u32>() })).unwrap(), 1);
     assert_eq!(it.lines(), ["l1 get: expired", "l2 get: error (fallback)", "get_or_insert: stale"]);
     it.l2.next(Get, Fail("down"));
-    assert!(ready(it.cache().get_or_insert("bob", || async { unasked::<u32>() })).is_err());
+    assert!(ready(it.cache().get_or_insert("bob", || async { must_not_run::<u32>() })).is_err());
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn of_several_keys_those_are_served_that_have_an_expired_entry() {
     let answers: Vec<_> =
         answers.into_iter().map(|answer| answer.map(|found| found.map(CacheEntry::into_value)).ok()).collect();
     assert_eq!(answers, [Some(Some(1)), None, Some(Some(3))]);
-    let events = it.watched.events();
+    let events = it.test.events();
     let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: error"]);
     assert_eq!((completion(&events).keys(), completion(&events).hits()), (Some(3), Some(2)));
@@ -256,7 +256,7 @@ fn of_several_keys_those_are_served_that_have_an_expired_entry() {
     it.l2.next(GetMany, Fail("down"));
     let answers = ready(it.cache().get_many(["ada", "eve"]));
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap().is_some()));
-    let events = it.watched.events();
+    let events = it.test.events();
     let end = completion(&events);
     assert_eq!((end.outcome().as_str(), end.hits()), ("stale", Some(2)));
     assert_eq!(end.error().and_then(Error::tier_name), Some("l2"));
@@ -267,10 +267,10 @@ fn of_several_keys_those_are_served_that_have_an_expired_entry() {
 fn an_entry_of_its_own_time_to_live_is_kept_as_well() {
     let it = Expired::new();
     ready(it.cache().insert("bob", CacheEntry::expires_after(2, secs(1)))).unwrap();
-    it.watched.clock.advance(secs(60));
+    it.test.clock.advance(secs(60));
     it.l2.always(Get, Fail("down"));
     assert_eq!(value(it.cache(), "bob"), Some(2));
-    it.watched.clock.advance(NANO);
+    it.test.clock.advance(NANO);
     assert!(ready(it.cache().get("bob")).is_err());
 }
 
@@ -278,26 +278,26 @@ fn an_entry_of_its_own_time_to_live_is_kept_as_well() {
 #[test]
 fn of_two_expired_entries_the_nearer_one_is_served_and_both_are_kept() {
     let [l1, l2, l3] = [Mock::new(), Mock::new(), Mock::new()];
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::new(l1.clone()).name("l1").ttl(TTL))
             .tier(Tier::new(l2.clone()).name("l2").ttl(TTL))
             .tier(Tier::new(l3.clone()).name("l3"))
             .serve_stale_on_error(MAX_AGE),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(TTL + millis(1));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(TTL + millis(1));
     l3.next(Get, Fail("down"));
-    watched.lines();
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
+    test.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         ["l1 get: expired", "l2 get: expired (fallback)", "l3 get: error (fallback)", "get: stale"]
     );
     ready(l3.clear()).unwrap();
-    assert_eq!(value(&watched.cache, "ada"), None);
+    assert_eq!(value(&test.cache, "ada"), None);
     assert_eq!(
-        watched.lines(),
+        test.lines(),
         [
             "l1 get: expired",
             "l2 get: expired (fallback)",
@@ -348,21 +348,21 @@ fn who_listens_makes_no_difference() {
 #[test]
 fn a_tier_that_is_too_slow_has_failed() {
     let (l2, first) = (Mock::new(), Tier::memory(10).name("l1").ttl(TTL));
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(first)
             .tier(Tier::new(l2.clone()).name("l2").timeout(secs(1)))
             .serve_stale_on_error(MAX_AGE),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(TTL + NANO);
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(TTL + NANO);
     l2.next(Get, Hang);
-    watched.lines();
-    let mut get = Stepped::new(watched.cache.get("ada"));
+    test.lines();
+    let mut get = ManualTask::new(test.cache.get("ada"));
     get.pend(1);
-    watched.clock.advance(secs(1));
+    test.clock.advance(secs(1));
     assert_eq!(*get.ready().unwrap().unwrap(), 1);
-    let events = watched.events();
+    let events = test.events();
     assert_eq!(completion(&events).error().map(Error::error_type), Some("timeout"));
     assert_eq!(completion(&events).outcome().as_str(), "stale");
 }
@@ -372,7 +372,7 @@ fn a_tier_that_is_too_slow_has_failed() {
 fn a_write_while_all_else_fails_is_not_undone() {
     let it = Expired::new();
     it.l2.next(Get, Hang);
-    let mut get = Stepped::new(it.cache().get("ada"));
+    let mut get = ManualTask::new(it.cache().get("ada"));
     get.pend(1);
     ready(it.cache().insert("ada", 2)).unwrap();
     drop(get);
@@ -382,8 +382,8 @@ fn a_write_while_all_else_fails_is_not_undone() {
 // S31: an expired entry below is nothing to refresh with.
 #[test]
 fn a_refresh_is_never_served_an_expired_entry() {
-    let ([l1, l2, l3], tasks) = ([Mock::new(), Mock::new(), Mock::new()], ByHand::new());
-    let watched = Watched::new(
+    let ([l1, l2, l3], tasks) = ([Mock::new(), Mock::new(), Mock::new()], ManualRuntime::new());
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::new(l1.clone()).name("l1").refresh_after(secs(20)))
             .tier(Tier::new(l2.clone()).name("l2").ttl(TTL))
@@ -391,12 +391,12 @@ fn a_refresh_is_never_served_an_expired_entry() {
             .serve_stale_on_error(MAX_AGE)
             .runtime(tasks.clone()),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(20));
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(20));
     l3.next(Get, Fail("down"));
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    watched.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    test.lines();
     tasks.run();
-    assert_eq!(watched.lines(), ["l2 get: expired", "l3 get: error (fallback)", "refresh: error"]);
+    assert_eq!(test.lines(), ["l2 get: expired", "l3 get: error (fallback)", "refresh: error"]);
     assert_eq!((stored(&l1, "ada"), stored(&l2, "ada")), (Some(1), Some(1)));
 }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use cachet::telemetry::TierOperation;
 use cachet::testing::Behavior;
 use cachet::{CacheEntry, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{ByHand, Stepped};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualRuntime, ManualTask};
 use fastrand::Rng;
 
-use crate::{Ages, Mock, Watched, secs, stored};
+use crate::{Ages, Mock, TestCache, secs, stored};
 
-type Task<'c> = Stepped<Pin<Box<dyn Future<Output = ()> + 'c>>>;
+type Task<'c> = ManualTask<Pin<Box<dyn Future<Output = ()> + 'c>>>;
 
 /// Polls, and gives back what is still pending.
 fn go_on(mut task: Task<'_>) -> Option<Task<'_>> {
@@ -35,7 +35,7 @@ impl Made {
         Self { memory_first: has(0), three_tiers: has(1), refreshed: has(2), protected: has(3) }
     }
 
-    fn build(self, mocks: &[Mock; 3], tasks: &ByHand) -> Watched {
+    fn build(self, mocks: &[Mock; 3], tasks: &ManualRuntime) -> TestCache {
         let refreshed = |tier: Tier<str, u32>| {
             // Every hit is due.
             if self.refreshed { tier.refresh_after(secs(0)).refresh_cool_down(secs(0)) } else { tier }
@@ -51,7 +51,7 @@ impl Made {
         if self.protected {
             builder = builder.stampede_protection();
         }
-        Watched::new(builder)
+        TestCache::new(builder)
     }
 }
 
@@ -59,10 +59,10 @@ impl Made {
 /// beside them, and some are given up. Values count up with time, so what is older is smaller.
 fn newer_beats_older(seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let (mocks, tasks, made) = ([Mock::new(), Mock::new(), Mock::new()], ByHand::new(), Made::of(seed));
+    let (mocks, tasks, made) = ([Mock::new(), Mock::new(), Mock::new()], ManualRuntime::new(), Made::of(seed));
     let context = format!("seed {seed}, {made:?}");
-    let watched = made.build(&mocks, &tasks);
-    let cache = &watched.cache;
+    let test = made.build(&mocks, &tasks);
+    let cache = &test.cache;
     let time = AtomicU32::new(0);
     let tick = || time.fetch_add(1, Ordering::Relaxed) + 1;
     let (mut reads, mut write): (Vec<Task<'_>>, Option<Task<'_>>) = (Vec::new(), None);
@@ -71,14 +71,14 @@ fn newer_beats_older(seed: u64) {
         let slow = TierOperation::ALL[random.usize(..TierOperation::ALL.len())];
         mocks[random.usize(..3)].next(slow, Behavior::Pend(random.u32(..3)));
         match random.u8(..11) {
-            0 if reads.len() < 4 => reads.push(Stepped::new(if random.bool() {
+            0 if reads.len() < 4 => reads.push(ManualTask::new(if random.bool() {
                 Box::pin(async { drop(cache.get("ada").await) })
             } else {
                 Box::pin(async { drop(cache.get_many(["ada", "bob"]).await) })
             })),
             1 if reads.len() < 4 => {
                 let polls = random.u32(..4);
-                reads.push(Stepped::new(Box::pin(async move {
+                reads.push(ManualTask::new(Box::pin(async move {
                     let compute = || async move {
                         let value = tick();
                         pend(polls).await;
@@ -91,13 +91,13 @@ fn newer_beats_older(seed: u64) {
                 newest_write = tick();
                 let value = newest_write;
                 write = Some(match random.u8(..6) {
-                    0 => Stepped::new(Box::pin(async { drop(cache.invalidate("ada").await) })),
-                    1 => Stepped::new(Box::pin(async { drop(cache.clear().await) })),
-                    2 => Stepped::new(Box::pin(async { drop(cache.invalidate_many(["bob", "ada"]).await) })),
-                    3 => Stepped::new(Box::pin(async move {
+                    0 => ManualTask::new(Box::pin(async { drop(cache.invalidate("ada").await) })),
+                    1 => ManualTask::new(Box::pin(async { drop(cache.clear().await) })),
+                    2 => ManualTask::new(Box::pin(async { drop(cache.invalidate_many(["bob", "ada"]).await) })),
+                    3 => ManualTask::new(Box::pin(async move {
                         drop(cache.insert_many([("ada", value), ("bob", value)]).await);
                     })),
-                    _ => Stepped::new(Box::pin(async move { drop(cache.insert("ada", value).await) })),
+                    _ => ManualTask::new(Box::pin(async move { drop(cache.insert("ada", value).await) })),
                 });
             }
             // Now and then an operation is given up.
@@ -125,19 +125,19 @@ fn newer_beats_older(seed: u64) {
     assert!(pending.is_empty(), "{context}: {} operations wait for each other", pending.len());
     assert_eq!((tasks.tasks(), cache.refreshes().running), (0, 0), "{context}: refreshes wait for something");
     // An operation that was given up may have left a tier with something older, and the key owed there (S44): the next call of the tier pays.
-    Stepped::new(cache.get("eve")).finish().unwrap();
-    let found = Stepped::new(cache.get("ada")).finish().unwrap().map(CacheEntry::into_value);
+    ManualTask::new(cache.get("eve")).finish().unwrap();
+    let found = ManualTask::new(cache.get("ada")).finish().unwrap().map(CacheEntry::into_value);
     for value in mocks.iter().map(|mock| stored(mock, "ada")).chain([found]).flatten() {
         assert!(value >= newest_write, "{context}: found {value} after the write at {newest_write}");
     }
     // No operation computes the key any more.
-    Stepped::new(cache.invalidate("ada")).finish().unwrap();
+    ManualTask::new(cache.invalidate("ada")).finish().unwrap();
     let mut asked = false;
     let computing = cache.get_or_insert("ada", || async {
         asked = true;
         0
     });
-    assert_eq!(*Stepped::new(computing).finish().unwrap(), 0);
+    assert_eq!(*ManualTask::new(computing).finish().unwrap(), 0);
     assert!(asked, "{context}: another operation has computed the key");
     tasks.drop_tasks();
 }

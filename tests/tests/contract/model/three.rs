@@ -10,7 +10,7 @@ use cachet::telemetry::TierOperation::{self, Clear, Contains, Get, Insert, Inval
 use cachet::testing::Behavior::{Fail, Hang, Work};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, CacheEntry, InsertPolicy, Tier};
-use cachet_tests::{ByHand, Stepped};
+use cachet_tests::{ManualRuntime, ManualTask};
 use fastrand::Rng;
 
 use self::expected::Model;
@@ -40,7 +40,7 @@ type Answer = Result<Option<u32>, ()>;
 
 /// Polls once. What is not done by then is given up.
 fn attempt<T>(future: impl Future<Output = T>) -> Option<T> {
-    match Stepped::new(future).poll() {
+    match ManualTask::new(future).poll() {
         Poll::Ready(answer) => Some(answer),
         Poll::Pending => None,
     }
@@ -60,7 +60,7 @@ async fn run(closure: Closure) -> Result<Option<CacheEntry<u32>>, &'static str> 
 }
 
 /// A memory tier, which turns some values away, over two scripted ones.
-fn stack(mocks: &[Mock; 2], tasks: &ByHand) -> CacheBuilder<str, u32, HasTier> {
+fn stack(mocks: &[Mock; 2], tasks: &ManualRuntime) -> CacheBuilder<str, u32, HasTier> {
     let policy = InsertPolicy::when(|_: &str, entry: &CacheEntry<u32>| !unwanted(**entry));
     let mut tiers =
         [Tier::memory(1000).insert_policy(policy), Tier::new(mocks[0].clone()), Tier::new(mocks[1].clone())]
@@ -106,7 +106,7 @@ fn misbehave(random: &mut Rng, mocks: &[Mock; 2], model: &mut Model) {
 /// One run: a cache and its model do the same, and have to tell the same, and to hold the same.
 fn agree(seed: u64, listening: Listening) {
     let mut random = Rng::with_seed(seed);
-    let (mocks, tasks) = ([Mock::new(), Mock::new()], ByHand::new());
+    let (mocks, tasks) = ([Mock::new(), Mock::new()], ManualRuntime::new());
     let (cache, clock, lines) = listening.build(stack(&mocks, &tasks));
     let mut model = Model::default();
     for step in 0..random.u32(1..60) {

@@ -6,10 +6,10 @@ use cachet::Tier;
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::Pend;
 
-use cachet_tests::{ByHand, ready};
+use cachet_tests::{ManualRuntime, ready};
 
 use super::{DUE, Refreshed};
-use crate::{Ages, Mock, Watched, stored, value};
+use crate::{Ages, Mock, TestCache, stored, value};
 
 type Write = for<'c> fn(&'c Ages) -> Pin<Box<dyn Future<Output = ()> + 'c>>;
 
@@ -49,25 +49,25 @@ fn a_refresh_that_is_overtaken_by_a_write_drops_what_it_found() {
 #[test]
 fn a_refresh_of_a_memory_tier_that_is_overtaken_by_a_write_drops_what_it_found() {
     for (name, write, left) in WRITES {
-        let (l2, tasks) = (Mock::new(), ByHand::new());
-        let watched = Watched::new(
+        let (l2, tasks) = (Mock::new(), ManualRuntime::new());
+        let test = TestCache::new(
             Ages::builder("ages")
                 .tier(Tier::memory(100).name("l1").refresh_after(DUE))
                 .tier(Tier::new(l2.clone()).name("l2"))
                 .runtime(tasks.clone()),
         );
-        ready(watched.cache.insert("ada", 1)).unwrap();
-        watched.clock.advance(DUE);
+        ready(test.cache.insert("ada", 1)).unwrap();
+        test.clock.advance(DUE);
         l2.next(Get, Pend(1));
-        assert_eq!(value(&watched.cache, "ada"), Some(1));
+        assert_eq!(value(&test.cache, "ada"), Some(1));
         tasks.poll();
-        ready(write(&watched.cache));
+        ready(write(&test.cache));
         l2.put("ada", 2);
-        watched.lines();
+        test.lines();
         tasks.run();
-        assert_eq!(watched.lines(), ["l2 get: hit", "l1 insert: superseded", "refresh: superseded"], "{name}");
+        assert_eq!(test.lines(), ["l2 get: hit", "l1 insert: superseded", "refresh: superseded"], "{name}");
         ready(cachet::CacheTier::clear(&l2)).unwrap();
-        assert_eq!(value(&watched.cache, "ada"), left, "{name}");
+        assert_eq!(value(&test.cache, "ada"), left, "{name}");
     }
 }
 

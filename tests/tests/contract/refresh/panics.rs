@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cachet::telemetry::RecordKeys;
 use cachet::testing::RecordingHandler;
 use cachet::{Cache, ManualClock, Tier};
-use cachet_tests::{ByHand, ready};
+use cachet_tests::{ManualRuntime, ready};
 
 use crate::{Ages, Mock, secs};
 
 // S33
 #[test]
 fn a_panic_of_record_keys_leaves_no_refresh_running() {
-    let (l1, l2, clock, tasks) = (Mock::new(), Mock::new(), ManualClock::new(), ByHand::new());
+    let (l1, l2, clock, tasks) = (Mock::new(), Mock::new(), ManualClock::new(), ManualRuntime::new());
     let curse = Arc::new(AtomicBool::new(false));
     let cursed = curse.clone();
     let cache = Ages::builder("ages")
@@ -52,7 +52,7 @@ impl Clone for Fragile {
 // S33
 #[test]
 fn a_panic_of_a_keys_clone_leaves_no_refresh_running() {
-    let (clock, tasks) = (ManualClock::new(), ByHand::new());
+    let (clock, tasks) = (ManualClock::new(), ManualRuntime::new());
     let cache = Cache::<Fragile, u32>::builder("ages")
         .tier(Tier::memory(10).name("l1").refresh_after(secs(60)))
         .tier(Tier::memory(10).name("l2"))

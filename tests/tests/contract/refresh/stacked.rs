@@ -3,23 +3,23 @@
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Fail, Reject};
 use cachet::{CacheEntry, InsertPolicy, Tier};
-use cachet_tests::laws::completion;
-use cachet_tests::{ByHand, ready};
+use cachet_tests::events::completion;
+use cachet_tests::{ManualRuntime, ready};
 
 use super::{DUE, Refreshed};
-use crate::{Ages, Mock, Watched, secs, stored, value};
+use crate::{Ages, Mock, TestCache, secs, stored, value};
 
 /// Three scripted tiers, with `ada` at 1 everywhere.
 struct Three {
-    watched: Watched,
+    test: TestCache,
     tiers: [Mock; 3],
-    tasks: ByHand,
+    tasks: ManualRuntime,
 }
 
 impl Three {
     /// The first ones of them are refreshed after these times.
     fn new(refresh_after: &[std::time::Duration]) -> Self {
-        let (tiers, tasks) = ([Mock::new(), Mock::new(), Mock::new()], ByHand::new());
+        let (tiers, tasks) = ([Mock::new(), Mock::new(), Mock::new()], ManualRuntime::new());
         let mut stack = tiers.iter().zip(["l1", "l2", "l3"]).enumerate().map(|(number, (mock, name))| {
             let tier = Tier::new(mock.clone()).name(name);
             match refresh_after.get(number) {
@@ -29,10 +29,10 @@ impl Three {
         });
         let mut next = || stack.next().unwrap();
         let builder = Ages::builder("ages").tier(next()).tier(next()).tier(next()).runtime(tasks.clone());
-        let watched = Watched::new(builder);
-        ready(watched.cache.insert("ada", 1)).unwrap();
-        watched.lines();
-        Self { watched, tiers, tasks }
+        let test = TestCache::new(builder);
+        ready(test.cache.insert("ada", 1)).unwrap();
+        test.lines();
+        Self { test, tiers, tasks }
     }
 
     fn stored(&self) -> [Option<u32>; 3] {
@@ -45,16 +45,13 @@ impl Three {
 fn an_entry_that_is_due_in_the_middle_tier_is_promoted_and_refreshed_from_the_last() {
     let three = Three::new(&[secs(0), DUE]);
     let [l1, _, l3] = &three.tiers;
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     ready(cachet::CacheTier::clear(l1)).unwrap();
     l3.put("ada", 2);
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    assert_eq!(three.watched.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: stale"]);
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    assert_eq!(three.test.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: stale"]);
     three.tasks.run();
-    assert_eq!(
-        three.watched.lines(),
-        ["l3 get: hit", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]
-    );
+    assert_eq!(three.test.lines(), ["l3 get: hit", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]);
     assert_eq!(three.stored(), [Some(2); 3]);
 }
 
@@ -63,14 +60,14 @@ fn an_entry_that_is_due_in_the_middle_tier_is_promoted_and_refreshed_from_the_la
 fn a_refresh_of_the_first_tier_asks_the_others_in_their_order() {
     let three = Three::new(&[DUE]);
     let [_, l2, l3] = &three.tiers;
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     l3.put("ada", 2);
     ready(cachet::CacheTier::clear(l2)).unwrap();
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    three.watched.lines();
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    three.test.lines();
     three.tasks.run();
     assert_eq!(
-        three.watched.lines(),
+        three.test.lines(),
         ["l2 get: miss", "l3 get: hit (fallback)", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]
     );
     assert_eq!(three.stored(), [Some(2); 3]);
@@ -80,13 +77,13 @@ fn a_refresh_of_the_first_tier_asks_the_others_in_their_order() {
 #[test]
 fn a_refresh_is_content_with_the_first_tier_below_that_has_the_entry() {
     let three = Three::new(&[DUE]);
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     three.tiers[1].put("ada", 2);
     three.tiers[2].put("ada", 3);
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    three.watched.lines();
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    three.test.lines();
     three.tasks.run();
-    assert_eq!(three.watched.lines(), ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"]);
+    assert_eq!(three.test.lines(), ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"]);
     assert_eq!(three.stored(), [Some(2), Some(2), Some(3)]);
 }
 
@@ -94,14 +91,14 @@ fn a_refresh_is_content_with_the_first_tier_below_that_has_the_entry() {
 #[test]
 fn a_refresh_passes_over_a_tier_that_fails() {
     let three = Three::new(&[DUE]);
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     three.tiers[1].next(Get, Fail("down"));
     three.tiers[2].put("ada", 3);
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    three.watched.lines();
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    three.test.lines();
     three.tasks.run();
     assert_eq!(
-        three.watched.lines(),
+        three.test.lines(),
         ["l2 get: error", "l3 get: hit (fallback)", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]
     );
 }
@@ -110,35 +107,35 @@ fn a_refresh_passes_over_a_tier_that_fails() {
 #[test]
 fn a_refresh_that_finds_an_entry_that_is_due_has_that_one_refreshed_from_below() {
     let three = Three::new(&[DUE, DUE]);
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     three.tiers[2].put("ada", 2);
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    three.watched.lines();
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    three.test.lines();
     three.tasks.poll();
-    let first = three.watched.events();
+    let first = three.test.events();
     let lines: Vec<_> = first.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"]);
-    assert_eq!((three.tasks.tasks(), three.watched.cache.refreshes().running), (1, 1));
+    assert_eq!((three.tasks.tasks(), three.test.cache.refreshes().running), (1, 1));
     three.tasks.run();
-    let second = three.watched.events();
+    let second = three.test.events();
     let lines: Vec<_> = second.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l3 get: hit", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]);
     assert_eq!(completion(&second).parent_request_id(), Some(completion(&first).request_id()));
-    assert_eq!((three.stored(), three.watched.cache.refreshes().running), ([Some(2); 3], 0));
+    assert_eq!((three.stored(), three.test.cache.refreshes().running), ([Some(2); 3], 0));
 }
 
 // S32: the cool-down is that of the tier whose entry was due.
 #[test]
 fn a_key_cools_down_for_as_long_as_the_tier_says_whose_entry_was_due() {
     let three = Three::new(&[secs(100), secs(10)]);
-    three.watched.clock.advance(secs(10));
+    three.test.clock.advance(secs(10));
     ready(cachet::CacheTier::clear(&three.tiers[0])).unwrap();
     three.tiers[2].next(Get, Fail("down"));
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
     three.tasks.run();
-    assert_eq!(three.watched.cache.refreshes().cooling_down, 1);
-    three.watched.clock.advance(secs(10));
-    assert_eq!(three.watched.cache.refreshes().cooling_down, 0);
+    assert_eq!(three.test.cache.refreshes().cooling_down, 1);
+    three.test.clock.advance(secs(10));
+    assert_eq!(three.test.cache.refreshes().cooling_down, 0);
 }
 
 // S18, S17
@@ -168,15 +165,15 @@ fn a_tier_that_rejects_a_refreshed_entry_does_not_go_on_serving_the_older_one() 
 #[test]
 fn a_refresh_is_done_if_any_tier_above_has_taken_the_entry() {
     let three = Three::new(&[secs(0), DUE]);
-    three.watched.clock.advance(DUE);
+    three.test.clock.advance(DUE);
     ready(cachet::CacheTier::clear(&three.tiers[0])).unwrap();
     three.tiers[2].put("ada", 2);
-    assert_eq!(value(&three.watched.cache, "ada"), Some(1));
-    three.watched.lines();
+    assert_eq!(value(&three.test.cache, "ada"), Some(1));
+    three.test.lines();
     three.tiers[0].next(Insert, Reject);
     three.tasks.run();
     assert_eq!(
-        three.watched.lines(),
+        three.test.lines(),
         [
             "l3 get: hit",
             "l1 insert: rejected",

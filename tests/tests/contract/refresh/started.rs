@@ -8,11 +8,11 @@ use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::Behavior::{Fail, Pend};
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheEventHandler, ManualClock, RequestId, Runtime, Tier};
-use cachet_tests::laws::{completion, completions, tiers};
-use cachet_tests::{ByHand, Stepped, ready};
+use cachet_tests::events::{completion, completions, tiers};
+use cachet_tests::{ManualRuntime, ManualTask, ready};
 
 use super::{DUE, Refreshed};
-use crate::{Ages, Mock, Watched, secs, unasked, value};
+use crate::{Ages, Mock, TestCache, must_not_run, secs, value};
 
 // S31
 #[test]
@@ -21,11 +21,11 @@ fn every_method_that_serves_an_entry_has_it_refreshed() {
     let refreshed = ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"];
     for kind in ["get_or_insert", "try_get_or_insert", "optionally_get_or_insert"] {
         let found = match kind {
-            "get_or_insert" => *ready(it.cache().get_or_insert("ada", || async { unasked::<u32>() })).unwrap(),
+            "get_or_insert" => *ready(it.cache().get_or_insert("ada", || async { must_not_run::<u32>() })).unwrap(),
             "try_get_or_insert" => {
-                *ready(it.cache().try_get_or_insert("ada", || async { unasked::<Result<u32, &str>>() })).unwrap()
+                *ready(it.cache().try_get_or_insert("ada", || async { must_not_run::<Result<u32, &str>>() })).unwrap()
             }
-            _ => *ready(it.cache().optionally_get_or_insert("ada", || async { unasked::<Option<u32>>() }))
+            _ => *ready(it.cache().optionally_get_or_insert("ada", || async { must_not_run::<Option<u32>>() }))
                 .unwrap()
                 .unwrap(),
         };
@@ -45,8 +45,8 @@ fn every_method_that_serves_an_entry_has_it_refreshed() {
 // S59, law 3: both were served an entry that is due, by one lookup, and one refresh is started.
 #[test]
 fn a_follower_of_a_leader_that_was_served_an_entry_that_is_due_was_served_it_too() {
-    let (l2, tasks) = (Mock::new(), ByHand::new());
-    let watched = Watched::new(
+    let (l2, tasks) = (Mock::new(), ManualRuntime::new());
+    let test = TestCache::new(
         Ages::builder("ages")
             .tier(Tier::memory(10).name("l1"))
             .tier(Tier::new(l2.clone()).name("l2").refresh_after(secs(0)))
@@ -54,14 +54,14 @@ fn a_follower_of_a_leader_that_was_served_an_entry_that_is_due_was_served_it_too
             .runtime(tasks.clone())
             .stampede_protection(),
     );
-    l2.put("ada", CacheEntry::restore(1, None, watched.clock.wall()));
+    l2.put("ada", CacheEntry::restore(1, None, test.clock.wall()));
     l2.next(Get, Pend(1));
-    let ask = || Stepped::new(watched.cache.get_or_insert("ada", || async { 2 }));
+    let ask = || ManualTask::new(test.cache.get_or_insert("ada", || async { 2 }));
     let (mut leader, mut follower) = (ask(), ask());
     leader.pend(1);
     follower.pend(1);
     assert_eq!((*leader.ready().unwrap(), *follower.ready().unwrap()), (1, 1));
-    let events = watched.events();
+    let events = test.events();
     let ends: Vec<_> = completions(&events).iter().map(|end| (end.outcome().as_str(), end.coalesced())).collect();
     assert_eq!(ends, [("stale", false), ("stale", true)]);
     assert_eq!(tasks.tasks(), 1);
@@ -110,7 +110,7 @@ fn looking_whether_there_is_an_entry_refreshes_nothing() {
 fn a_refresh_is_an_operation_of_its_own_and_names_its_trigger() {
     let it = Refreshed::due();
     assert_eq!(value(it.cache(), "ada"), Some(1));
-    let trigger = completion(&it.watched.events()).request_id();
+    let trigger = completion(&it.test.events()).request_id();
     it.clock().advance(secs(1));
     // The operation that happens to run the task is not its parent.
     let someone = it.cache().clone();
@@ -120,7 +120,7 @@ fn a_refresh_is_an_operation_of_its_own_and_names_its_trigger() {
         1
     }))
     .unwrap();
-    let events = it.watched.events();
+    let events = it.test.events();
     let [refresh, _] = completions(&events)[..] else { panic!("two operations") };
     assert_eq!(refresh.operation(), CacheOperation::Refresh);
     assert_eq!(refresh.parent_request_id(), Some(trigger));
@@ -137,11 +137,11 @@ fn a_nested_read_is_the_parent_of_the_refresh_that_it_triggers() {
     let it = Refreshed::due();
     let cache = it.cache().clone();
     ready(it.cache().get_or_insert("bob", || async move { *cache.get("ada").await.unwrap().unwrap() })).unwrap();
-    let events = it.watched.events();
+    let events = it.test.events();
     let [inner, outer] = completions(&events)[..] else { panic!("two operations") };
     assert_eq!((inner.outcome(), outer.outcome()), (OperationOutcome::Stale, OperationOutcome::Computed));
     it.tasks.run();
-    let refresh = it.watched.events();
+    let refresh = it.test.events();
     assert_eq!(completion(&refresh).parent_request_id(), Some(inner.request_id()));
     assert_eq!(inner.parent_request_id(), Some(outer.request_id()));
     assert!(RequestId::current().is_none());
@@ -157,7 +157,7 @@ fn the_duration_of_a_refresh_begins_with_its_task() {
     it.tasks.poll();
     it.clock().advance(secs(2));
     it.tasks.run();
-    let events = it.watched.events();
+    let events = it.test.events();
     assert_eq!(completion(&events).duration(), Some(secs(2)));
     assert_eq!(tiers(&events)[0].duration(), Some(secs(2)));
 }
@@ -172,8 +172,8 @@ fn the_last_handle_takes_the_tasks_with_it() {
         if begun {
             it.tasks.poll();
         }
-        let Refreshed { watched, l2, tasks, .. } = it;
-        let (Watched { cache, seen, lawful, .. }, wakes) = (watched, tasks.wakes());
+        let Refreshed { test, l2, tasks, .. } = it;
+        let (TestCache { cache, seen, invariants, .. }, wakes) = (test, tasks.wakes());
         let clone = cache.clone();
         drop(cache);
         assert_eq!((tasks.wakes(), seen.take_lines()), (wakes.clone(), vec![]));
@@ -184,7 +184,7 @@ fn the_last_handle_takes_the_tasks_with_it() {
             if begun { &["l2 get: cancelled", "refresh: cancelled"] } else { &["refresh: cancelled"] };
         assert_eq!(seen.take_lines(), expected);
         assert_eq!(l2.calls().iter().filter(|call| **call == Get).count(), usize::from(begun));
-        drop(lawful);
+        drop(invariants);
     }
 }
 
@@ -193,14 +193,14 @@ fn the_last_handle_takes_the_tasks_with_it() {
 fn a_clone_of_the_cache_keeps_its_tasks() {
     let it = Refreshed::due();
     assert_eq!(it.stale("ada"), Some(1));
-    let Refreshed { watched, tasks, .. } = it;
-    let Watched { cache, seen, lawful, .. } = watched;
+    let Refreshed { test, tasks, .. } = it;
+    let TestCache { cache, seen, invariants, .. } = test;
     let clone = cache.clone();
     drop(cache);
     tasks.run();
     assert_eq!(seen.take_lines(), ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"]);
     assert_eq!(value(&clone, "ada"), Some(2));
-    drop(lawful);
+    drop(invariants);
 }
 
 // S31: a task holds the tiers only as long as it runs.
@@ -218,12 +218,12 @@ fn nothing_of_the_cache_is_left_once_its_tasks_have_ended() {
         |builder| builder,
     );
     assert_eq!(it.stale("ada"), Some(1));
-    let Refreshed { watched, tasks, .. } = it;
-    drop(watched.cache);
+    let Refreshed { test, tasks, .. } = it;
+    drop(test.cache);
     assert_eq!(std::sync::Arc::strong_count(&kept), 2);
     tasks.run();
     assert_eq!(std::sync::Arc::strong_count(&kept), 1);
-    drop(watched.lawful);
+    drop(test.invariants);
 }
 
 // S33, S38
@@ -291,23 +291,23 @@ fn a_runtime_that_refuses_a_task_harms_nobody() {
 #[test]
 fn without_a_runtime_the_refresh_fails_and_the_read_does_not() {
     let (l1, l2) = (Mock::new(), Mock::new());
-    let watched = Watched::new(
+    let test = TestCache::new(
         Ages::builder("ages").tier(Tier::new(l1).name("l1").refresh_after(DUE)).tier(Tier::new(l2.clone()).name("l2")),
     );
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(DUE);
-    watched.lines();
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    let events = watched.events();
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(DUE);
+    test.lines();
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    let events = test.events();
     let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["l1 get: hit", "refresh: error", "get: stale"]);
     let [refresh, get] = completions(&events)[..] else { panic!("two operations") };
     assert_eq!(refresh.error().map(cachet::Error::error_type), Some("no_runtime"));
     assert!(get.error().is_none());
     // Not at every read.
-    assert_eq!(value(&watched.cache, "ada"), Some(1));
-    assert_eq!(watched.lines(), ["l1 get: hit", "refresh: suppressed", "get: stale"]);
-    assert_eq!(watched.cache.refreshes().cooling_down, 1);
+    assert_eq!(value(&test.cache, "ada"), Some(1));
+    assert_eq!(test.lines(), ["l1 get: hit", "refresh: suppressed", "get: stale"]);
+    assert_eq!(test.cache.refreshes().cooling_down, 1);
     assert_eq!(l2.calls(), [cachet::telemetry::TierOperation::Insert]);
 }
 
@@ -319,13 +319,13 @@ fn tokio_serves_without_being_told() {
         let it = if given {
             Refreshed::due_with(|l1| l1, |builder| builder.runtime(tokio.handle().clone()))
         } else {
-            let (l1, l2, tasks) = (Mock::new(), Mock::new(), ByHand::new());
-            let watched = Watched::new(
+            let (l1, l2, tasks) = (Mock::new(), Mock::new(), ManualRuntime::new());
+            let test = TestCache::new(
                 Ages::builder("ages")
                     .tier(Tier::new(l1.clone()).name("l1").refresh_after(DUE))
                     .tier(Tier::new(l2.clone()).name("l2")),
             );
-            let it = Refreshed { watched, l1, l2, tasks };
+            let it = Refreshed { test, l1, l2, tasks };
             it.becomes_due("ada");
             it.l2.put("ada", 2);
             it
@@ -360,7 +360,7 @@ impl CacheEventHandler for Ends {
 #[test]
 fn who_listens_makes_no_difference() {
     for (memory, listening) in [(false, false), (false, true), (true, false), (true, true)] {
-        let (l2, tasks, clock) = (Mock::new(), ByHand::new(), ManualClock::new());
+        let (l2, tasks, clock) = (Mock::new(), ManualRuntime::new(), ManualClock::new());
         let seen = RecordingHandler::new();
         let first = if memory { Tier::memory(10) } else { Tier::new(Mock::new()) };
         let mut builder = Ages::builder("ages")
@@ -381,7 +381,7 @@ fn who_listens_makes_no_difference() {
         assert_eq!(value(&cache, "ada"), Some(2));
         clock.advance(DUE);
         l2.next(Get, Fail("down"));
-        assert_eq!(*ready(cache.get_or_insert("ada", || async { unasked::<u32>() })).unwrap(), 2);
+        assert_eq!(*ready(cache.get_or_insert("ada", || async { must_not_run::<u32>() })).unwrap(), 2);
         tasks.run();
         assert_eq!((value(&cache, "ada"), cache.refreshes().cooling_down), (Some(2), 1));
         let expected: &[&str] = &[

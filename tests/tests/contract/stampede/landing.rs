@@ -7,13 +7,13 @@ use std::task::Poll;
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Fail, Pend};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
-use cachet_tests::{laws, ready};
+use cachet_tests::{events, ready};
 
 use super::{after, ask, by_operation, never, protected, protected_memory, reported};
-use crate::{Ages, Mock, SlowToTell, Watched, secs, stored, value};
+use crate::{Ages, Mock, SlowToTell, TestCache, secs, stored, value};
 
 /// `l1`, if there is one, over `slow`, with protection.
-fn over_slow(l1: Option<Tier<str, u32>>) -> (Watched, Mock) {
+fn over_slow(l1: Option<Tier<str, u32>>) -> (TestCache, Mock) {
     let below = Mock::new();
     let slow = Tier::new(SlowToTell(below.clone()));
     let builder = Ages::builder("ages");
@@ -21,21 +21,21 @@ fn over_slow(l1: Option<Tier<str, u32>>) -> (Watched, Mock) {
         Some(l1) => builder.tier(l1.name("l1")).tier(slow),
         None => builder.tier(slow),
     };
-    (Watched::new(builder.stampede_protection()), below)
+    (TestCache::new(builder.stampede_protection()), below)
 }
 
 // S25: the lookup is over when the other one lands, the flight is over when this one would join it.
 #[test]
 fn what_landed_between_lookup_and_flight_is_found_in_memory() {
-    let (watched, _) = over_slow(Some(Tier::memory(10)));
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", never());
+    let (test, _) = over_slow(Some(Tier::memory(10)));
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", never());
     first.pend(1);
     second.pend(1);
     assert_eq!(first.ready().unwrap(), Some(1));
     assert_eq!(second.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&watched.events()),
+        by_operation(&test.events()),
         [
             &[
                 "l1 get: miss",
@@ -53,16 +53,16 @@ fn what_landed_between_lookup_and_flight_is_found_in_memory() {
 // S25: the same where the first tier has to be waited for.
 #[test]
 fn what_landed_between_lookup_and_flight_is_found_in_a_tier_that_is_waited_for() {
-    let (watched, _) = over_slow(None);
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", never());
+    let (test, _) = over_slow(None);
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", never());
     first.pend(1);
     second.pend(1);
     assert_eq!(first.ready().unwrap(), Some(1));
     second.pend(1);
     assert_eq!(second.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&watched.events()),
+        by_operation(&test.events()),
         [
             &["slow get: miss", "slow insert: inserted", "get_or_insert: computed"][..],
             &["slow get: hit", "get_or_insert: hit"]
@@ -73,10 +73,10 @@ fn what_landed_between_lookup_and_flight_is_found_in_a_tier_that_is_waited_for()
 // S25, law 3: what a leader finds is a hit for its followers too.
 #[test]
 fn whoever_follows_one_that_looks_again_ends_as_that_one_does() {
-    let (watched, _) = over_slow(None);
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", never());
-    let mut third = ask(&watched.cache, "ada", never());
+    let (test, _) = over_slow(None);
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", never());
+    let mut third = ask(&test.cache, "ada", never());
     for asking in [&mut first, &mut second, &mut third] {
         asking.pend(1);
     }
@@ -85,8 +85,8 @@ fn whoever_follows_one_that_looks_again_ends_as_that_one_does() {
     third.pend(1);
     assert_eq!(second.ready().unwrap(), Some(1));
     assert_eq!(third.ready().unwrap(), Some(1));
-    let recorded = watched.events();
-    let [_, second, third] = laws::completions(&recorded)[..] else { panic!("three operations") };
+    let recorded = test.events();
+    let [_, second, third] = events::completions(&recorded)[..] else { panic!("three operations") };
     assert_eq!(third.leader_request_id(), Some(second.request_id()));
     assert_eq!(third.outcome(), second.outcome());
 }
@@ -94,10 +94,10 @@ fn whoever_follows_one_that_looks_again_ends_as_that_one_does() {
 // S25, S26
 #[test]
 fn whoever_gives_up_looking_again_leaves_it_to_its_follower() {
-    let (watched, _) = over_slow(None);
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", never());
-    let mut third = ask(&watched.cache, "ada", never());
+    let (test, _) = over_slow(None);
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", never());
+    let mut third = ask(&test.cache, "ada", never());
     for asking in [&mut first, &mut second, &mut third] {
         asking.pend(1);
     }
@@ -107,7 +107,7 @@ fn whoever_gives_up_looking_again_leaves_it_to_its_follower() {
     drop(second);
     assert_eq!(third.finish().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&watched.events())[1..],
+        by_operation(&test.events())[1..],
         [&["slow get: cancelled", "get_or_insert: cancelled"][..], &["slow get: hit", "get_or_insert: hit"]]
     );
 }
@@ -121,9 +121,9 @@ fn unwilling() -> [Tier<str, u32>; 2] {
 #[test]
 fn what_landed_is_found_also_where_the_first_tier_did_not_take_it() {
     for (name, l1) in ["memory", "mock"].into_iter().zip(unwilling()) {
-        let (watched, below) = over_slow(Some(l1));
-        let mut first = ask(&watched.cache, "ada", after(0, 1));
-        let mut second = ask(&watched.cache, "ada", after(0, 2));
+        let (test, below) = over_slow(Some(l1));
+        let mut first = ask(&test.cache, "ada", after(0, 1));
+        let mut second = ask(&test.cache, "ada", after(0, 2));
         first.pend(1);
         second.pend(1);
         assert_eq!(first.ready().unwrap(), Some(1));
@@ -136,16 +136,16 @@ fn what_landed_is_found_also_where_the_first_tier_did_not_take_it() {
 #[test]
 fn what_is_found_below_when_looking_again_is_promoted() {
     let l1 = Mock::new();
-    let (watched, _) = over_slow(Some(Tier::new(l1.clone())));
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", never());
+    let (test, _) = over_slow(Some(Tier::new(l1.clone())));
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", never());
     first.pend(1);
     second.pend(1);
     l1.next(Insert, Fail("busy"));
     assert_eq!(first.ready().unwrap(), Some(1));
     assert_eq!(second.finish().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&watched.events())[1],
+        by_operation(&test.events())[1],
         ["l1 get: miss", "slow get: hit (fallback)", "l1 insert: inserted", "get_or_insert: hit"]
     );
     assert_eq!(stored(&l1, "ada"), Some(1));
@@ -155,13 +155,13 @@ fn what_is_found_below_when_looking_again_is_promoted() {
 #[test]
 fn what_landed_and_is_gone_again_is_computed() {
     for memory in [true, false] {
-        let (watched, _) = over_slow(memory.then(|| Tier::memory(10)));
-        let mut first = ask(&watched.cache, "ada", after(0, 1));
-        let mut second = ask(&watched.cache, "ada", after(0, 2));
+        let (test, _) = over_slow(memory.then(|| Tier::memory(10)));
+        let mut first = ask(&test.cache, "ada", after(0, 1));
+        let mut second = ask(&test.cache, "ada", after(0, 2));
         first.pend(1);
         second.pend(1);
         first.ready().unwrap();
-        ready(watched.cache.invalidate("ada")).unwrap();
+        ready(test.cache.invalidate("ada")).unwrap();
         assert_eq!(second.finish().unwrap(), Some(2));
     }
 }
@@ -169,16 +169,16 @@ fn what_landed_and_is_gone_again_is_computed() {
 // S25, S14
 #[test]
 fn a_second_look_that_fails_is_followed_by_a_closure_as_the_first_one_is() {
-    let (watched, below) = over_slow(None);
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", after(0, 2));
+    let (test, below) = over_slow(None);
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", after(0, 2));
     first.pend(1);
     second.pend(1);
     first.ready().unwrap();
     below.next(Get, Fail("unplugged"));
     assert_eq!(second.finish().unwrap(), Some(2));
     assert_eq!(
-        by_operation(&watched.events())[1],
+        by_operation(&test.events())[1],
         ["slow get: error", "slow insert: inserted", "get_or_insert: computed"]
     );
 }
@@ -210,29 +210,29 @@ impl CacheTier<str, u32> for Moody {
 // S25, law 1: a tier that panics when it is asked again is reported as it is when it is asked at first.
 #[test]
 fn a_tier_that_panics_when_it_is_asked_again_is_reported() {
-    let (watched, _) = over_slow(Some(Tier::new(Moody::default())));
-    let mut first = ask(&watched.cache, "ada", after(0, 1));
-    let mut second = ask(&watched.cache, "ada", after(0, 2));
+    let (test, _) = over_slow(Some(Tier::new(Moody::default())));
+    let mut first = ask(&test.cache, "ada", after(0, 1));
+    let mut second = ask(&test.cache, "ada", after(0, 2));
     first.pend(1);
     second.pend(1);
     first.ready().unwrap();
-    watched.events();
+    test.events();
     assert!(catch_unwind(AssertUnwindSafe(|| second.poll())).is_err());
     drop(second);
-    assert_eq!(reported(&watched.events()), ["l1 get: panicked", "get_or_insert: panicked"]);
-    assert_eq!(ask(&watched.cache, "ada", never()).finish().unwrap(), Some(1));
+    assert_eq!(reported(&test.events()), ["l1 get: panicked", "get_or_insert: panicked"]);
+    assert_eq!(ask(&test.cache, "ada", never()).finish().unwrap(), Some(1));
 }
 
 // S25: landings of other keys make no operation miss anything.
 #[test]
 fn landings_of_other_keys_change_nothing() {
-    let (watched, _) = over_slow(Some(Tier::memory(10)));
-    let mut asking = ask(&watched.cache, "ada", after(0, 1));
+    let (test, _) = over_slow(Some(Tier::memory(10)));
+    let mut asking = ask(&test.cache, "ada", after(0, 1));
     asking.pend(1);
-    ask(&watched.cache, "bob", after(0, 2)).finish().unwrap();
+    ask(&test.cache, "bob", after(0, 2)).finish().unwrap();
     assert_eq!(asking.finish().unwrap(), Some(1));
-    assert_eq!(watched.lines().last().unwrap(), "get_or_insert: computed");
-    assert_eq!(value(&watched.cache, "bob"), Some(2));
+    assert_eq!(test.lines().last().unwrap(), "get_or_insert: computed");
+    assert_eq!(value(&test.cache, "bob"), Some(2));
 }
 
 /// A newer write, and what it leaves behind.
@@ -287,11 +287,11 @@ fn what_a_newer_write_overtook_is_returned_to_all_and_stored_nowhere() {
 #[test]
 fn whoever_asks_after_a_newer_write_does_not_get_what_was_computed_before_it() {
     for newer in [Newer::Invalidate, Newer::Clear] {
-        let watched = protected_memory();
-        let mut leader = ask(&watched.cache, "ada", after(1, 1));
+        let test = protected_memory();
+        let mut leader = ask(&test.cache, "ada", after(1, 1));
         leader.pend(1);
-        ready(newer.write(&watched.cache));
-        let mut late = ask(&watched.cache, "ada", after(0, 2));
+        ready(newer.write(&test.cache));
+        let mut late = ask(&test.cache, "ada", after(0, 2));
         let early = late.poll();
         assert_eq!(leader.finish().unwrap(), Some(1));
         let got = match early {
@@ -327,19 +327,19 @@ fn a_write_while_the_leader_stores_does_not_wait_and_what_is_stored_late_is_not_
 // S12, S25
 #[test]
 fn an_expired_entry_is_computed_by_one() {
-    let watched =
-        Watched::new(Ages::builder("ages").tier(Tier::memory(10).name("l1").ttl(secs(1))).stampede_protection());
-    ready(watched.cache.insert("ada", 1)).unwrap();
-    watched.clock.advance(secs(2));
-    watched.events();
-    let mut leader = ask(&watched.cache, "ada", after(1, 2));
-    let mut follower = ask(&watched.cache, "ada", never());
+    let test =
+        TestCache::new(Ages::builder("ages").tier(Tier::memory(10).name("l1").ttl(secs(1))).stampede_protection());
+    ready(test.cache.insert("ada", 1)).unwrap();
+    test.clock.advance(secs(2));
+    test.events();
+    let mut leader = ask(&test.cache, "ada", after(1, 2));
+    let mut follower = ask(&test.cache, "ada", never());
     leader.pend(1);
     follower.pend(1);
     assert_eq!(leader.ready().unwrap(), Some(2));
     assert_eq!(follower.ready().unwrap(), Some(2));
     assert_eq!(
-        reported(&watched.events()),
+        reported(&test.events()),
         [
             "l1 get: expired",
             "l1 get: miss",

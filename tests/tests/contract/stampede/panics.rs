@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
 use cachet::telemetry::OperationOutcome;
 use cachet::{Cache, CacheEntry, Error, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, ready};
 
 use super::{COMPUTED, after, ask, by_operation, computes_nothing, never, pend_all, protected, protected_memory};
-use crate::{Ages, Two, Watched, value};
+use crate::{Ages, TestCache, TwoTiers, value};
 
 const PANICKED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked"];
 
@@ -42,7 +42,7 @@ fn a_panic_of_the_closure_is_an_error_for_leader_and_followers() {
     let recorded = two.events();
     let followed = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked (coalesced)"];
     assert_eq!(by_operation(&recorded), [PANICKED, followed, followed]);
-    for end in laws::completions(&recorded) {
+    for end in events::completions(&recorded) {
         assert_eq!(end.outcome(), OperationOutcome::Panicked);
         check(end.error().unwrap(), "boom 7");
     }
@@ -63,9 +63,9 @@ fn a_panic_is_caught_wherever_it_comes_from() {
     }
 
     for listened in [true, false] {
-        let (watched, silent) =
+        let (test, silent) =
             (protected_memory(), Ages::builder("ages").tier(Tier::memory(10)).stampede_protection().build());
-        let cache = if listened { &watched.cache } else { &silent };
+        let cache = if listened { &test.cache } else { &silent };
         check(&ready(cache.get_or_insert("ada", || early("early"))).unwrap_err(), "early");
         check(&ready(cache.get_or_insert("ada", || async { early("first").await })).unwrap_err(), "first");
         let fails = cache.try_get_or_insert("ada", || async { io::Result::Ok(late("x".to_owned()).await) });
@@ -84,7 +84,7 @@ fn a_panic_is_caught_wherever_it_comes_from() {
 // S27
 #[test]
 fn without_protection_a_panic_unwinds() {
-    let two = Two::new();
+    let two = TwoTiers::new();
     let work = AssertUnwindSafe(|| ask(&two.cache, "ada", async { panic!("boom") }).poll());
     assert!(catch_unwind(work).is_err());
     assert_eq!(by_operation(&two.events()), [PANICKED]);
@@ -111,7 +111,7 @@ fn a_disappointed_follower_that_asks_for_its_own_key_gets_an_error() {
     let cache = &two.cache;
     let mut leader = computes_nothing(cache);
     let mut follower =
-        Stepped::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", || after(0, 5)).await }));
+        ManualTask::new(cache.try_get_or_insert("ada", || async { cache.get_or_insert("ada", || after(0, 5)).await }));
     leader.pend(1);
     follower.pend(1);
     leader.ready().unwrap();
@@ -156,7 +156,7 @@ fn survives<K: cachet::Key + ?Sized, V: cachet::Value>(
     fuse: u32,
 ) -> bool {
     let ask = || {
-        Stepped::new(async move {
+        ManualTask::new(async move {
             let compute = cache.get_or_insert(key, || async move {
                 pend(1).await;
                 load()
@@ -168,7 +168,7 @@ fn survives<K: cachet::Key + ?Sized, V: cachet::Value>(
     FUSE.set(fuse);
     for _ in 0..6 {
         for asking in &mut asking {
-            let polled = catch_unwind(AssertUnwindSafe(|| asking.as_mut().map(Stepped::poll)));
+            let polled = catch_unwind(AssertUnwindSafe(|| asking.as_mut().map(ManualTask::poll)));
             if !matches!(polled, Ok(Some(std::task::Poll::Pending))) {
                 *asking = None;
             }
@@ -177,7 +177,7 @@ fn survives<K: cachet::Key + ?Sized, V: cachet::Value>(
     let burnt = FUSE.replace(0) == 0;
     assert!(asking.iter().all(Option::is_none), "an operation waits forever after a panic at {fuse}");
     ready(cache.invalidate(key)).unwrap();
-    assert!(Stepped::new(cache.get_or_insert(key, || async move { load() })).finish().is_ok(), "at {fuse}");
+    assert!(ManualTask::new(cache.get_or_insert(key, || async move { load() })).finish().is_ok(), "at {fuse}");
     ready(cache.invalidate(key)).unwrap();
     burnt
 }
@@ -202,13 +202,13 @@ fn nobody_waits_forever_after_a_panic_of_a_keys_hash_or_clone() {
 // S27, S26: the followers of one that took over hear of its panic.
 #[test]
 fn a_panic_of_whoever_took_over_reaches_its_followers() {
-    let Watched { cache, .. } = &protected_memory();
+    let TestCache { cache, .. } = &protected_memory();
     let mut leader = ask(cache, "ada", after(1, 1));
     let mut heir = ask(cache, "ada", async {
         pend(1).await;
         panic!("boom")
     });
-    let mut follower = Stepped::new(cache.get_or_insert("ada", || async { CacheEntry::new(never().await) }));
+    let mut follower = ManualTask::new(cache.get_or_insert("ada", || async { CacheEntry::new(never().await) }));
     leader.pend(1);
     heir.pend(1);
     follower.pend(1);

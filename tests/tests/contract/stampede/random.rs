@@ -11,8 +11,8 @@ use cachet::telemetry::TierOperation;
 use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::{Behavior, RecordingHandler};
 use cachet::{CacheEntry, CacheEventHandler, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, invariants};
 use fastrand::Rng;
 
 use crate::{Ages, Mock};
@@ -80,7 +80,7 @@ enum Fresh {
     OrUnderWay,
 }
 
-type Task<'c> = Stepped<Pin<Box<dyn Future<Output = ()> + 'c>>>;
+type Task<'c> = ManualTask<Pin<Box<dyn Future<Output = ()> + 'c>>>;
 
 struct Run {
     results: Vec<(u32, u32)>,
@@ -118,7 +118,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
             0..3 if computes.len() < 4 => {
                 let (polls, call) = (random.u32(..4), calls);
                 calls += 1;
-                computes.push(Stepped::new(Box::pin(async move {
+                computes.push(ManualTask::new(Box::pin(async move {
                     let own = AtomicBool::new(false);
                     let (began, floor) = {
                         let mut truth = truth.lock().unwrap();
@@ -149,7 +149,7 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
             3..5 if write.is_none() => {
                 let began = tick();
                 let kind = random.u8(..4);
-                write = Some(Stepped::new(Box::pin(async move {
+                write = Some(ManualTask::new(Box::pin(async move {
                     match kind {
                         0 => cache.clear().await.unwrap(),
                         1 => cache.invalidate(key).await.unwrap(),
@@ -178,9 +178,9 @@ fn run(seed: u64, listening: Listening, fresh: Fresh) -> Run {
     assert!(truth.lock().unwrap().running.is_empty());
     let recorded = seen.take();
     if listening == Listening::ToEverything {
-        laws::check(&recorded);
+        invariants::check(&recorded);
     }
-    let coalesced = laws::completions(&recorded).iter().filter(|end| end.coalesced()).count();
+    let coalesced = events::completions(&recorded).iter().filter(|end| end.coalesced()).count();
     let closures = truth.lock().unwrap().closures;
     Run { results: results.take(), closures, coalesced }
 }

@@ -7,8 +7,8 @@ use std::task::Poll;
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::Pend;
 use cachet::{CacheEntry, Error};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, ready};
 
 use super::{COMPUTED, Method, after, ask, by_operation, never, protected};
 use crate::{stored, value};
@@ -58,7 +58,7 @@ fn an_error_of_reentrance_that_is_passed_on_reaches_the_followers_too() {
     let two = protected();
     let cache = &two.cache;
     let compute = || {
-        Stepped::new(cache.try_get_or_insert("ada", || async {
+        ManualTask::new(cache.try_get_or_insert("ada", || async {
             pend(1).await;
             cache.get_or_insert("ada", never).await.map(CacheEntry::into_value)
         }))
@@ -82,7 +82,7 @@ fn a_closure_is_recognized_behind_the_closures_of_other_keys() {
         tier.always(Get, Pend(1));
         tier.always(Insert, Pend(1));
     }
-    let error = Stepped::new(cache.try_get_or_insert("a", || async {
+    let error = ManualTask::new(cache.try_get_or_insert("a", || async {
         cache
             .try_get_or_insert("b", || async {
                 cache.try_get_or_insert("c", || async { cache.get_or_insert("a", never).await }).await
@@ -187,7 +187,7 @@ fn one_task_may_ask_twice_at_the_same_time() {
     let two = protected();
     let cache = &two.cache;
     let both = || join(cache.get_or_insert("ada", || after(1, 1)), cache.get_or_insert("ada", never));
-    let (led, followed) = Stepped::new(both()).finish();
+    let (led, followed) = ManualTask::new(both()).finish();
     assert_eq!((*led.unwrap(), *followed.unwrap()), (1, 1));
     ready(cache.invalidate("ada")).unwrap();
     let outer = ask(cache, "outer", async {
@@ -211,7 +211,7 @@ fn reentrance_is_noticed_on_whatever_thread() {
     for _ in 0..3 {
         std::thread::scope(|scope| {
             let outer = outer.as_mut();
-            let poll = scope.spawn(move || Stepped::new(outer).poll());
+            let poll = scope.spawn(move || ManualTask::new(outer).poll());
             if let Poll::Ready(ended) = poll.join().unwrap() {
                 result = Some(ended);
             }

@@ -4,8 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use cachet::{Cache, InsertPolicy, Tier};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, ready};
 
 use super::{after, ask, never, pend_all, protected};
 use crate::Ages;
@@ -37,7 +37,7 @@ fn no_key_and_no_value_is_kept_when_nobody_waits() {
     let key = Counted(1, Arc::clone(&keys));
     for dropped in 0..16_u32 {
         let ask = || {
-            Some(Stepped::new(cache.get_or_insert(&key, || async {
+            Some(ManualTask::new(cache.get_or_insert(&key, || async {
                 let value = Counted(1, Arc::clone(&values));
                 pend(1).await;
                 value

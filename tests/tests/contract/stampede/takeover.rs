@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Panic, Pend};
-use cachet_tests::step::pend;
-use cachet_tests::{Stepped, laws, ready};
+use cachet_tests::task::pend;
+use cachet_tests::{ManualTask, events, ready};
 
 use super::{COMPUTED, FOLLOWED, after, ask, by_operation, never, pend_all, protected, protected_memory};
-use crate::{Two, stored, value};
+use crate::{TwoTiers, stored, value};
 
 const CANCELLED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: cancelled"];
 const FOLLOWER_CANCELLED: [&str; 3] =
     ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: cancelled (coalesced)"];
 
 /// Two tiers that are pending once in every lookup and every insert.
-fn pending_tiers() -> Two {
+fn pending_tiers() -> TwoTiers {
     let two = protected();
     for tier in [&two.l1, &two.l2] {
         tier.always(Get, Pend(1));
@@ -138,7 +138,7 @@ fn one_of_several_followers_takes_over_and_the_others_follow_it() {
         let others_end: &[&str] = if polled_between { &FOLLOWED } else { &found };
         assert_eq!(by_operation(&recorded), [&CANCELLED[..], &COMPUTED, others_end, others_end]);
         // Whose work it was that they got.
-        let [_, heir, others @ ..] = &laws::completions(&recorded)[..] else { panic!("four operations") };
+        let [_, heir, others @ ..] = &events::completions(&recorded)[..] else { panic!("four operations") };
         for other in others {
             let leader = polled_between.then_some(heir.request_id());
             assert_eq!(other.leader_request_id(), leader, "polled between: {polled_between}");
@@ -149,11 +149,11 @@ fn one_of_several_followers_takes_over_and_the_others_follow_it() {
 // S26
 #[test]
 fn the_lead_is_passed_on_as_often_as_it_is_given_up() {
-    let watched = protected_memory();
-    let mut asking: Vec<_> = (0..6).map(|number| ask(&watched.cache, "ada", after(1, number))).collect();
+    let test = protected_memory();
+    let mut asking: Vec<_> = (0..6).map(|number| ask(&test.cache, "ada", after(1, number))).collect();
     pend_all(&mut asking);
     while asking.len() > 1 {
-        let before: Vec<_> = asking.iter().map(Stepped::wakes).collect();
+        let before: Vec<_> = asking.iter().map(ManualTask::wakes).collect();
         drop(asking.remove(0));
         for (asking, before) in asking.iter().zip(&before[1..]) {
             assert_eq!(asking.wakes(), before + 1, "it has to hear of it");
@@ -161,7 +161,7 @@ fn the_lead_is_passed_on_as_often_as_it_is_given_up() {
         pend_all(&mut asking);
     }
     assert_eq!(asking.remove(0).ready().unwrap(), Some(5));
-    let reported = by_operation(&watched.events());
+    let reported = by_operation(&test.events());
     let mut expected = vec![&["l1 get: miss", "get_or_insert: cancelled"][..]; 5];
     expected.push(&["l1 get: miss", "l1 insert: inserted", "get_or_insert: computed"]);
     assert_eq!(reported, expected);
@@ -263,9 +263,9 @@ fn the_last_waker_of_a_follower_is_woken() {
         let mut leader = ask(&two.cache, "ada", after(1, 1));
         leader.pend(1);
         let mut follower = Box::pin(two.cache.get_or_insert("ada", || after(0, 2)));
-        Stepped::new(follower.as_mut()).pend(1);
-        Stepped::new(follower.as_mut()).pend(1);
-        let mut follower = Stepped::new(follower.as_mut());
+        ManualTask::new(follower.as_mut()).pend(1);
+        ManualTask::new(follower.as_mut()).pend(1);
+        let mut follower = ManualTask::new(follower.as_mut());
         follower.pend(1);
         if leader_lands {
             leader.ready().unwrap();
@@ -350,7 +350,7 @@ fn a_follower_takes_over_from_a_leader_whose_tier_panicked() {
 fn followers_get_the_error_of_whoever_took_over() {
     let two = protected();
     let compute = |text: &'static str| {
-        Stepped::new(two.cache.try_get_or_insert("ada", move || async move {
+        ManualTask::new(two.cache.try_get_or_insert("ada", move || async move {
             pend(1).await;
             Err::<u32, _>(text)
         }))

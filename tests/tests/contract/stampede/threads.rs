@@ -12,7 +12,7 @@ use cachet::telemetry::{CacheOperation, Stats};
 use cachet::testing::Behavior::Pend;
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, Tier};
-use cachet_tests::laws;
+use cachet_tests::{events, invariants};
 use fastrand::Rng;
 
 use crate::{Ages, Mock};
@@ -142,7 +142,7 @@ fn on_several_threads_closures_hits_and_followers_add_up() {
         let recorded = seen.take();
         let count = |number: &AtomicU32| number.load(Ordering::SeqCst) as usize;
         assert!(counts.running.iter().all(|running| count(running) == 0));
-        let ends: Vec<_> = laws::completions(&recorded)
+        let ends: Vec<_> = events::completions(&recorded)
             .into_iter()
             .filter(|end| end.operation() == CacheOperation::GetOrInsert)
             .map(|end| (end.outcome(), end.coalesced()))
@@ -157,7 +157,7 @@ fn on_several_threads_closures_hits_and_followers_add_up() {
         assert_eq!(ends.len(), ended(Computed, false) + ended(Hit, false) + coalesced + given_up);
         assert_eq!(stats.coalesced(), (coalesced + ended(Cancelled, true)) as u64);
         assert!(coalesced > 100 && given_up > 100, "{coalesced}, {given_up}");
-        laws::check(&recorded);
+        invariants::check(&recorded);
     }
 }
 

@@ -8,11 +8,11 @@ use std::task::Poll;
 use cachet::telemetry::TierOperation::{Insert, Invalidate};
 use cachet::testing::Behavior::{Hang, Pend};
 use cachet::{Cache, ManualClock, Tier};
-use cachet_tests::{Stepped, ready};
+use cachet_tests::{ManualTask, ready};
 use fastrand::Rng;
 
 use super::{Asking, after, ask, never, protected, protected_memory};
-use crate::{Ages, Mock, secs, stored, unasked, value};
+use crate::{Ages, Mock, must_not_run, secs, stored, value};
 
 /// How long each closure takes, in steps.
 const CLOSURE: u32 = 100;
@@ -77,7 +77,7 @@ fn fifty_callers_wait_for_two_closures_at_most_though_the_key_is_invalidated_mea
                 waiting.push(ask());
             }
             if steps.now() == 25 {
-                invalidating = Some(Stepped::new(cache.invalidate("ada")));
+                invalidating = Some(ManualTask::new(cache.invalidate("ada")));
             }
             invalidating = invalidating.and_then(|mut it| it.poll().is_pending().then_some(it));
             longest = longest.max(poll_all(&mut waiting, steps.now()));
@@ -109,7 +109,7 @@ fn in_any_mix_of_writes_and_computes_no_one_waits_longer_than_two_closures() {
                     two.l2.always(operation, Pend(random.u32(..30)));
                 }
                 let is_clear = random.u8(..8) == 0;
-                writing = Some(Stepped::new(async move {
+                writing = Some(ManualTask::new(async move {
                     if is_clear { cache.clear().await } else { cache.invalidate("ada").await }
                 }));
             }
@@ -136,7 +136,7 @@ fn a_value_whose_closure_began_after_a_write_is_stored_though_the_write_still_ru
         let builder = if protection { builder.stampede_protection() } else { builder };
         let cache = builder.build();
         l2.next(Invalidate, Pend(2));
-        let mut write = Stepped::new(cache.invalidate("ada"));
+        let mut write = ManualTask::new(cache.invalidate("ada"));
         write.pend(1);
         let mut computing = ask(&cache, "ada", after(0, 1));
         // It is in memory at once, and in the other tier when its turn has come.
@@ -155,7 +155,7 @@ fn a_promotion_that_hangs_and_a_clear_do_not_stop_the_caching_of_other_keys() {
     let two = protected();
     two.l2.put("ada", 1);
     two.l1.next(Insert, Hang);
-    let mut stuck = Stepped::new(two.cache.get("ada"));
+    let mut stuck = ManualTask::new(two.cache.get("ada"));
     stuck.pend(1);
     ready(two.cache.clear()).unwrap();
     assert_eq!(ask(&two.cache, "bob", after(0, 2)).ready().unwrap(), Some(2));
@@ -182,13 +182,13 @@ const MANY: usize = 16_000;
 fn sixteen_thousand_followers_cost_a_wake_and_a_clone_each() {
     let cache = Cache::<u32, Counted>::builder("counted").tier(Tier::memory(10)).stampede_protection().build();
     let clones = Arc::<AtomicUsize>::default();
-    let mut leader = Stepped::new(cache.get_or_insert(&1, || async {
-        cachet_tests::step::pend(1).await;
+    let mut leader = ManualTask::new(cache.get_or_insert(&1, || async {
+        cachet_tests::task::pend(1).await;
         Counted(Arc::clone(&clones))
     }));
     leader.pend(1);
     let mut followers: Vec<_> =
-        (0..MANY).map(|_| Stepped::new(cache.get_or_insert(&1, || async { unasked::<Counted>() }))).collect();
+        (0..MANY).map(|_| ManualTask::new(cache.get_or_insert(&1, || async { must_not_run::<Counted>() }))).collect();
     for follower in &mut followers {
         follower.pend(1);
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use cachet::Tier;
-use cachet_tests::Stepped;
+use cachet_tests::ManualTask;
 
 use super::after;
 use crate::Ages;
@@ -46,7 +46,7 @@ fn a_waker_may_poll_what_it_wakes() {
     }
     within("a waker that polls", || {
         let cache = Ages::builder("ages").tier(Tier::memory(10)).stampede_protection().build();
-        let mut leader = Stepped::new(cache.get_or_insert("a", || after(1, 1)));
+        let mut leader = ManualTask::new(cache.get_or_insert("a", || after(1, 1)));
         leader.pend(1);
         let other = cache.clone();
         let task = Arc::new(Inline {

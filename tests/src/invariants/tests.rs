@@ -1,4 +1,4 @@
-//! Whatever is against the laws is noticed.
+//! Every violation is noticed.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use cachet::testing::{Behavior, MockTier};
 use cachet::{Cache, ManualClock, Tier};
 
 use super::*;
-use crate::{ByHand, ready};
+use crate::{ManualRuntime, ready};
 
 /// `l1 get: miss`, `l2 get: hit (fallback)`, `l1 insert: inserted`, `get: hit`, and once more `l1 get: hit`, `get: hit`.
 fn recorded() -> Vec<Recorded> {
     let (l2, seen) = (MockTier::new(), RecordingHandler::new());
     l2.put("a", 1);
-    let cache = Cache::<str, u32>::builder("laws")
+    let cache = Cache::<str, u32>::builder("ages")
         .tier(Tier::new(MockTier::new()).name("l1"))
         .tier(Tier::new(l2).name("l2"))
         .event_handler(seen.clone())
@@ -60,14 +60,14 @@ fn a_wrong_order_is_noticed() {
 /// One leads and one follows, once both have missed: two lookups, what came of the leader's value, two completions.
 fn flight() -> Vec<Recorded> {
     let seen = RecordingHandler::new();
-    let cache = Cache::<str, u32>::builder("laws")
+    let cache = Cache::<str, u32>::builder("ages")
         .tier(Tier::memory(10).name("l1"))
         .event_handler(seen.clone())
         .stampede_protection()
         .build();
     let ask = || {
-        crate::Stepped::new(cache.get_or_insert("a", || async {
-            crate::step::pend(1).await;
+        crate::ManualTask::new(cache.get_or_insert("a", || async {
+            crate::task::pend(1).await;
             1
         }))
     };
@@ -103,8 +103,8 @@ fn a_tier_event_of_another_operation_is_noticed() {
 /// An entry that is due, served and refreshed: `l1 get: hit`, `get: stale`, `l2 get: hit`, `l1 insert: inserted`,
 /// `refresh: refreshed`.
 fn refreshed() -> Vec<Recorded> {
-    let (seen, clock, tasks) = (RecordingHandler::new(), ManualClock::new(), ByHand::new());
-    let cache = Cache::<str, u32>::builder("laws")
+    let (seen, clock, tasks) = (RecordingHandler::new(), ManualClock::new(), ManualRuntime::new());
+    let cache = Cache::<str, u32>::builder("ages")
         .tier(Tier::new(MockTier::new()).name("l1").refresh_after(Duration::from_secs(1)))
         .tier(Tier::new(MockTier::new()).name("l2"))
         .event_handler(seen.clone())
@@ -133,7 +133,7 @@ fn a_refresh_passes_and_whatever_of_it_is_left_out_is_noticed() {
 /// An expired entry, served since all else failed: `l1 get: expired`, `l2 get: error (fallback)`, `get: stale`.
 fn served_stale() -> Vec<Recorded> {
     let (seen, clock, l2) = (RecordingHandler::new(), ManualClock::new(), MockTier::new());
-    let cache = Cache::<str, u32>::builder("laws")
+    let cache = Cache::<str, u32>::builder("ages")
         .tier(Tier::new(MockTier::new()).name("l1").ttl(Duration::from_secs(1)))
         .tier(Tier::new(l2.clone()).name("l2"))
         .serve_stale_on_error(Duration::from_secs(9))

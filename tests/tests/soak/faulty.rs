@@ -1,4 +1,4 @@
-//! A tier of which one never knows.
+//! A tier with faults at random.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -6,36 +6,32 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cachet::{CacheEntry, CacheTier, InsertOutcome, TierError, cache_tier};
-use cachet_tests::step::pend;
+use cachet_tests::task::pend;
 use fastrand::Rng;
 
 /// Does its work, now and then late, or not at all. Clones share everything.
 #[derive(Clone)]
-pub(crate) struct Wild(Arc<State>);
+pub(crate) struct FaultyTier(Arc<State>);
 
 struct State {
     entries: Mutex<HashMap<u64, CacheEntry<u64>>>,
     seed: u64,
     calls: AtomicU64,
-    is_wild: AtomicBool,
+    is_faulty: AtomicBool,
 }
 
-impl Wild {
+impl FaultyTier {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(State {
             entries: Mutex::default(),
             seed,
             calls: AtomicU64::new(0),
-            is_wild: AtomicBool::new(true),
+            is_faulty: AtomicBool::new(true),
         }))
     }
 
-    pub(crate) fn calm_down(&self) {
-        self.0.is_wild.store(false, Ordering::Relaxed);
-    }
-
-    pub(crate) fn go_wild(&self) {
-        self.0.is_wild.store(true, Ordering::Relaxed);
+    pub(crate) fn set_faulty(&self, is_faulty: bool) {
+        self.0.is_faulty.store(is_faulty, Ordering::Relaxed);
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<u64, CacheEntry<u64>>) -> T) -> T {
@@ -43,7 +39,7 @@ impl Wild {
     }
 
     async fn misbehave(&self) -> Result<(), TierError> {
-        if !self.0.is_wild.load(Ordering::Relaxed) {
+        if !self.0.is_faulty.load(Ordering::Relaxed) {
             return Ok(());
         }
         let call = self.0.calls.fetch_add(1, Ordering::Relaxed);
@@ -69,8 +65,8 @@ impl Wild {
     }
 }
 
-#[cache_tier(name = "wild")]
-impl CacheTier<u64, u64> for Wild {
+#[cache_tier(name = "faulty")]
+impl CacheTier<u64, u64> for FaultyTier {
     async fn get(&self, key: &u64) -> Result<Option<CacheEntry<u64>>, TierError> {
         self.misbehave().await?;
         Ok(self.with(|entries| entries.get(key).cloned()))

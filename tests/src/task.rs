@@ -1,4 +1,4 @@
-//! Polling by hand: no runtime, no sleeping, every await point in sight.
+//! Futures that are polled by the test: no runtime, no sleeping, every await point in sight.
 
 use std::fmt;
 use std::future::Future;
@@ -18,16 +18,16 @@ impl Wake for Wakes {
     }
 }
 
-/// A future that moves only on request. Dropping it cancels the future where it stands.
+/// A future that advances only when a test polls it. Dropping it cancels the future where it stands.
 ///
 /// Every poll checks that no thread-local request id outlives it.
 #[must_use = "a future does nothing unless polled"]
-pub struct Stepped<F> {
+pub struct ManualTask<F> {
     future: Pin<Box<F>>,
     wakes: Arc<Wakes>,
 }
 
-impl<F: Future> Stepped<F> {
+impl<F: Future> ManualTask<F> {
     /// Not polled yet.
     pub fn new(future: F) -> Self {
         Self { future: Box::pin(future), wakes: Arc::default() }
@@ -93,9 +93,9 @@ impl<F: Future> Stepped<F> {
     }
 }
 
-impl<F> fmt::Debug for Stepped<F> {
+impl<F> fmt::Debug for ManualTask<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stepped").field("wakes", &self.wakes.0).finish_non_exhaustive()
+        f.debug_struct("ManualTask").field("wakes", &self.wakes.0).finish_non_exhaustive()
     }
 }
 
@@ -105,7 +105,7 @@ impl<F> fmt::Debug for Stepped<F> {
 ///
 /// When both are pending and nothing will ever wake either.
 #[track_caller]
-pub fn finish_both<A: Future, B: Future>(mut a: Stepped<A>, mut b: Stepped<B>) -> (A::Output, B::Output) {
+pub fn finish_both<A: Future, B: Future>(mut a: ManualTask<A>, mut b: ManualTask<B>) -> (A::Output, B::Output) {
     let (mut of_a, mut of_b) = (None, None);
     loop {
         let wakes = a.wakes() + b.wakes();
@@ -140,7 +140,7 @@ fn ready_of<T>(polled: Poll<T>) -> Option<T> {
 /// When it is pending.
 #[track_caller]
 pub fn ready<F: Future>(future: F) -> F::Output {
-    Stepped::new(future).ready()
+    ManualTask::new(future).ready()
 }
 
 /// Runs a future to its end on this thread, which sleeps while another thread has to act: writes of a key take turns.
