@@ -1,5 +1,8 @@
 //! Picking events out of what a handler has recorded.
 
+use std::collections::HashMap;
+
+use cachet::RequestId;
 use cachet::telemetry::{CacheOperationEvent, CacheTierEvent};
 use cachet::testing::Recorded;
 
@@ -36,4 +39,36 @@ pub fn completion(recorded: &[Recorded]) -> &CacheOperationEvent<'static> {
         [completion] => completion,
         ref other => panic!("expected one completion, found {}", other.len()),
     }
+}
+
+/// One line per event, as it is displayed, with `(coalesced)` behind an operation that shared another one's work.
+pub fn lines(recorded: &[Recorded]) -> Vec<String> {
+    recorded.iter().map(line).collect()
+}
+
+fn line(event: &Recorded) -> String {
+    let coalesced = matches!(event, Recorded::Operation(event) if event.coalesced());
+    format!("{event}{}", if coalesced { " (coalesced)" } else { "" })
+}
+
+/// The lines of each operation, in the order of their completion.
+///
+/// # Panics
+///
+/// When an event belongs to no operation.
+#[track_caller]
+pub fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
+    let mut lines: HashMap<RequestId, Vec<String>> = HashMap::new();
+    let mut ended = Vec::new();
+    for event in recorded {
+        let id = match event {
+            Recorded::Tier(event) => event.request_id().expect("an event within an operation"),
+            Recorded::Operation(event) => event.request_id(),
+        };
+        lines.entry(id).or_default().push(line(event));
+        if matches!(event, Recorded::Operation(_)) {
+            ended.extend(lines.remove(&id));
+        }
+    }
+    ended
 }

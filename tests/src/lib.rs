@@ -7,6 +7,7 @@ pub mod events;
 pub mod invariants;
 pub mod runtime;
 pub mod task;
+pub mod tiers;
 pub mod trace;
 
 pub use self::runtime::ManualRuntime;

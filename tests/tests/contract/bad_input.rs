@@ -8,7 +8,7 @@ use std::time::Duration;
 use cachet::telemetry::TierOperation;
 use cachet::testing::Behavior;
 use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Tier, TierError, cache_tier};
-use cachet_tests::task::pend;
+use cachet_tests::tiers::Immediate;
 use cachet_tests::{events, ready};
 
 use crate::{Ages, Mock, TestCache, TwoTiers, secs, value};
@@ -112,34 +112,12 @@ fn a_tier_that_always_fails_is_survived() {
 }
 
 /// Says that it answers at once, and waits.
-struct Liar;
-
-#[cache_tier(name = "liar", immediate)]
-impl CacheTier<str, u32> for Liar {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        pend(1).await;
-        Ok(Some(CacheEntry::new(1)))
+fn liar() -> Tier<str, u32> {
+    let mock = Mock::new();
+    for operation in TierOperation::ALL {
+        mock.always(*operation, Behavior::Pend(1));
     }
-
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        pend(1).await;
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        pend(1).await;
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        pend(1).await;
-        Ok(())
-    }
-
-    async fn len(&self) -> Result<Option<u64>, TierError> {
-        pend(1).await;
-        Ok(Some(1))
-    }
+    Tier::new(Immediate::new(mock)).name("liar")
 }
 
 const LIES: &str =
@@ -148,7 +126,7 @@ const LIES: &str =
 // S14, S16
 #[test]
 fn an_immediate_tier_that_waits_gets_an_error_that_says_what_to_do() {
-    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Liar)));
+    let test = TestCache::new(Ages::builder("ages").tier(liar()));
     let cache = &test.cache;
     let errors = [
         ready(cache.get("ada")).unwrap_err(),
@@ -168,7 +146,7 @@ fn an_immediate_tier_that_waits_gets_an_error_that_says_what_to_do() {
 // S14, S35: a tier that breaks its promise has failed; no caller has gone away.
 #[test]
 fn an_immediate_tier_that_waits_is_reported_as_failing() {
-    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Liar)).tier(Tier::new(Mock::new()).name("l2")));
+    let test = TestCache::new(Ages::builder("ages").tier(liar()).tier(Tier::new(Mock::new()).name("l2")));
     assert_eq!(*ready(test.cache.get_or_insert("ada", || async { 2 })).unwrap(), 2);
     let recorded = test.events();
     let reads: Vec<_> = recorded[..2].iter().map(ToString::to_string).collect();
@@ -179,38 +157,15 @@ fn an_immediate_tier_that_waits_is_reported_as_failing() {
     assert_eq!(test.lines()[0], "liar insert: error");
 }
 
-/// Keeps what it has been given, once; a second insert of a key takes longer than promised.
-struct HalfLiar(Mock);
-
-#[cache_tier(name = "half", immediate)]
-impl CacheTier<str, u32> for HalfLiar {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        self.0.get(key).await
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        if self.0.stored(&key).is_some() {
-            pend(1).await;
-        }
-        self.0.insert(key, entry).await
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        self.0.invalidate(key).await
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.0.clear().await
-    }
-}
-
 // S17: an insert that fails because the tier waited leaves no older value behind either.
 #[test]
 fn an_immediate_tier_that_waits_in_an_insert_drops_the_older_value() {
+    let mock = Mock::new();
     let test = TestCache::new(
-        Ages::builder("ages").tier(Tier::new(HalfLiar(Mock::new()))).tier(Tier::new(Mock::new()).name("l2")),
+        Ages::builder("ages").tier(Tier::new(Immediate::new(mock.clone()))).tier(Tier::new(Mock::new()).name("l2")),
     );
     ready(test.cache.insert("ada", 1)).unwrap();
+    mock.next(TierOperation::Insert, Behavior::Pend(1));
     assert!(ready(test.cache.insert("ada", 2)).is_err());
     assert_eq!(value(&test.cache, "ada"), Some(2));
 }

@@ -246,7 +246,7 @@ fn a_compute_that_promotes_reports_cancelled_wherever_it_is_dropped() {
         },
         |cache| {
             Box::pin(async move {
-                assert_eq!(*cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await.unwrap(), 1)
+                assert_eq!(*cache.get_or_insert("ada", || async { must_not_run::<u32>() }).await.unwrap(), 1);
             })
         },
         &[

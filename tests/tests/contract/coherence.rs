@@ -6,37 +6,13 @@ use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, finish_both, ready};
 
-use crate::{Ages, Mock, SlowToTell, TestCache, TwoTiers, stored, value};
-
-/// A newer write, and what it leaves behind.
-#[derive(Clone, Copy, Debug)]
-enum Newer {
-    Insert,
-    Invalidate,
-    Clear,
-}
-
-impl Newer {
-    const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
-
-    async fn write(self, cache: &Ages) {
-        match self {
-            Self::Insert => assert_eq!(cache.insert("ada", 2).await.unwrap(), InsertOutcome::Accepted),
-            Self::Invalidate => cache.invalidate("ada").await.unwrap(),
-            Self::Clear => cache.clear().await.unwrap(),
-        }
-    }
-
-    fn leaves(self) -> Option<u32> {
-        matches!(self, Self::Insert).then_some(2)
-    }
-}
+use crate::{Ages, Mock, Newer, TestCache, TwoTiers, slow, stored, value};
 
 /// `l1` is memory, or a tier of one's own; `slow` holds 1 for "ada".
 fn over_slow(l1: Tier<str, u32>) -> (TestCache, Mock) {
     let below = Mock::new();
     below.put("ada", 1);
-    let test = TestCache::new(Ages::builder("ages").tier(l1.name("l1")).tier(Tier::new(SlowToTell(below.clone()))));
+    let test = TestCache::new(Ages::builder("ages").tier(l1.name("l1")).tier(slow(&below)));
     (test, below)
 }
 

@@ -197,7 +197,7 @@ fn a_nested_operation_has_its_own_id_and_names_its_parent() {
     .unwrap();
 
     let recorded = two.events();
-    let lines: Vec<_> = recorded.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&recorded);
     assert_eq!(
         lines,
         [

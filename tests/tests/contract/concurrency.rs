@@ -1,34 +1,16 @@
 //! S37: operations at the same time, on one thread and on several.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperationEvent, RecordKeys, RequestIdExt};
 use cachet::testing::Behavior::Pend;
-use cachet::testing::{Recorded, RecordingHandler};
+use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, block_on, events, invariants, ready};
 
 use crate::{Ages, Mock, TestCache, TwoTiers};
-
-/// The lines of each operation, in the order of their completion.
-fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
-    let mut lines: HashMap<RequestId, Vec<String>> = HashMap::new();
-    let mut ended = Vec::new();
-    for event in recorded {
-        let id = match event {
-            Recorded::Tier(event) => event.request_id().unwrap(),
-            Recorded::Operation(event) => event.request_id(),
-        };
-        lines.entry(id).or_default().push(event.to_string());
-        if matches!(event, Recorded::Operation(_)) {
-            ended.push(lines.remove(&id).unwrap());
-        }
-    }
-    ended
-}
 
 // S37, law 2
 #[test]
@@ -62,7 +44,7 @@ fn operations_that_take_turns_never_mix() {
 
     let recorded = two.events();
     assert_eq!(
-        by_operation(&recorded),
+        events::by_operation(&recorded),
         [
             &["l1 get: miss", "l2 get: miss (fallback)", "get: miss"][..],
             &["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"],
@@ -145,10 +127,7 @@ fn an_id_survives_the_migration_of_its_task_from_thread_to_thread() {
     let id = events::completion(&recorded).request_id();
     assert_eq!(*witness.0.lock().unwrap(), [id; 6]);
     assert_eq!(*inside.lock().unwrap(), [id; 2]);
-    assert_eq!(
-        recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["witness get: miss", "witness insert: inserted", "get_or_insert: computed"]
-    );
+    assert_eq!(events::lines(&recorded), ["witness get: miss", "witness insert: inserted", "get_or_insert: computed"]);
 }
 
 // S37

@@ -7,6 +7,7 @@ mod stale;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cachet::future::RuntimeFuture;
@@ -14,8 +15,8 @@ use cachet::telemetry::TierOperation::{
     Clear, Contains, Get, GetMany, Insert, InsertMany, Invalidate, InvalidateMany, Len,
 };
 use cachet::testing::Behavior::{Hang, Pend, Work};
-use cachet::{CacheEntry, CacheTier, Error, InsertOutcome, Runtime, Tier, TierError, cache_tier};
-use cachet_tests::events::{completion, tiers};
+use cachet::{Error, InsertOutcome, Runtime, Tier};
+use cachet_tests::events::{self, completion, tiers};
 use cachet_tests::{ManualRuntime, ManualTask, collected, ready};
 
 use crate::{Ages, Mock, NANO, TestCache, TwoTiers, must_not_run, secs, stored, value};
@@ -51,7 +52,7 @@ fn a_tier_that_takes_longer_than_it_may_has_failed() {
     assert!(error.is_timeout() && error.is_tier());
     assert_eq!(format!("{error:#}"), "cache tier `l2` did not answer in time: its time limit is 1s");
     let events = two.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l1 get: miss", "l2 get: error (fallback)", "get: error"]);
     let (call, end) = (tiers(&events)[1], completion(&events));
     assert_eq!(call.error().map(Error::error_type), Some("timeout"));
@@ -246,40 +247,20 @@ fn with_no_time_at_all_a_tier_may_not_be_waited_for() {
     assert!(ready(two.cache.get("bob")).unwrap_err().is_timeout());
 }
 
-/// Says whether a call of it is under way.
-struct Held(Arc<()>);
-
-#[cache_tier(name = "held")]
-impl CacheTier<str, u32> for Held {
-    async fn get(&self, _key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        let _held = Arc::clone(&self.0);
-        std::future::pending().await
-    }
-
-    async fn insert(&self, _key: String, _entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, _key: &str) -> Result<(), TierError> {
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        Ok(())
-    }
-}
-
+// S14, S38
 #[test]
 fn a_call_that_takes_too_long_is_dropped() {
-    let (held, clock) = (Arc::new(()), cachet::ManualClock::new());
-    let cache =
-        Ages::builder("ages").tier(Tier::new(Held(Arc::clone(&held))).timeout(LIMIT)).clock(clock.clone()).build();
+    let (mock, clock, dropped) = (Mock::new(), cachet::ManualClock::new(), Arc::new(AtomicBool::new(false)));
+    let cache = Ages::builder("ages").tier(Tier::new(mock.clone()).timeout(LIMIT)).clock(clock.clone()).build();
+    mock.next(Get, Hang);
+    let flag = Arc::clone(&dropped);
+    mock.cancelled(Get, move || flag.store(true, Ordering::Relaxed));
     let mut get = ManualTask::new(cache.get("ada"));
     get.pend(1);
-    assert_eq!(Arc::strong_count(&held), 3);
+    assert!(!dropped.load(Ordering::Relaxed));
     clock.advance(LIMIT);
     assert!(get.poll().is_ready());
-    assert_eq!(Arc::strong_count(&held), 2);
+    assert!(dropped.load(Ordering::Relaxed), "by the operation, which still exists");
 }
 
 // With the clock of the system, it is the runtime that waits.

@@ -28,12 +28,12 @@ mod write_errors;
 
 use std::time::Duration;
 
-use cachet::testing::{MockTier, Recorded, RecordingHandler};
+use cachet::telemetry::TierOperation;
+use cachet::testing::{Behavior, MockTier, Recorded, RecordingHandler};
 use cachet::typestate::HasTier;
-use cachet::{Cache, CacheBuilder, CacheEntry, CacheTier, InsertOutcome, ManualClock, Tier, TierError, cache_tier};
+use cachet::{Cache, CacheBuilder, CacheEntry, InsertOutcome, ManualClock, Tier};
 use cachet_tests::invariants::Invariants;
-use cachet_tests::ready;
-use cachet_tests::task::pend;
+use cachet_tests::{events, ready};
 
 type Mock = MockTier<str, u32>;
 type Ages = Cache<str, u32>;
@@ -50,27 +50,33 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Reads at once, and is slow to answer: its answer may be old by then.
-struct SlowToTell(Mock);
+/// The mock as a tier that reads at once, and is slow to answer: its answer may be outdated by then.
+fn slow(mock: &Mock) -> Tier<str, u32> {
+    mock.always(TierOperation::Get, Behavior::WorkThenPend(1));
+    Tier::new(mock.clone()).name("slow")
+}
 
-#[cache_tier(name = "slow")]
-impl CacheTier<str, u32> for SlowToTell {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        let entry = self.0.get(key).await;
-        pend(1).await;
-        entry
+/// A newer write, and what it leaves behind.
+#[derive(Clone, Copy, Debug)]
+enum Newer {
+    Insert,
+    Invalidate,
+    Clear,
+}
+
+impl Newer {
+    const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
+
+    async fn write(self, cache: &Ages) {
+        match self {
+            Self::Insert => assert_eq!(cache.insert("ada", 2).await.unwrap(), InsertOutcome::Accepted),
+            Self::Invalidate => cache.invalidate("ada").await.unwrap(),
+            Self::Clear => cache.clear().await.unwrap(),
+        }
     }
 
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.0.insert(key, entry).await
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        self.0.invalidate(key).await
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.0.clear().await
+    fn leaves(self) -> Option<u32> {
+        matches!(self, Self::Insert).then_some(2)
     }
 }
 
@@ -95,7 +101,7 @@ impl TestCache {
 
     /// What the handler received since the last time.
     fn lines(&self) -> Vec<String> {
-        self.seen.take_lines()
+        events::lines(&self.seen.take())
     }
 
     /// The same, not yet turned into text.
@@ -135,7 +141,7 @@ impl TwoTiers {
 
     /// What the handler received since the last time.
     fn lines(&self) -> Vec<String> {
-        self.seen.take_lines()
+        events::lines(&self.seen.take())
     }
 
     /// The same, not yet turned into text.

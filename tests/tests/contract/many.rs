@@ -3,8 +3,8 @@
 use cachet::telemetry::{CacheOperation, Stats, TierOperation, TierOutcome};
 use cachet::testing::{Behavior, Recorded};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
-use cachet_tests::task::ManualTask;
-use cachet_tests::{collected, ready};
+use cachet_tests::tiers::Minimal;
+use cachet_tests::{ManualTask, collected, events, ready};
 
 use super::{Ages, Mock, TestCache, TwoTiers, millis, secs, stored, value};
 
@@ -29,7 +29,7 @@ fn the_answers_are_in_the_order_of_the_keys_and_every_tier_is_called_once() {
     two.l2.put("b", 2);
     assert_eq!(values(&two.cache, &["b", "x", "a", "b"]), [Some(2), None, Some(1), Some(2)]);
     let events = two.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(
         lines,
         ["l1 get_many: miss", "l2 get_many: miss (fallback)", "l1 insert_many: inserted", "get_many: miss"]
@@ -304,33 +304,10 @@ fn statistics_count_the_keys_of_a_lookup_of_several() {
     assert_eq!(stats.operations_of(CacheOperation::GetMany), 1);
 }
 
-/// A tier with no methods for several keys, which fails for the key `bad`.
-#[derive(Default)]
-struct Plain(Mock);
-
-#[cache_tier(name = "plain")]
-impl CacheTier<str, u32> for Plain {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.get(key).await }
-    }
-
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.insert(key, entry).await }
-    }
-
-    async fn invalidate(&self, key: &str) -> Result<(), TierError> {
-        if key == "bad" { Err(TierError::msg("bad key")) } else { self.0.invalidate(key).await }
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.0.clear().await
-    }
-}
-
 #[test]
 fn a_tier_without_methods_for_several_keys_is_asked_for_each_at_once() {
     let mock = Mock::new();
-    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))));
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(Minimal(mock.clone()))));
     collected(ready(test.cache.insert_many((0..40).map(|n| (format!("{n}"), n))))).unwrap();
     test.lines();
     mock.always(TierOperation::Get, Behavior::Pend(1));
@@ -340,18 +317,25 @@ fn a_tier_without_methods_for_several_keys_is_asked_for_each_at_once() {
     reading.pend(1);
     let answers: Vec<_> = reading.finish().into_iter().map(|answer| *answer.unwrap().unwrap()).collect();
     assert_eq!(answers, (0..40).collect::<Vec<_>>());
-    assert_eq!(test.lines(), ["plain get_many: hit", "get_many: hit"]);
+    assert_eq!(test.lines(), ["minimal get_many: hit", "get_many: hit"]);
 }
 
 #[test]
 fn by_default_one_failing_key_fails_alone() {
     let mock = Mock::new();
-    let cache = Ages::builder("ages").tier(Tier::new(Plain(mock.clone()))).build();
+    let cache = Ages::builder("ages").tier(Tier::new(Minimal(mock.clone()))).build();
     mock.put("a", 0);
+    let fail = Behavior::Fail("bad key");
+    mock.next(TierOperation::Get, Behavior::Work);
+    mock.next(TierOperation::Get, fail.clone());
     assert!(matches!(ready(cache.get_many(["a", "bad"]))[..], [Ok(Some(_)), Err(_)]));
+    mock.next(TierOperation::Insert, fail.clone());
+    mock.always(TierOperation::Invalidate, fail.clone());
     assert!(matches!(ready(cache.insert_many([("bad", 1), ("a", 1)]))[..], [Err(_), Ok(InsertOutcome::Accepted)]));
     // What failed is owed: the tier is not asked for it (S44).
     assert!(matches!(ready(cache.get_many(["a", "bad"]))[..], [Ok(Some(_)), Ok(None)]));
+    mock.next(TierOperation::Invalidate, fail);
+    mock.always(TierOperation::Invalidate, Behavior::Work);
     assert!(matches!(ready(cache.invalidate_many(["bad", "a"]))[..], [Err(_), Ok(())]));
     assert_eq!(stored(&mock, "a"), None);
 }

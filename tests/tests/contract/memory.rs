@@ -35,10 +35,7 @@ fn an_eviction_inside_an_operation_carries_its_id() {
     test.lines();
     ready(test.cache.insert("bob", 2)).unwrap();
     let recorded = test.events();
-    assert_eq!(
-        recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["l1 evict: evicted", "l1 insert: inserted", "insert: inserted"]
-    );
+    assert_eq!(events::lines(&recorded), ["l1 evict: evicted", "l1 insert: inserted", "insert: inserted"]);
     let evicted = events::tiers(&recorded)[0];
     let end = events::completion(&recorded);
     assert_eq!(evicted.request_id(), Some(end.request_id()));
@@ -61,7 +58,7 @@ fn an_eviction_by_a_promotion_carries_the_id_of_the_read() {
     assert_eq!(value(&test.cache, "bob"), Some(2));
     let recorded = test.events();
     assert_eq!(
-        recorded.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        events::lines(&recorded),
         ["l1 get: miss", "l2 get: hit (fallback)", "l1 evict: evicted", "l1 insert: inserted", "get: hit"]
     );
     let id = events::completion(&recorded).request_id();

@@ -9,10 +9,9 @@ use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask};
 use cachet::telemetry::{OperationOutcome, Stats};
 use cachet::testing::Behavior::Panic;
 use cachet::testing::RecordingHandler;
-use cachet::{
-    CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier,
-};
+use cachet::{CacheEntry, CacheEventHandler, InsertPolicy, RequestId, Tier};
 use cachet_tests::task::pend;
+use cachet_tests::tiers::Immediate;
 use cachet_tests::{ManualTask, events, invariants, ready};
 
 use crate::{Ages, Mock, TestCache, TwoTiers, secs, stored, value};
@@ -50,7 +49,7 @@ fn a_panicking_tier_is_reported_and_harms_only_its_caller() {
         two.l1.next(operation, Panic("boom"));
         assert_eq!(panic_of(|| call(&two.cache)), "boom");
         let recorded = two.events();
-        assert_eq!(recorded.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+        assert_eq!(events::lines(&recorded), expected);
         let error = events::tiers(&recorded)[0].error().unwrap();
         assert_eq!((error.is_panic(), error.tier_name()), (true, Some("l1")));
         assert_eq!(format!("{error:#}"), "cache tier `l1` panicked: boom");
@@ -177,32 +176,6 @@ fn memory_whose_weigher_panics_goes_on_working() {
     assert_eq!(test.lines(), ["l1 get: miss", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
 }
 
-/// Answers at once, and panics whatever it is asked.
-struct Brittle;
-
-#[cache_tier(name = "brittle", immediate)]
-impl CacheTier<str, u32> for Brittle {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        panic!("get")
-    }
-
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        panic!("insert")
-    }
-
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        panic!("invalidate")
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        panic!("clear")
-    }
-
-    fn drops_rejected(&self) -> bool {
-        true
-    }
-}
-
 // A panic is a panic, with and without listeners.
 #[test]
 fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations_only() {
@@ -219,8 +192,12 @@ fn a_panicking_immediate_tier_is_reported_also_to_those_who_listen_to_operations
         }
     }
 
-    let seen = RecordingHandler::new();
-    let cache = Ages::builder("ages").tier(Tier::new(Brittle)).event_handler(Ends(seen.clone())).build();
+    let (mock, seen) = (Mock::new(), RecordingHandler::new());
+    for (operation, text) in [(Get, "get"), (Insert, "insert"), (Invalidate, "invalidate"), (Clear, "clear")] {
+        mock.always(operation, Panic(text));
+    }
+    let brittle = Immediate { drops_rejected: true, ..Immediate::new(mock) };
+    let cache = Ages::builder("ages").tier(Tier::new(brittle)).event_handler(Ends(seen.clone())).build();
     assert_eq!(panic_of(|| ready(cache.get("ada"))), "get");
     assert_eq!(panic_of(|| ready(cache.contains("ada"))), "get");
     assert_eq!(panic_of(|| ready(cache.insert("ada", 1))), "insert");

@@ -2,6 +2,7 @@
 
 mod landing;
 mod lookups;
+mod overtaken;
 mod panics;
 mod random;
 mod reentrance;
@@ -11,7 +12,6 @@ mod threads;
 mod waits;
 mod wakers;
 
-use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,9 +20,9 @@ use std::task::{Context, Poll, Waker};
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::telemetry::{CacheOperation, OperationOutcome, Stats};
 use cachet::testing::Behavior::{Fail, Hang, Pend};
-use cachet::testing::{Recorded, RecordingHandler};
+use cachet::testing::RecordingHandler;
 use cachet::typestate::HasTier;
-use cachet::{CacheBuilder, CacheEntry, Error, RequestId, Tier};
+use cachet::{CacheBuilder, CacheEntry, Error, Tier};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, events, ready};
 
@@ -103,33 +103,6 @@ async fn never() -> u32 {
     must_not_run()
 }
 
-/// What has been reported, with what waited for another's work marked.
-fn reported(recorded: &[Recorded]) -> Vec<String> {
-    recorded.iter().map(line).collect()
-}
-
-fn line(event: &Recorded) -> String {
-    let coalesced = matches!(event, Recorded::Operation(event) if event.coalesced());
-    format!("{event}{}", if coalesced { " (coalesced)" } else { "" })
-}
-
-/// The same for each operation, in the order of their completion.
-fn by_operation(recorded: &[Recorded]) -> Vec<Vec<String>> {
-    let mut lines: HashMap<RequestId, Vec<String>> = HashMap::new();
-    let mut ended = Vec::new();
-    for event in recorded {
-        match event {
-            Recorded::Tier(tier) => lines.entry(tier.request_id().unwrap()).or_default().push(line(event)),
-            Recorded::Operation(operation) => {
-                let mut lines = lines.remove(&operation.request_id()).unwrap_or_default();
-                lines.push(line(event));
-                ended.push(lines);
-            }
-        }
-    }
-    ended
-}
-
 const COMPUTED: [&str; 5] = [
     "l1 get: miss",
     "l2 get: miss (fallback)",
@@ -153,7 +126,7 @@ fn a_hit_does_not_wait_for_a_flight_of_its_key() {
         seen.take();
         for method in Method::ALL {
             assert_eq!(method.ask(cache, "ada", never()).ready().unwrap(), Some(2));
-            assert_eq!(reported(&seen.take()), ["l1 get: hit".to_owned(), format!("{}: hit", method.name())]);
+            assert_eq!(events::lines(&seen.take()), ["l1 get: hit".to_owned(), format!("{}: hit", method.name())]);
         }
         assert_eq!(value(cache, "ada"), Some(2));
         assert!(ready(cache.contains("ada")).unwrap());
@@ -175,7 +148,7 @@ fn reads_and_writes_do_not_wait_for_a_flight() {
     assert_eq!(ready(two.cache.len()).unwrap(), Some(0));
     leader.ready().unwrap();
     assert_eq!(
-        reported(&two.events()),
+        events::lines(&two.events()),
         [
             "l1 get: miss",
             "l2 get: miss (fallback)",
@@ -260,7 +233,7 @@ fn many_concurrent_computes_run_one_closure() {
     let recorded = two.events();
     let mut expected = vec![&COMPUTED[..]];
     expected.extend([&FOLLOWED[..]; 5]);
-    assert_eq!(by_operation(&recorded), expected);
+    assert_eq!(events::by_operation(&recorded), expected);
     let ends = events::completions(&recorded);
     assert!(ends[1..].iter().all(|end| end.leader_request_id() == Some(ends[0].request_id())));
     assert_eq!(stats.coalesced(), 5);
@@ -283,7 +256,7 @@ fn many_concurrent_computes_over_memory_run_one_closure() {
     }
     let followed = ["l1 get: miss", "get_or_insert: computed (coalesced)"];
     assert_eq!(
-        by_operation(&test.events()),
+        events::by_operation(&test.events()),
         [&["l1 get: miss", "l1 insert: inserted", "get_or_insert: computed"][..], &followed, &followed, &followed]
     );
 }
@@ -330,7 +303,7 @@ fn an_error_reaches_all_with_its_type_and_is_not_kept() {
     }
     let failed = ["l1 get: miss", "l2 get: miss (fallback)", "try_get_or_insert: error (coalesced)"];
     assert_eq!(
-        by_operation(&two.events()),
+        events::by_operation(&two.events()),
         [
             &["l1 get: miss", "l2 get: miss (fallback)", "try_get_or_insert: error"][..],
             &["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: error (coalesced)"],
@@ -339,7 +312,7 @@ fn an_error_reaches_all_with_its_type_and_is_not_kept() {
         ]
     );
     assert_eq!(ask(&two.cache, "ada", after(0, 1)).ready().unwrap(), Some(1));
-    assert_eq!(by_operation(&two.events()), [COMPUTED]);
+    assert_eq!(events::by_operation(&two.events()), [COMPUTED]);
 }
 
 // S25
@@ -370,7 +343,8 @@ fn all_three_methods_share_one_table() {
         for follower in followers {
             assert_eq!(follower.finish().unwrap(), Some(1), "{leading:?}");
         }
-        let ends: Vec<_> = by_operation(&two.events()).into_iter().map(|mut lines| lines.pop().unwrap()).collect();
+        let ends: Vec<_> =
+            events::by_operation(&two.events()).into_iter().map(|mut lines| lines.pop().unwrap()).collect();
         let mut expected = vec![format!("{}: computed", leading.name())];
         expected.extend(Method::ALL.map(|method| format!("{}: computed (coalesced)", method.name())));
         assert_eq!(ends, expected);
@@ -402,7 +376,7 @@ fn nothing_is_enough_for_who_may_do_with_nothing_and_the_others_compute_for_them
         let mut own = COMPUTED.map(str::to_owned);
         own[4] = format!("{}: computed", method.name());
         assert_eq!(
-            by_operation(&two.events()),
+            events::by_operation(&two.events()),
             [
                 ["l1 get: miss", "l2 get: miss (fallback)", "optionally_get_or_insert: none"]
                     .map(str::to_owned)
@@ -489,7 +463,7 @@ fn who_fails_closed_does_not_wait_for_a_flight() {
     assert_eq!(leader.ready().unwrap(), Some(1));
     assert_eq!(follower.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&two.events()),
+        events::by_operation(&two.events()),
         [&["l1 get: miss", "l2 get: error (fallback)", "get_or_insert: error"][..], &COMPUTED, &FOLLOWED]
     );
 }
@@ -508,7 +482,7 @@ fn failing_tiers_do_not_let_a_stampede_through() {
     assert_eq!(leader.ready().unwrap(), Some(1));
     assert_eq!(follower.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&two.events())[1],
+        events::by_operation(&two.events())[1],
         ["l1 get: error", "l2 get: error (fallback)", "get_or_insert: computed (coalesced)"]
     );
 }

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use cachet::telemetry::TierOperation::{Get, Insert};
+use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
 use cachet::telemetry::{CacheOperation, OperationOutcome, TierOperation, TierOutcome};
 use cachet::telemetry::{CacheOperationEvent, CacheTierEvent, EventMask, RecordKeys};
 use cachet::testing::{Behavior, Recorded, RecordingHandler};
-use cachet::{CacheEntry, CacheEventHandler, CacheTier, InsertOutcome, RequestId, Tier, TierError, cache_tier};
+use cachet::{CacheEntry, CacheEventHandler, RequestId, Tier};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, events, ready};
 
@@ -114,7 +114,7 @@ fn the_duration_of_an_operation_covers_the_removal_of_an_expired_entry() {
     let two = TwoTiers::with(|l1| l1, |l2| l2.ttl(millis(1)).clock_tolerance(millis(0)));
     two.l2.put("ada", CacheEntry::restore(1, None, two.clock.wall()));
     two.clock.advance(millis(2));
-    two.l2.next(TierOperation::Invalidate, Behavior::Pend(1));
+    two.l2.next(Invalidate, Behavior::Pend(1));
     let mut get = ManualTask::new(two.cache.get("ada"));
     get.pend(1);
     two.clock.advance(millis(9));
@@ -294,44 +294,25 @@ fn every_handler_is_told_in_the_order_of_registration() {
     );
 }
 
-/// Records which request id it is working for.
-#[derive(Clone, Default)]
-struct WhoseCall(Arc<Mutex<Vec<Option<RequestId>>>>);
+/// The request ids that are current at the calls of a tier.
+type CurrentIds = Arc<Mutex<Vec<Option<RequestId>>>>;
 
-impl WhoseCall {
-    fn note(&self) {
-        self.0.lock().unwrap().push(RequestId::current());
+/// Notes the current request id at every call of this kind.
+fn note_ids(mock: &Mock, operations: &[TierOperation]) -> CurrentIds {
+    let ids = CurrentIds::default();
+    for operation in operations {
+        let ids = Arc::clone(&ids);
+        mock.before(*operation, move || ids.lock().unwrap().push(RequestId::current()));
     }
-}
-
-#[cache_tier]
-impl CacheTier<str, u32> for WhoseCall {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        self.note();
-        Ok(None)
-    }
-
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.note();
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        self.note();
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        self.note();
-        Ok(())
-    }
+    ids
 }
 
 // S36
 #[test]
 fn with_nobody_listening_there_is_not_even_an_id() {
-    let tier = WhoseCall::default();
-    let cache = Ages::builder("ages").tier(Tier::new(tier.clone())).build();
+    let tier = Mock::new();
+    let ids = note_ids(&tier, &[Get, Insert]);
+    let cache = Ages::builder("ages").tier(Tier::new(tier)).build();
     let mut inside = None;
     ready(cache.get_or_insert("ada", || {
         inside = Some(RequestId::current());
@@ -339,14 +320,15 @@ fn with_nobody_listening_there_is_not_even_an_id() {
     }))
     .unwrap();
     assert_eq!(inside, Some(None));
-    assert_eq!(*tier.0.lock().unwrap(), [None, None]);
+    assert_eq!(*ids.lock().unwrap(), [None, None]);
 }
 
 // S36
 #[test]
 fn with_somebody_listening_the_tiers_and_the_closure_know_the_id() {
-    let tier = WhoseCall::default();
-    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier.clone())));
+    let tier = Mock::new();
+    let ids = note_ids(&tier, &[Get, Insert]);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier)));
     let mut inside = None;
     ready(test.cache.get_or_insert("ada", || {
         inside = RequestId::current();
@@ -356,39 +338,17 @@ fn with_somebody_listening_the_tiers_and_the_closure_know_the_id() {
     let recorded = test.events();
     let id = Some(events::completion(&recorded).request_id());
     assert_eq!((inside, RequestId::current()), (id, None));
-    assert_eq!(*tier.0.lock().unwrap(), [id, id]);
+    assert_eq!(*ids.lock().unwrap(), [id, id]);
 }
 
 // S36, S40: the removal of what has expired belongs to the operation that found it.
 #[test]
 fn the_removal_of_an_expired_entry_knows_the_id() {
-    /// Always has an entry, and it has always expired.
-    #[derive(Clone, Default)]
-    struct Old(WhoseCall);
-
-    #[cache_tier]
-    impl CacheTier<str, u32> for Old {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-            Ok(Some(CacheEntry::new(1)))
-        }
-
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-            Ok(InsertOutcome::Accepted)
-        }
-
-        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-            self.0.note();
-            Ok(())
-        }
-
-        async fn clear(&self) -> Result<(), TierError> {
-            Ok(())
-        }
-    }
-
-    let tier = Old::default();
-    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier.clone()).ttl(millis(1))));
+    let tier = Mock::new();
+    tier.put("ada", 1);
+    let ids = note_ids(&tier, &[Invalidate]);
+    let test = TestCache::new(Ages::builder("ages").tier(Tier::new(tier).ttl(millis(1))));
     assert!(ready(test.cache.get("ada")).unwrap().is_none());
     let recorded = test.events();
-    assert_eq!(*tier.0.0.lock().unwrap(), [Some(events::completion(&recorded).request_id())]);
+    assert_eq!(*ids.lock().unwrap(), [Some(events::completion(&recorded).request_id())]);
 }

@@ -65,7 +65,7 @@ fn a_failing_first_tier_counts_as_a_miss_and_the_second_answers() {
     two.l1.always(Get, Fail("unplugged"));
     assert_eq!(value(&two.cache, "ada"), Some(2));
     let recorded = two.events();
-    let lines: Vec<_> = recorded.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&recorded);
     assert_eq!(lines, ["l1 get: error", "l2 get: hit (fallback)", "l1 insert: inserted", "get: hit"]);
     assert_eq!(format!("{:#}", events::tiers(&recorded)[0].error().unwrap()), "cache tier `l1` failed: unplugged");
     assert!(events::completion(&recorded).error().is_none());

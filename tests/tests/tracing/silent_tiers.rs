@@ -1,33 +1,13 @@
 //! S35: events of a tier whose own span is filtered out.
 
-use cachet::telemetry::RecordKeys;
-use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
+use cachet::Tier;
+use cachet::telemetry::{RecordKeys, TierOperation};
 use cachet_tests::ready;
+use cachet_tests::tiers::Immediate;
 use cachet_tests::trace::Recorder;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::{Ages, Mock};
-
-#[derive(Default)]
-struct Quiet(Mock);
-
-#[cache_tier(name = "quiet", immediate, level = "trace")]
-impl CacheTier<str, u32> for Quiet {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        tracing::info!("inside");
-        Ok(self.0.stored(key))
-    }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.0.put(key, entry);
-        Ok(InsertOutcome::Accepted)
-    }
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        Ok(())
-    }
-    async fn clear(&self) -> Result<(), TierError> {
-        Ok(())
-    }
-}
 
 // S35
 #[test]
@@ -37,9 +17,10 @@ fn what_a_tier_without_a_span_says_is_in_the_operations_span() {
         let subscriber = tracing_subscriber::Registry::default()
             .with(tracing::level_filters::LevelFilter::DEBUG)
             .with(recorder.clone());
+        let quiet = Immediate::new(Mock::new());
+        quiet.mock.before(TierOperation::Get, || tracing::info!("inside"));
         tracing::subscriber::with_default(subscriber, || {
-            let cache =
-                Ages::builder("ages").tier(Tier::new(Quiet::default())).enable_logs().record_keys(record_keys).build();
+            let cache = Ages::builder("ages").tier(Tier::new(quiet)).enable_logs().record_keys(record_keys).build();
             ready(cache.insert("a", 1)).unwrap();
             ready(cache.get("a")).unwrap();
         });

@@ -5,10 +5,11 @@ use cachet::telemetry::{RecordKeys, RequestIdExt, SpanLevel};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Reject};
 use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, RequestId, Tier, TierError, cache_tier};
 use cachet_tests::task::pend;
+use cachet_tests::tiers::Minimal;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{ManualTask, ready};
 
-use crate::{Ages, Logged, millis};
+use crate::{Ages, Logged, Mock, millis};
 
 // S35
 #[test]
@@ -429,35 +430,14 @@ fn a_remote_tier_says_where_it_is_and_what_its_author_wants_it_to() {
 // S35: the module of the impl, unless said otherwise; the library's own tiers have theirs.
 #[test]
 fn a_tiers_spans_and_events_come_from_its_module() {
-    /// Has nothing, and says nothing of itself.
-    struct Plain;
-
-    #[cache_tier]
-    impl CacheTier<str, u32> for Plain {
-        async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-            Ok(None)
-        }
-
-        async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-            Ok(InsertOutcome::Accepted)
-        }
-
-        async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-            Ok(())
-        }
-
-        async fn clear(&self) -> Result<(), TierError> {
-            Ok(())
-        }
-    }
-
-    let cache = Ages::builder("ages").tier(Tier::memory(10)).tier(Tier::new(Plain)).enable_logs().build();
+    let cache =
+        Ages::builder("ages").tier(Tier::memory(10)).tier(Tier::new(Minimal(Mock::new()))).enable_logs().build();
     let seen = Recorder::listen(|| assert!(ready(cache.get("ada")).unwrap().is_none()));
     seen.check();
     let targets: Vec<_> = seen.spans.iter().map(|span| span.target).collect();
-    assert_eq!(targets, ["cachet::op", "cachet::tier", module_path!()]);
+    assert_eq!(targets, ["cachet::op", "cachet::tier", "cachet_tests::tiers"]);
     let targets: Vec<_> = seen.events.iter().map(|event| event.target).collect();
-    assert_eq!(targets, ["cachet::tier", module_path!(), "cachet::event"]);
+    assert_eq!(targets, ["cachet::tier", "cachet_tests::tiers", "cachet::event"]);
 }
 
 // S35

@@ -1,48 +1,15 @@
 //! The user's own spans and events around and inside the library's.
 
 use cachet::telemetry::SpanPolicy;
-use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
+use cachet::telemetry::TierOperation::{Get, Insert, Invalidate};
+use cachet::testing::Behavior;
+use cachet::{CacheEntry, Tier};
 use cachet_tests::task::pend;
 use cachet_tests::trace::Recorder;
 use cachet_tests::{ManualTask, ready};
 use tracing::{info, info_span};
 
 use crate::{Ages, Mock, millis};
-
-/// Talks while it works, also when it is dropped.
-struct Chatty;
-
-struct Farewell;
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        info!("farewell");
-    }
-}
-
-#[cache_tier(name = "chatty")]
-impl CacheTier<str, u32> for Chatty {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        info!("before");
-        pend(1).await;
-        info_span!("inner").in_scope(|| info!("after"));
-        Ok(Some(CacheEntry::restore(1, Some(millis(1)), std::time::UNIX_EPOCH)))
-    }
-
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        let _farewell = Farewell;
-        std::future::pending().await
-    }
-
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        info!("removing");
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        Ok(())
-    }
-}
 
 /// The user's events, with the path of spans each was sent in.
 fn places(seen: &cachet_tests::trace::Seen) -> Vec<String> {
@@ -61,8 +28,17 @@ fn places(seen: &cachet_tests::trace::Seen) -> Vec<String> {
         .collect()
 }
 
+/// A tier that sends events while it works, also when it is dropped, and has an expired entry.
 fn chatty(policy: SpanPolicy) -> Ages {
-    Ages::builder("ages").tier(Tier::new(Chatty)).enable_logs().span_policy(policy).build()
+    let mock = Mock::new();
+    mock.put("ada", CacheEntry::restore(1, Some(millis(1)), std::time::UNIX_EPOCH));
+    mock.before(Get, || info!("before"));
+    mock.next(Get, Behavior::Pend(1));
+    mock.after(Get, || info_span!("inner").in_scope(|| info!("after")));
+    mock.next(Insert, Behavior::Hang);
+    mock.cancelled(Insert, || info!("farewell"));
+    mock.before(Invalidate, || info!("removing"));
+    Ages::builder("ages").tier(Tier::new(mock)).enable_logs().span_policy(policy).build()
 }
 
 // S35

@@ -6,7 +6,7 @@ use cachet::telemetry::TierOperation::{Contains, Get, GetMany};
 use cachet::testing::Behavior::{Fail, Hang};
 use cachet::typestate::HasTier;
 use cachet::{CacheBuilder, CacheEntry, CacheTier, Error, ManualClock, Tier};
-use cachet_tests::events::{completion, completions};
+use cachet_tests::events::{self, completion, completions};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualRuntime, ManualTask, ready};
 
@@ -57,7 +57,7 @@ fn an_expired_entry_is_served_in_place_of_an_error_and_reported_as_stale_with_th
     it.l2.next(Get, Fail("down"));
     assert_eq!(value(it.cache(), "ada"), Some(1));
     let events = it.test.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l1 get: expired", "l2 get: error (fallback)", "get: stale"]);
     let end = completion(&events);
     assert_eq!((end.hit_tier(), end.age(), end.fallback()), (Some("l1"), Some(TTL + NANO), true));
@@ -137,7 +137,7 @@ fn a_closure_that_fails_is_a_source_that_has_failed() {
     let found = ready(it.cache().try_get_or_insert("ada", || async { Err::<u32, _>("renderer is down") })).unwrap();
     assert_eq!(*found, 1);
     let events = it.test.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l1 get: expired", "l2 get: miss (fallback)", "try_get_or_insert: stale"]);
     let end = completion(&events);
     assert!(end.error().is_some_and(Error::is_load));
@@ -249,7 +249,7 @@ fn of_several_keys_those_are_served_that_have_an_expired_entry() {
         answers.into_iter().map(|answer| answer.map(|found| found.map(CacheEntry::into_value)).ok()).collect();
     assert_eq!(answers, [Some(Some(1)), None, Some(Some(3))]);
     let events = it.test.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l1 get_many: miss", "l2 get_many: error (fallback)", "get_many: error"]);
     assert_eq!((completion(&events).keys(), completion(&events).hits()), (Some(3), Some(2)));
 

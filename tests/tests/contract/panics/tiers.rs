@@ -6,33 +6,10 @@ use cachet::telemetry::RecordKeys;
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheTier, InsertOutcome, Tier, TierError, cache_tier};
 use cachet_tests::ready;
+use cachet_tests::tiers::Immediate;
 use cachet_tests::trace::Recorder;
 
-use crate::{Ages, Mock, stored};
-
-struct Fields(Mock, Option<u32>);
-impl Fields {
-    fn shard(&self) -> u32 {
-        self.1.expect("the shard is known")
-    }
-}
-
-#[cache_tier(name = "fields", immediate, fields(shard = self.shard()))]
-impl CacheTier<str, u32> for Fields {
-    async fn get(&self, key: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        Ok(stored(&self.0, key).map(CacheEntry::new))
-    }
-    async fn insert(&self, key: String, entry: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        self.0.put(key, entry);
-        Ok(InsertOutcome::Accepted)
-    }
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        Ok(())
-    }
-    async fn clear(&self) -> Result<(), TierError> {
-        Ok(())
-    }
-}
+use crate::{Ages, Mock};
 
 // S35
 #[test]
@@ -40,9 +17,9 @@ fn a_panic_of_a_declared_field_ends_the_operation_once() {
     let reported = |record_keys| {
         let seen = RecordingHandler::new();
         Recorder::listen(|| {
-            let mock = Mock::new();
+            let broken = Immediate { shard: || panic!("the shard is unknown"), ..Immediate::new(Mock::new()) };
             let cache = Ages::builder("ages")
-                .tier(Tier::new(Fields(mock, None)))
+                .tier(Tier::new(broken))
                 .enable_logs()
                 .event_handler(seen.clone())
                 .record_keys(record_keys)
@@ -52,7 +29,7 @@ fn a_panic_of_a_declared_field_ends_the_operation_once() {
         seen.take_lines()
     };
     for record_keys in [RecordKeys::with(|_: &str| String::new()), RecordKeys::omitted()] {
-        assert_eq!(reported(record_keys), ["fields get: panicked", "get: panicked"]);
+        assert_eq!(reported(record_keys), ["immediate get: panicked", "get: panicked"]);
     }
 }
 

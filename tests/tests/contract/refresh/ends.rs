@@ -4,7 +4,7 @@ use std::error::Error;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Fail, Hang, Panic, Pend, Work};
-use cachet_tests::events::completions;
+use cachet_tests::events::{self, completions};
 use cachet_tests::ready;
 
 use super::{DUE, NOT_YET, Refreshed};
@@ -118,7 +118,7 @@ fn a_panicking_tier_does_not_leave_its_key_marked() {
     assert_eq!(it.stale("ada"), Some(1));
     it.tasks.run();
     let events = it.test.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l2 get: panicked", "refresh: panicked"]);
     let error = completions(&events)[0].error().cloned().unwrap();
     assert_eq!((error.error_type(), error.source().unwrap().to_string().as_str()), ("panic", "boom"));

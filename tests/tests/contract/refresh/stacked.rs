@@ -3,7 +3,7 @@
 use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::{Fail, Reject};
 use cachet::{CacheEntry, InsertPolicy, Tier};
-use cachet_tests::events::completion;
+use cachet_tests::events::{self, completion};
 use cachet_tests::{ManualRuntime, ready};
 
 use super::{DUE, Refreshed};
@@ -113,12 +113,12 @@ fn a_refresh_that_finds_an_entry_that_is_due_has_that_one_refreshed_from_below()
     three.test.lines();
     three.tasks.poll();
     let first = three.test.events();
-    let lines: Vec<_> = first.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&first);
     assert_eq!(lines, ["l2 get: hit", "l1 insert: inserted", "refresh: refreshed"]);
     assert_eq!((three.tasks.tasks(), three.test.cache.refreshes().running), (1, 1));
     three.tasks.run();
     let second = three.test.events();
-    let lines: Vec<_> = second.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&second);
     assert_eq!(lines, ["l3 get: hit", "l1 insert: inserted", "l2 insert: inserted", "refresh: refreshed"]);
     assert_eq!(completion(&second).parent_request_id(), Some(completion(&first).request_id()));
     assert_eq!((three.stored(), three.test.cache.refreshes().running), ([Some(2); 3], 0));

@@ -8,7 +8,7 @@ use cachet::telemetry::{CacheOperationEvent, EventMask};
 use cachet::testing::Behavior::{Fail, Pend};
 use cachet::testing::RecordingHandler;
 use cachet::{CacheEntry, CacheEventHandler, ManualClock, RequestId, Runtime, Tier};
-use cachet_tests::events::{completion, completions, tiers};
+use cachet_tests::events::{self, completion, completions, tiers};
 use cachet_tests::{ManualRuntime, ManualTask, ready};
 
 use super::{DUE, Refreshed};
@@ -299,7 +299,7 @@ fn without_a_runtime_the_refresh_fails_and_the_read_does_not() {
     test.lines();
     assert_eq!(value(&test.cache, "ada"), Some(1));
     let events = test.events();
-    let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    let lines = events::lines(&events);
     assert_eq!(lines, ["l1 get: hit", "refresh: error", "get: stale"]);
     let [refresh, get] = completions(&events)[..] else { panic!("two operations") };
     assert_eq!(refresh.error().map(cachet::Error::error_type), Some("no_runtime"));

@@ -1,25 +1,23 @@
 //! What lands, or is written, between a lookup and the flight that it leads to.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
 
 use cachet::telemetry::TierOperation::{Get, Insert};
-use cachet::testing::Behavior::{Fail, Pend};
-use cachet::{CacheEntry, CacheTier, InsertOutcome, InsertPolicy, Tier, TierError, cache_tier};
+use cachet::testing::Behavior::{Fail, Panic};
+use cachet::{InsertPolicy, Tier};
+use cachet_tests::tiers::Immediate;
 use cachet_tests::{events, ready};
 
-use super::{after, ask, by_operation, never, protected, protected_memory, reported};
-use crate::{Ages, Mock, SlowToTell, TestCache, secs, stored, value};
+use super::{after, ask, never};
+use crate::{Ages, Mock, TestCache, secs, slow, stored, value};
 
 /// `l1`, if there is one, over `slow`, with protection.
 fn over_slow(l1: Option<Tier<str, u32>>) -> (TestCache, Mock) {
     let below = Mock::new();
-    let slow = Tier::new(SlowToTell(below.clone()));
     let builder = Ages::builder("ages");
     let builder = match l1 {
-        Some(l1) => builder.tier(l1.name("l1")).tier(slow),
-        None => builder.tier(slow),
+        Some(l1) => builder.tier(l1.name("l1")).tier(slow(&below)),
+        None => builder.tier(slow(&below)),
     };
     (TestCache::new(builder.stampede_protection()), below)
 }
@@ -35,7 +33,7 @@ fn what_landed_between_lookup_and_flight_is_found_in_memory() {
     assert_eq!(first.ready().unwrap(), Some(1));
     assert_eq!(second.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&test.events()),
+        events::by_operation(&test.events()),
         [
             &[
                 "l1 get: miss",
@@ -62,7 +60,7 @@ fn what_landed_between_lookup_and_flight_is_found_in_a_tier_that_is_waited_for()
     second.pend(1);
     assert_eq!(second.ready().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&test.events()),
+        events::by_operation(&test.events()),
         [
             &["slow get: miss", "slow insert: inserted", "get_or_insert: computed"][..],
             &["slow get: hit", "get_or_insert: hit"]
@@ -107,7 +105,7 @@ fn whoever_gives_up_looking_again_leaves_it_to_its_follower() {
     drop(second);
     assert_eq!(third.finish().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&test.events())[1..],
+        events::by_operation(&test.events())[1..],
         [&["slow get: cancelled", "get_or_insert: cancelled"][..], &["slow get: hit", "get_or_insert: hit"]]
     );
 }
@@ -145,7 +143,7 @@ fn what_is_found_below_when_looking_again_is_promoted() {
     assert_eq!(first.ready().unwrap(), Some(1));
     assert_eq!(second.finish().unwrap(), Some(1));
     assert_eq!(
-        by_operation(&test.events())[1],
+        events::by_operation(&test.events())[1],
         ["l1 get: miss", "slow get: hit (fallback)", "l1 insert: inserted", "get_or_insert: hit"]
     );
     assert_eq!(stored(&l1, "ada"), Some(1));
@@ -178,48 +176,26 @@ fn a_second_look_that_fails_is_followed_by_a_closure_as_the_first_one_is() {
     below.next(Get, Fail("unplugged"));
     assert_eq!(second.finish().unwrap(), Some(2));
     assert_eq!(
-        by_operation(&test.events())[1],
+        events::by_operation(&test.events())[1],
         ["slow get: error", "slow insert: inserted", "get_or_insert: computed"]
     );
-}
-
-/// Has nothing, and panics when it is asked a second time.
-#[derive(Default)]
-struct Moody(AtomicU32);
-
-#[cache_tier(name = "moody", immediate)]
-impl CacheTier<str, u32> for Moody {
-    async fn get(&self, _: &str) -> Result<Option<CacheEntry<u32>>, TierError> {
-        assert_ne!(self.0.fetch_add(1, Ordering::SeqCst), 2, "boom");
-        Ok(None)
-    }
-
-    async fn insert(&self, _: String, _: CacheEntry<u32>) -> Result<InsertOutcome, TierError> {
-        Ok(InsertOutcome::Accepted)
-    }
-
-    async fn invalidate(&self, _: &str) -> Result<(), TierError> {
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), TierError> {
-        Ok(())
-    }
 }
 
 // S25, law 1: a tier that panics when it is asked again is reported as it is when it is asked at first.
 #[test]
 fn a_tier_that_panics_when_it_is_asked_again_is_reported() {
-    let (test, _) = over_slow(Some(Tier::new(Moody::default())));
+    let l1 = Mock::new();
+    let (test, _) = over_slow(Some(Tier::new(Immediate::new(l1.clone()))));
     let mut first = ask(&test.cache, "ada", after(0, 1));
     let mut second = ask(&test.cache, "ada", after(0, 2));
     first.pend(1);
     second.pend(1);
     first.ready().unwrap();
     test.events();
+    l1.next(Get, Panic("boom"));
     assert!(catch_unwind(AssertUnwindSafe(|| second.poll())).is_err());
     drop(second);
-    assert_eq!(reported(&test.events()), ["l1 get: panicked", "get_or_insert: panicked"]);
+    assert_eq!(events::lines(&test.events()), ["l1 get: panicked", "get_or_insert: panicked"]);
     assert_eq!(ask(&test.cache, "ada", never()).finish().unwrap(), Some(1));
 }
 
@@ -233,95 +209,6 @@ fn landings_of_other_keys_change_nothing() {
     assert_eq!(asking.finish().unwrap(), Some(1));
     assert_eq!(test.lines().last().unwrap(), "get_or_insert: computed");
     assert_eq!(value(&test.cache, "bob"), Some(2));
-}
-
-/// A newer write, and what it leaves behind.
-#[derive(Clone, Copy, Debug)]
-enum Newer {
-    Insert,
-    Invalidate,
-    Clear,
-}
-
-impl Newer {
-    const ALL: [Self; 3] = [Self::Insert, Self::Invalidate, Self::Clear];
-
-    async fn write(self, cache: &Ages) {
-        match self {
-            Self::Insert => assert_eq!(cache.insert("ada", 2).await.unwrap(), InsertOutcome::Accepted),
-            Self::Invalidate => cache.invalidate("ada").await.unwrap(),
-            Self::Clear => cache.clear().await.unwrap(),
-        }
-    }
-
-    fn leaves(self) -> Option<u32> {
-        matches!(self, Self::Insert).then_some(2)
-    }
-}
-
-// S19, S25
-#[test]
-fn what_a_newer_write_overtook_is_returned_to_all_and_stored_nowhere() {
-    for newer in Newer::ALL {
-        let (two, memory) = (protected(), protected_memory());
-        for (cache, seen, tiers) in [(&two.cache, &two.seen, &["l1", "l2"][..]), (&memory.cache, &memory.seen, &["l1"])]
-        {
-            let mut leader = ask(cache, "ada", after(1, 1));
-            let mut follower = ask(cache, "ada", never());
-            leader.pend(1);
-            follower.pend(1);
-            ready(newer.write(cache));
-            seen.take();
-            assert_eq!(leader.ready().unwrap(), Some(1), "{newer:?}");
-            assert_eq!(follower.ready().unwrap(), Some(1), "{newer:?}");
-            let mut expected: Vec<_> = tiers.iter().map(|tier| format!("{tier} insert: superseded")).collect();
-            expected.extend(["get_or_insert: computed", "get_or_insert: computed (coalesced)"].map(str::to_owned));
-            assert_eq!(reported(&seen.take()), expected, "{newer:?}");
-            assert_eq!(value(cache, "ada"), newer.leaves(), "{newer:?}");
-        }
-    }
-}
-
-// S19: an invalidation says that what was true before is so no more. An operation that begins after it must not get what was computed
-// before it, as little from a flight as from a tier.
-#[test]
-fn whoever_asks_after_a_newer_write_does_not_get_what_was_computed_before_it() {
-    for newer in [Newer::Invalidate, Newer::Clear] {
-        let test = protected_memory();
-        let mut leader = ask(&test.cache, "ada", after(1, 1));
-        leader.pend(1);
-        ready(newer.write(&test.cache));
-        let mut late = ask(&test.cache, "ada", after(0, 2));
-        let early = late.poll();
-        assert_eq!(leader.finish().unwrap(), Some(1));
-        let got = match early {
-            Poll::Ready(got) => got,
-            Poll::Pending => late.finish(),
-        };
-        assert_eq!(got.unwrap(), Some(2), "{newer:?}");
-    }
-}
-
-// S46, S44: a write that comes while the leader stores does not wait for it. What the store leaves is owed, and never read.
-#[test]
-fn a_write_while_the_leader_stores_does_not_wait_and_what_is_stored_late_is_not_read() {
-    for newer in Newer::ALL {
-        let two = protected();
-        two.l1.next(Insert, Pend(2));
-        two.l2.next(Insert, Pend(2));
-        let mut leader = ask(&two.cache, "ada", after(0, 1));
-        leader.pend(1);
-        let mut follower = ask(&two.cache, "ada", never());
-        assert_eq!(follower.poll().map(Result::unwrap), Poll::Ready(Some(1)), "{newer:?}: it is computed");
-        ready(newer.write(&two.cache));
-        let read = value(&two.cache, "ada");
-        assert!(read.is_none() || read == newer.leaves(), "{newer:?}: {read:?} during the store");
-        assert_eq!(leader.finish().unwrap(), Some(1), "{newer:?}");
-        let read = value(&two.cache, "ada");
-        assert!(read.is_none() || read == newer.leaves(), "{newer:?}: {read:?}");
-        ask(&two.cache, "ada", after(0, 3)).finish().unwrap();
-        assert!(value(&two.cache, "ada") > Some(1), "{newer:?}: it is cached again");
-    }
 }
 
 // S12, S25
@@ -339,7 +226,7 @@ fn an_expired_entry_is_computed_by_one() {
     assert_eq!(leader.ready().unwrap(), Some(2));
     assert_eq!(follower.ready().unwrap(), Some(2));
     assert_eq!(
-        reported(&test.events()),
+        events::lines(&test.events()),
         [
             "l1 get: expired",
             "l1 get: miss",

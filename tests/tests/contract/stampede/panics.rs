@@ -11,7 +11,7 @@ use cachet::{Cache, CacheEntry, Error, Tier};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, events, ready};
 
-use super::{COMPUTED, after, ask, by_operation, computes_nothing, never, pend_all, protected, protected_memory};
+use super::{COMPUTED, after, ask, computes_nothing, never, pend_all, protected, protected_memory};
 use crate::{Ages, TestCache, TwoTiers, value};
 
 const PANICKED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked"];
@@ -41,13 +41,13 @@ fn a_panic_of_the_closure_is_an_error_for_leader_and_followers() {
     }
     let recorded = two.events();
     let followed = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: panicked (coalesced)"];
-    assert_eq!(by_operation(&recorded), [PANICKED, followed, followed]);
+    assert_eq!(events::by_operation(&recorded), [PANICKED, followed, followed]);
     for end in events::completions(&recorded) {
         assert_eq!(end.outcome(), OperationOutcome::Panicked);
         check(end.error().unwrap(), "boom 7");
     }
     assert_eq!(ask(&two.cache, "ada", after(1, 1)).finish().unwrap(), Some(1));
-    assert_eq!(by_operation(&two.events()), [COMPUTED]);
+    assert_eq!(events::by_operation(&two.events()), [COMPUTED]);
 }
 
 // S27: before there is a future, at its first poll, in every method, with every payload, heard or not.
@@ -87,7 +87,7 @@ fn without_protection_a_panic_unwinds() {
     let two = TwoTiers::new();
     let work = AssertUnwindSafe(|| ask(&two.cache, "ada", async { panic!("boom") }).poll());
     assert!(catch_unwind(work).is_err());
-    assert_eq!(by_operation(&two.events()), [PANICKED]);
+    assert_eq!(events::by_operation(&two.events()), [PANICKED]);
 }
 
 // S27: the closure of one that had to compute for itself, after a leader that gave nothing.

@@ -8,9 +8,9 @@ use cachet::telemetry::TierOperation::{Get, Insert};
 use cachet::testing::Behavior::Pend;
 use cachet::{CacheEntry, Error};
 use cachet_tests::task::pend;
-use cachet_tests::{ManualTask, ready};
+use cachet_tests::{ManualTask, events, ready};
 
-use super::{COMPUTED, Method, after, ask, by_operation, never, protected};
+use super::{COMPUTED, Method, after, ask, never, protected};
 use crate::{stored, value};
 
 // S28
@@ -41,7 +41,7 @@ fn a_closure_that_asks_for_its_own_key_gets_an_error() {
             assert_eq!(outer.finish().unwrap(), Some(1), "{method:?}");
             let nested = format!("{}: error", method.name());
             assert_eq!(
-                by_operation(&two.events()),
+                events::by_operation(&two.events()),
                 [
                     &["l1 get: miss", "l2 get: miss (fallback)", &nested][..],
                     &["l1 get: miss", "l2 get: miss (fallback)", "get: miss"],

@@ -7,7 +7,7 @@ use cachet::testing::Behavior::{Panic, Pend};
 use cachet_tests::task::pend;
 use cachet_tests::{ManualTask, events, ready};
 
-use super::{COMPUTED, FOLLOWED, after, ask, by_operation, never, pend_all, protected, protected_memory};
+use super::{COMPUTED, FOLLOWED, after, ask, never, pend_all, protected, protected_memory};
 use crate::{TwoTiers, stored, value};
 
 const CANCELLED: [&str; 3] = ["l1 get: miss", "l2 get: miss (fallback)", "get_or_insert: cancelled"];
@@ -46,7 +46,7 @@ fn wherever_a_leader_is_dropped_its_follower_runs_its_own_closure() {
         assert_eq!(follower.wakes(), woken + usize::from(waited), "after {polls} polls");
         assert_eq!(follower.finish().unwrap(), Some(2), "after {polls} polls");
         assert_eq!((stored(&two.l1, "ada"), stored(&two.l2, "ada")), (Some(2), Some(2)));
-        let mut reported = by_operation(&two.events());
+        let mut reported = events::by_operation(&two.events());
         assert_eq!(reported.pop().unwrap(), COMPUTED, "after {polls} polls");
         assert_eq!(reported.concat(), lines, "after {polls} polls");
     }
@@ -77,7 +77,7 @@ fn a_leader_that_is_dropped_while_it_stores_has_served_its_followers() {
         ][..],
         &FOLLOWED,
     ];
-    assert_eq!(by_operation(&two.events()), expected);
+    assert_eq!(events::by_operation(&two.events()), expected);
 }
 
 // S26, S38
@@ -107,7 +107,7 @@ fn wherever_a_follower_is_dropped_nobody_else_notices() {
         } else {
             expected.extend(FOLLOWED);
         }
-        assert_eq!(by_operation(&two.events()).concat(), expected, "after {polls} polls");
+        assert_eq!(events::by_operation(&two.events()).concat(), expected, "after {polls} polls");
     }
 }
 
@@ -136,7 +136,7 @@ fn one_of_several_followers_takes_over_and_the_others_follow_it() {
         // Those who heard of the heir follow it. Those who did not ask again, and find what it has stored.
         let found = ["l1 get: miss", "l2 get: miss (fallback)", "l1 get: hit", "get_or_insert: hit"];
         let others_end: &[&str] = if polled_between { &FOLLOWED } else { &found };
-        assert_eq!(by_operation(&recorded), [&CANCELLED[..], &COMPUTED, others_end, others_end]);
+        assert_eq!(events::by_operation(&recorded), [&CANCELLED[..], &COMPUTED, others_end, others_end]);
         // Whose work it was that they got.
         let [_, heir, others @ ..] = &events::completions(&recorded)[..] else { panic!("four operations") };
         for other in others {
@@ -161,7 +161,7 @@ fn the_lead_is_passed_on_as_often_as_it_is_given_up() {
         pend_all(&mut asking);
     }
     assert_eq!(asking.remove(0).ready().unwrap(), Some(5));
-    let reported = by_operation(&test.events());
+    let reported = events::by_operation(&test.events());
     let mut expected = vec![&["l1 get: miss", "get_or_insert: cancelled"][..]; 5];
     expected.push(&["l1 get: miss", "l1 insert: inserted", "get_or_insert: computed"]);
     assert_eq!(reported, expected);
@@ -181,7 +181,7 @@ fn a_follower_that_is_dropped_before_it_takes_over_leaves_that_to_the_next() {
     drop(first);
     assert_eq!(second.wakes(), 1);
     assert_eq!(second.finish().unwrap(), Some(3));
-    assert_eq!(by_operation(&two.events()), [&CANCELLED[..], &FOLLOWER_CANCELLED, &COMPUTED]);
+    assert_eq!(events::by_operation(&two.events()), [&CANCELLED[..], &FOLLOWER_CANCELLED, &COMPUTED]);
 }
 
 // S26
@@ -218,7 +218,7 @@ fn a_newcomer_may_take_over_before_those_who_were_woken() {
     assert_eq!(newcomer.ready().unwrap(), Some(9));
     assert_eq!(follower.ready().unwrap(), Some(9));
     let recorded = two.events();
-    assert_eq!(by_operation(&recorded), [&CANCELLED[..], &COMPUTED, &FOLLOWED]);
+    assert_eq!(events::by_operation(&recorded), [&CANCELLED[..], &COMPUTED, &FOLLOWED]);
 }
 
 // S26, S29
@@ -231,7 +231,7 @@ fn a_leader_dropped_before_anybody_follows_leaves_nothing() {
         drop(leader);
     }
     assert_eq!(ask(&two.cache, "ada", after(0, 2)).ready().unwrap(), Some(2));
-    assert_eq!(by_operation(&two.events()), [&CANCELLED[..], &CANCELLED, &COMPUTED]);
+    assert_eq!(events::by_operation(&two.events()), [&CANCELLED[..], &CANCELLED, &COMPUTED]);
 }
 
 // S26, S29
@@ -251,7 +251,7 @@ fn when_all_followers_are_gone_the_leader_goes_on_or_leaves_nothing() {
             ask(&two.cache, "ada", after(0, 2)).ready().unwrap()
         };
         assert_eq!(last, Some(if leader_goes_on { 1 } else { 2 }));
-        assert_eq!(by_operation(&two.events()).last().unwrap(), &COMPUTED);
+        assert_eq!(events::by_operation(&two.events()).last().unwrap(), &COMPUTED);
     }
 }
 
@@ -287,7 +287,7 @@ fn a_follower_dropped_after_the_landing_was_cancelled_all_the_same() {
     follower.pend(1);
     leader.ready().unwrap();
     drop(follower);
-    assert_eq!(by_operation(&two.events()), [&COMPUTED[..], &FOLLOWER_CANCELLED]);
+    assert_eq!(events::by_operation(&two.events()), [&COMPUTED[..], &FOLLOWER_CANCELLED]);
 }
 
 // S26: the closure of the one is gone before that of the other begins.
@@ -340,7 +340,7 @@ fn a_follower_takes_over_from_a_leader_whose_tier_panicked() {
     assert_eq!(follower.wakes(), 1);
     assert_eq!(follower.ready().unwrap(), Some(2));
     assert_eq!(
-        by_operation(&two.events()),
+        events::by_operation(&two.events()),
         [&["l1 get: miss", "l2 get: miss (fallback)", "l1 insert: panicked", "get_or_insert: panicked"][..], &COMPUTED]
     );
 }
