@@ -1,13 +1,14 @@
-//! What a cache operation costs, next to the engine that cachet is built on.
+//! What a cache operation costs, side by side with the engine that cachet is built on.
 //!
-//! `cargo bench -p cachet-benches` runs everything; words after `--` pick the scenarios whose names contain them, `--quick`
-//! measures less, `--json FILE` and `--svg FILE` keep the figures. Paths are relative to this package.
+//! `cargo bench -p cachet-benches` runs everything; words after `--` select the scenarios whose names contain them, and
+//! `--help` lists the options. Paths are relative to this package.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml` runs the same with other libraries beside.
+//! `cargo bench --manifest-path benches/peers/Cargo.toml` includes other libraries.
 
 use std::process::ExitCode;
 
-use cachet_benches::{ALLOCATOR, CountingAllocator, command};
+use cachet_benches::bench::{ALLOCATOR, CountingAllocator};
+use cachet_benches::command;
 
 #[global_allocator]
 static GLOBAL: &CountingAllocator = ALLOCATOR;

@@ -1,4 +1,4 @@
-//! The command line of the benchmark: what is measured, and what is done with the figures.
+//! The command line of the benchmark.
 
 use std::fs;
 use std::io;
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::machine::{Machine, locked_version};
-use crate::measure::{Effort, Measured, measure};
-use crate::peers::{Entrant, RESIDENTS};
+use crate::peer::Library;
+use crate::peers::BUILT_IN;
 use crate::report::Report;
-use crate::report::json::Json;
 use crate::report::svg::Svg;
 use crate::report::table::Table;
+use crate::run::{Effort, Measured, measure};
 use crate::scenarios;
 
 const USAGE: &str = "\
 usage: side_by_side [WORD…] [--quick] [--list] [--json FILE] [--svg FILE]
 
-  WORD         measure only scenarios whose names contain all words (and what they are compared with)
-  --quick      measure less: shows that everything runs
-  --list       print the names of the scenarios
-  --json FILE  write the figures as JSON
-  --svg FILE   draw them
+  WORD             measure only scenarios whose names contain all words (and what they are compared with)
+  --quick          measure less: shows that everything runs
+  --list           print the names of the scenarios
+  --json FILE      write the figures as JSON
+  --svg FILE       draw them
 ";
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// `None` if there is something that is not understood.
+    /// Returns `None` if an argument is unknown.
     fn parse(arguments: impl IntoIterator<Item = String>) -> Option<Self> {
         let mut this = Self::default();
         let mut arguments = arguments.into_iter();
@@ -54,14 +54,14 @@ impl Arguments {
     }
 }
 
-/// Runs the benchmark with the arguments of this process: cachet, the engine below it, and other libraries, whose versions
-/// are looked up in a lock file.
-pub fn run(others: &[Entrant], lock: &str) -> ExitCode {
+/// Runs the benchmark with the arguments of this process, for cachet, its engine, and other libraries. Their versions are those
+/// of a lock file.
+pub fn run(others: &[Library], lock: &str) -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args().skip(1)) else {
         eprint!("{USAGE}");
         return ExitCode::FAILURE;
     };
-    match measure_and_show(&arguments, others, lock) {
+    match execute(&arguments, others, lock) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -70,39 +70,39 @@ pub fn run(others: &[Entrant], lock: &str) -> ExitCode {
     }
 }
 
-fn measure_and_show(arguments: &Arguments, others: &[Entrant], lock: &str) -> io::Result<()> {
-    let chosen = scenarios::select(scenarios::all(others), &arguments.words);
+fn execute(arguments: &Arguments, others: &[Library], lock: &str) -> io::Result<()> {
+    let selected = scenarios::select(scenarios::all(others), &arguments.words);
     if arguments.is_list {
-        for scenario in chosen {
+        for scenario in selected {
             println!("{}", scenario.id);
         }
         return Ok(());
     }
     let effort = if arguments.is_quick { Effort::QUICK } else { Effort::FULL };
-    let Measured { rows, noise } = measure(chosen, effort);
+    let Measured { rows, noise } = measure(selected, effort);
     let report =
         Report { machine: Machine::this(), versions: versions(others, lock), rounds: effort.rounds, noise, rows };
     println!("{}", Table(&report));
     if let Some(path) = &arguments.json {
-        keep(path, &format!("{}\n", Json(&report)))?;
+        write(path, &report.to_json()?)?;
     }
     if let Some(path) = &arguments.svg {
-        keep(path, &Svg(&report).to_string())?;
+        write(path, &Svg(&report).to_string())?;
     }
     Ok(())
 }
 
-fn keep(path: &Path, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     fs::write(path, text)
 }
 
-fn versions(others: &[Entrant], lock: &str) -> Vec<(&'static str, String)> {
-    let version = |entrant: &Entrant| match entrant.package {
+fn versions(others: &[Library], lock: &str) -> Vec<(String, String)> {
+    let version = |library: &Library| match library.package {
         Some(package) => locked_version(lock, package).unwrap_or("?").to_owned(),
         None => env!("CARGO_PKG_VERSION").to_owned(),
     };
-    RESIDENTS.iter().chain(others).map(|entrant| (entrant.name, version(entrant))).collect()
+    BUILT_IN.iter().chain(others).map(|library| (library.name.to_owned(), version(library))).collect()
 }
 
 #[cfg(test)]
@@ -114,15 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn words_and_options_may_come_in_any_order() {
-        let arguments = parse("--bench hit --json a.json --quick u64").expect("understood");
+    fn words_and_options_come_in_any_order() {
+        let arguments = parse("--bench hit --json a.json --quick u64").expect("known arguments");
         assert_eq!(arguments.words, ["hit", "u64"]);
         assert!(arguments.is_quick);
         assert_eq!(arguments.json, Some(PathBuf::from("a.json")));
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unknown_arguments_are_refused() {
         assert!(parse("--fast").is_none());
         assert!(parse("--json").is_none());
     }

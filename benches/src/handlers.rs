@@ -1,14 +1,13 @@
-//! Handlers of cache events, from one that counts to one that wants everything.
+//! Handlers of cache events, from one that counts to one that receives everything.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cachet::CacheEventHandler;
-use cachet::telemetry::Histogram;
-use cachet::telemetry::{CacheOperationEvent, EventMask};
+use cachet::telemetry::{CacheOperationEvent, EventMask, Histogram};
 
 /// Counts operations.
 #[derive(Debug, Default)]
-pub struct Counting(AtomicU64);
+pub(crate) struct Counting(AtomicU64);
 
 impl CacheEventHandler for Counting {
     fn interest(&self) -> EventMask {
@@ -20,9 +19,9 @@ impl CacheEventHandler for Counting {
     }
 }
 
-/// Sums the durations of operations up.
+/// Adds up the durations of operations.
 #[derive(Debug, Default)]
-pub struct Timing(AtomicU64);
+pub(crate) struct Timing(AtomicU64);
 
 impl CacheEventHandler for Timing {
     fn interest(&self) -> EventMask {
@@ -35,9 +34,9 @@ impl CacheEventHandler for Timing {
     }
 }
 
-/// What a team would derive for its dashboard: the same kind of numbers as `Stats` keeps.
+/// A typical derived handler, with numbers like those of `Stats`.
 #[derive(Debug, Default, CacheEventHandler)]
-pub struct Derived {
+pub(crate) struct Derived {
     #[cache_event(count(operation, operation = "get", outcome = "hit"))]
     hits: AtomicU64,
     #[cache_event(count(operation, operation = "get", outcome = "miss"))]
@@ -50,8 +49,8 @@ pub struct Derived {
     latency: Histogram,
 }
 
-/// Listens to everything, and does nothing with it.
+/// Receives everything, and does nothing with it.
 #[derive(Clone, Copy, Debug)]
-pub struct Everything;
+pub(crate) struct Everything;
 
 impl CacheEventHandler for Everything {}

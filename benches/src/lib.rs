@@ -1,36 +1,40 @@
-//! What cachet costs, measured side by side with others: all in one process, their rounds interleaved, ratios taken round by
-//! round, allocations and future sizes beside.
+//! What cachet costs, side by side with other libraries: in one process, in interleaved rounds, with ratios computed round by
+//! round, and with allocations and future sizes.
+//!
+//! Each file uses only files above it in this table, or before it in the same row:
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`measure`] | the loop that is measured, and the rounds |
-//! | [`scenarios`] | every scenario by its name |
-//! | [`peers`] | what every library is asked for, and how cachet and `quick_cache` answer |
-//! | [`keys`] | keys, and a skewed workload |
-//! | [`handlers`], [`subscribers`] | who listens |
+//! | [`bench`](mod@bench), [`keys`], [`operation`], [`figure`], [`machine`] | the measured loop; keys; what every library is asked for; names and figures; the machine |
+//! | [`workload`], `handlers`, [`subscribers`] | what scenarios are made of |
 //! | [`contention`], [`stampede`] | threads and tasks at the same time |
-//! | [`report`], [`machine`] | table, JSON, picture; where it ran |
+//! | [`peer`], [`peers`] | what a library under test implements; cachet, its engine, and the list of both |
+//! | [`scenarios`] | every scenario by its name |
+//! | [`run`], [`report`] | the rounds; table, JSON, picture |
 //! | [`command`], [`replay`] | the programs |
-//! | [`generated`] | packages with many tiers, for what they cost the compiler |
+//! | [`generated`] | packages with many tiers, to measure their compilation |
 //!
-//! Other libraries have a package of their own, `benches/peers`, outside the workspace. As optional dependencies of this one
-//! they would all be switched on by the `--all-features` of every test run and lint, and stand in the lock file of everyone
-//! who works on cachet. Over there each is behind a feature, and runs through the same code in the same process.
+//! Other libraries have a package of their own, `benches/peers`, outside of the workspace. As optional dependencies of this one,
+//! the `--all-features` of every test run and lint would include all of them, and so would the lock file of everyone who works on
+//! cachet. There, each is behind a feature, and runs through the same code in the same process.
 
-#![allow(clippy::missing_panics_doc, reason = "a measurement that is not what it says must not go on")]
+#![allow(clippy::missing_panics_doc, reason = "a measurement of something else must not go on")]
 
+pub mod bench;
 pub mod command;
 pub mod contention;
+pub mod figure;
 pub mod generated;
-pub mod handlers;
+mod handlers;
 pub mod keys;
 pub mod machine;
-pub mod measure;
+pub mod operation;
+pub mod peer;
 pub mod peers;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod scenarios;
 pub mod stampede;
 pub mod subscribers;
-
-pub use self::measure::{ALLOCATOR, CountingAllocator};
+pub mod workload;

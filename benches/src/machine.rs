@@ -1,15 +1,17 @@
-//! Where it ran, and with what.
+//! The machine and the toolchain of a run.
 
 use std::fmt;
 use std::fs;
 use std::thread::available_parallelism;
 
+use serde::{Deserialize, Serialize};
+
 /// A machine and its toolchain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// The model of the processor.
     pub cpu: String,
-    /// How many threads can run at the same time.
+    /// The number of threads that can run at the same time.
     pub cores: usize,
     /// The operating system and its kernel.
     pub system: String,
@@ -18,7 +20,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// Returns this machine.
     pub fn this() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo")
@@ -41,7 +43,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The version of a package that a lock file says was built, if it has one from a registry.
+/// Returns the version of a registry's package in a lock file.
 pub fn locked_version<'l>(lock: &'l str, package: &str) -> Option<&'l str> {
     let field = |block: &'l str, name: &str| {
         block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'))

@@ -1,9 +1,9 @@
-//! The replay of a trace: which share of its requests a cache answers, how fast, and which tier does.
+//! The replay of a trace: hit ratio, throughput, and the hits of each tier.
 //!
 //! A trace is a text with a line `first_page count 0 request_number` per request, for `count` pages from `first_page` on. This
 //! is the format of the traces of N. Megiddo and D. S. Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache", USENIX
-//! FAST 03, pp. 115-130; with their trace OLTP, the ratios of that paper are printed beside. Every page is looked up, and
-//! inserted if it is not there.
+//! FAST 03, pp. 115-130; with their trace OLTP, the ratios of that paper are printed too. Every page is looked up, and
+//! inserted if it is missing.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -13,22 +13,23 @@ use std::time::Instant;
 use cachet::telemetry::Stats;
 use cachet::{Cache, Tier};
 
-use crate::keys::{Random, Zipf};
-use crate::peers::cachet::replayed;
-use crate::peers::{Entrant, RESIDENTS};
+use crate::peer::{Library, Replay};
+use crate::peers::BUILT_IN;
+use crate::peers::cachet::Cachet;
+use crate::workload::{Random, Zipf};
 
 const USAGE: &str = "\
 usage: replay [FILE] [--capacity N]…
 
   FILE          lines `first_page count 0 request_number`; `-` reads them from standard input; without a file, a
-                trace is made up
-  --capacity N  how many pages a cache holds; may be given several times
+                synthetic trace is used
+  --capacity N  the capacity of a cache in pages; may be given several times
 ";
 
-/// Replays of each library, of which the one in the middle counts.
+/// Replays of each library, of which the median counts.
 const ROUNDS: usize = 5;
 
-/// How many times the first tier the second one holds.
+/// The capacity of the second tier, as a multiple of the first.
 const SECOND: usize = 4;
 
 /// By capacity: the hit ratios in percent of LRU and of ARC with the trace OLTP, from the paper.
@@ -40,45 +41,17 @@ const OLTP: [(usize, f64, f64); 5] = [
     (15_000, 64.63, 65.40),
 ];
 
-/// How many requests the trace OLTP has.
+/// The number of requests of the trace OLTP.
 const OLTP_REQUESTS: usize = 914_145;
 
-/// A cache that a trace is run through.
-pub struct Replay(Box<Run>);
-
-type Run = dyn FnMut(&[u64]) -> u64;
-
-impl Replay {
-    /// A cache that looks pages up, stores those that are missing, and returns how many were there.
-    pub fn new(run: impl FnMut(&[u64]) -> u64 + 'static) -> Self {
-        Self(Box::new(run))
-    }
-
-    /// The same, page by page: whether it was there.
-    pub fn by_page(mut access: impl FnMut(u64) -> bool + 'static) -> Self {
-        Self::new(move |pages| pages.iter().map(|page| u64::from(access(*page))).sum())
-    }
-
-    /// Runs pages through the cache; how many were there.
-    pub fn run(&mut self, pages: &[u64]) -> u64 {
-        (self.0)(pages)
-    }
-}
-
-impl std::fmt::Debug for Replay {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replay").finish_non_exhaustive()
-    }
-}
-
 /// Runs the program with the arguments of this process.
-pub fn run(others: &[Entrant]) -> ExitCode {
+pub fn run(others: &[Library]) -> ExitCode {
     let Some((file, capacities)) = parse(std::env::args().skip(1)) else {
         eprint!("{USAGE}");
         return ExitCode::FAILURE;
     };
     let trace = match file.as_deref() {
-        None => Ok(made_up()),
+        None => Ok(synthetic()),
         Some("-") => read(io::stdin().lock()),
         Some(path) => File::open(path).and_then(|file| read(BufReader::new(file))),
     };
@@ -89,14 +62,14 @@ pub fn run(others: &[Entrant]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{}: {} requests", file.as_deref().unwrap_or("a made-up trace"), pages.len());
+    println!("{}: {} requests", file.as_deref().unwrap_or("a synthetic trace"), pages.len());
     for capacity in capacities {
         compare(&pages, capacity, others);
     }
     ExitCode::SUCCESS
 }
 
-/// The file and the capacities; `None` if there is something that is not understood.
+/// Returns the file and the capacities; `None` if an argument is unknown.
 fn parse(arguments: impl IntoIterator<Item = String>) -> Option<(Option<String>, Vec<usize>)> {
     let (mut file, mut capacities) = (None, Vec::new());
     let mut arguments = arguments.into_iter();
@@ -132,8 +105,8 @@ fn read(lines: impl BufRead) -> io::Result<Vec<u64>> {
     Ok(pages)
 }
 
-/// Pages of skewed popularity, and now and then a scan of pages that are asked for once.
-fn made_up() -> Vec<u64> {
+/// Pages of skewed popularity, interrupted by scans of pages that are requested once.
+fn synthetic() -> Vec<u64> {
     const PAGES: u64 = 100_000;
     let (mut random, popular) = (Random::seeded(3), Zipf::over(PAGES));
     let mut pages = Vec::new();
@@ -144,31 +117,31 @@ fn made_up() -> Vec<u64> {
     pages
 }
 
-fn compare(pages: &[u64], capacity: usize, others: &[Entrant]) {
+fn compare(pages: &[u64], capacity: usize, others: &[Library]) {
     println!("\n{capacity} pages\n  {:<16} {:>9} {:>14}", "library", "hits", "requests/µs");
-    let entrants = || RESIDENTS.iter().chain(others);
-    let mut results: Vec<Vec<(u64, f64)>> = entrants().map(|_| Vec::new()).collect();
+    let libraries = || BUILT_IN.iter().chain(others);
+    let mut results: Vec<Vec<(u64, f64)>> = libraries().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
-        for (entrant, results) in entrants().zip(&mut results) {
-            if let Ok(mut replay) = (entrant.replay)(capacity) {
+        for (library, results) in libraries().zip(&mut results) {
+            if let Ok(mut replay) = (library.replay)(capacity) {
                 let start = Instant::now();
                 let hits = replay.run(pages);
                 results.push((hits, start.elapsed().as_secs_f64()));
             }
         }
     }
-    for (entrant, mut results) in entrants().zip(results) {
+    for (library, mut results) in libraries().zip(results) {
         results.sort_by(|a, b| a.1.total_cmp(&b.1));
-        match (results.get(results.len() / 2), (entrant.replay)(capacity)) {
+        match (results.get(results.len() / 2), (library.replay)(capacity)) {
             (Some((hits, seconds)), _) => {
                 let throughput = share(pages.len() as u64, 1_000_000) / seconds;
                 println!(
                     "  {:<16} {:>7.2} % {throughput:>14.2}",
-                    entrant.name,
+                    library.name,
                     100.0 * share(*hits, pages.len() as u64)
                 );
             }
-            (None, reason) => println!("  {:<16} – {}", entrant.name, reason.err().unwrap_or_default()),
+            (None, reason) => println!("  {:<16} – {}", library.name, reason.err().unwrap_or_default()),
         }
     }
     if let Some((_, lru, arc)) = OLTP.into_iter().find(|known| known.0 == capacity && pages.len() == OLTP_REQUESTS) {
@@ -179,7 +152,7 @@ fn compare(pages: &[u64], capacity: usize, others: &[Entrant]) {
         .tier(Tier::memory(capacity).name("first"))
         .tier(Tier::memory(SECOND * capacity).name("second"))
         .event_handler(stats.clone());
-    let hits = replayed(tiers.build()).run(pages);
+    let hits = Replay::of::<Cachet>(tiers.build()).run(pages);
     println!(
         "  cachet, over a second tier of {} pages: {:.2} %",
         SECOND * capacity,
@@ -200,22 +173,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_for_so_many_pages_from_the_first_on() {
+    fn a_request_is_for_a_count_of_pages_from_the_first_on() {
         let pages = read("7 2 0 0\n\n100 1 0 1\n".as_bytes()).expect("a trace");
         assert_eq!(pages, [7, 8, 100]);
     }
 
     #[test]
-    fn a_line_that_is_no_request_is_named() {
+    fn an_invalid_line_is_named_in_the_error() {
         let error = read("7 2 0 0\nseven\n".as_bytes()).expect_err("no trace");
         assert_eq!(error.to_string(), "line 2: not `first_page count 0 request_number`: \"seven\"");
     }
 
     #[test]
-    fn a_replay_counts_what_was_there() {
-        for entrant in RESIDENTS {
-            let mut replay = (entrant.replay)(100).expect("every resident has one");
-            assert_eq!(replay.run(&[1, 2, 1, 1, 3]), 2, "{}", entrant.name);
+    fn a_replay_counts_hits() {
+        for library in BUILT_IN {
+            let mut replay = (library.replay)(100).expect("a cache of numbers");
+            assert_eq!(replay.run(&[1, 2, 1, 1, 3]), 2, "{}", library.name);
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Many tasks that want the same missing key at the same time.
+//! Many tasks that need the same missing key at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::keys::ENTRIES;
-use crate::measure::{Loop, Pass, runtime};
+use crate::bench::{Bench, Sample, runtime};
+use crate::keys::{ENTRIES, KeyForm};
 
-/// How many tasks want the key.
+/// The number of tasks.
 pub const TASKS: u64 = 64;
 
-/// The slow source that a missing value comes from.
+/// The slow load of a missing value.
 #[derive(Clone, Debug)]
 pub struct Load(Arc<Source>);
 
 #[derive(Debug)]
 struct Source {
     origin: Instant,
-    asked: AtomicU64,
+    started: AtomicU64,
     loads: Arc<AtomicU64>,
     loaded: AtomicU64,
     done: AtomicU64,
@@ -26,13 +26,13 @@ struct Source {
 impl Load {
     fn new(loads: Arc<AtomicU64>) -> Self {
         let zero = || AtomicU64::new(0);
-        Self(Arc::new(Source { origin: Instant::now(), asked: zero(), loads, loaded: zero(), done: zero() }))
+        Self(Arc::new(Source { origin: Instant::now(), started: zero(), loads, loaded: zero(), done: zero() }))
     }
 
-    /// Computes the value: waits until all tasks have asked for it, and then long enough for them to be waiting.
+    /// Computes the value, after all tasks have started and have had time to begin to wait.
     pub async fn compute(&self) -> u64 {
         let source = &*self.0;
-        while source.asked.load(Ordering::Acquire) < TASKS {
+        while source.started.load(Ordering::Acquire) < TASKS {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -41,61 +41,62 @@ impl Load {
         1
     }
 
-    /// Moves a mark to this moment.
+    /// Sets a mark to the current time.
     fn mark(&self, mark: &AtomicU64) {
         let nanos = u64::try_from(self.0.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         mark.fetch_max(nanos, Ordering::AcqRel);
     }
 
-    /// From the end of the (last) load until all tasks had their answer.
-    fn aftermath(&self) -> Duration {
+    /// Returns the time from the end of the last load until all tasks had their result.
+    fn delivery(&self) -> Duration {
         let (loaded, done) = (self.0.loaded.load(Ordering::Acquire), self.0.done.load(Ordering::Acquire));
         Duration::from_nanos(done.saturating_sub(loaded))
     }
 }
 
-/// A [`Loop`] whose operation is one stampede: `ask` asks for the key of a number, which has not been asked for yet, by means
-/// of a load, and says whether it got a value. What is timed is the time from the end of the load until all are done.
-pub fn tasks<F>(ask: impl Fn(u64, Load) -> F + Clone + Send + 'static) -> Loop
+/// A [`Bench`] whose operation is one stampede: each task calls `ask` with a key that the cache has not seen and a load for its
+/// value, and `ask` returns whether it got a value. The time is measured from the end of the load until all tasks are done.
+pub fn tasks<K, C, F>(cache: C, ask: impl Fn(Arc<C>, K::Fresh, Load) -> F + Send + 'static) -> Bench
 where
+    K: KeyForm + ?Sized,
+    C: Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
+    let cache = Arc::new(cache);
     let loads = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&loads);
-    let mut number = 0;
-    Loop::new(move |operations| {
-        let mut total = Pass { elapsed: Duration::ZERO, as_meant: 0 };
+    let counter = Arc::clone(&loads);
+    let mut number = ENTRIES;
+    Bench::new(move |operations| {
+        let mut total = Sample { elapsed: Duration::ZERO, expected: 0 };
         for _ in 0..operations {
             number += 1;
-            let load = Load::new(Arc::clone(&counted));
-            let answers = runtime().block_on(together(number, &load, &ask));
-            total.elapsed += load.aftermath();
-            total.as_meant += u64::from(answers == TASKS);
+            let load = Load::new(Arc::clone(&counter));
+            let asks = (0..TASKS).map(|_| ask(Arc::clone(&cache), K::fresh(number), load.clone()));
+            let results = runtime().block_on(stampede(&load, asks));
+            total.elapsed += load.delivery();
+            total.expected += u64::from(results == TASKS);
         }
         total
     })
-    .touching(ENTRIES)
+    .with_elements(ENTRIES)
     .with_loads(loads)
 }
 
-async fn together<F>(number: u64, load: &Load, ask: &(impl Fn(u64, Load) -> F + Clone + Send + 'static)) -> u64
-where
-    F: Future<Output = bool> + Send + 'static,
-{
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|_| {
-            let (load, ask) = (load.clone(), ask.clone());
-            tokio::spawn(async move {
-                load.0.asked.fetch_add(1, Ordering::AcqRel);
-                let is_answered = ask(number, load.clone()).await;
-                load.mark(&load.0.done);
-                is_answered
-            })
+/// Runs each future in a task, and returns how many got a value.
+async fn stampede(load: &Load, asks: impl Iterator<Item = impl Future<Output = bool> + Send + 'static>) -> u64 {
+    let spawn = |ask| {
+        let load = load.clone();
+        tokio::spawn(async move {
+            load.0.started.fetch_add(1, Ordering::AcqRel);
+            let is_ok = ask.await;
+            load.mark(&load.0.done);
+            is_ok
         })
-        .collect();
-    let mut answers = 0;
+    };
+    let tasks: Vec<_> = asks.map(spawn).collect();
+    let mut results = 0;
     for task in tasks {
-        answers += u64::from(task.await.unwrap_or(false));
+        results += u64::from(task.await.unwrap_or(false));
     }
-    answers
+    results
 }

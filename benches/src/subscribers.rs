@@ -1,11 +1,10 @@
 //! Subscribers of `tracing`, each of which exists only while a scenario runs under it.
 //!
-//! Whether anybody wants a span is remembered in every place that makes one, and in a level that holds for the process. So a
-//! subscriber that still existed would be paid for by the scenarios that are meant to run without: here it is made for a
-//! pass and gone after it, and what was remembered is forgotten. All of that is outside the time that is measured.
+//! `tracing` caches at every callsite whether it is enabled, and the most verbose level of the process. A subscriber that
+//! outlived its scenario would make the others slower. Therefore a subscriber is created for each sample and dropped after it,
+//! and the caches are reset, outside of the measured time.
 //!
-//! A subscriber in scope, as here, is found through a thread-local; the one of a program that installs it for good is found
-//! a few nanoseconds sooner.
+//! A scoped subscriber, as here, is found through a thread-local; a global one is found a few nanoseconds faster.
 
 use std::io;
 use std::sync::Arc;
@@ -14,30 +13,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::dispatcher::with_default;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::{Interest, Subscriber};
+use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::measure::{Loop, Pass};
+use crate::bench::{Bench, Sample};
 
-/// Who is subscribed.
+/// The subscriber of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subscribed {
+pub enum Subscriber {
     /// No subscriber in the whole process.
-    NoOne,
-    /// One that wants warnings and errors, of caches as of anything else.
+    None,
+    /// One that filters by level: warnings and errors only.
     Warnings,
-    /// One that wants everything but what concerns caches: a filter by target, where the former is one by level.
-    Elsewhere,
+    /// One that filters by target: everything but caches.
+    OtherTargets,
     /// One that accepts every span and event, and discards it.
-    Accepting,
+    All,
     /// One that accepts every span, and of events those from INFO on, as a tracing backend does.
     Spans,
-    /// `tracing-subscriber`'s `fmt`, which writes to nowhere.
+    /// `tracing-subscriber`'s `fmt`, with a writer that discards.
     Fmt,
 }
 
-/// What a subscriber received.
+/// The number of spans and events that a subscriber received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Spans opened.
@@ -47,52 +46,56 @@ pub struct Received {
 }
 
 impl Received {
-    /// Whether nothing was.
-    pub fn is_nothing(self) -> bool {
+    /// Returns whether there were none.
+    pub fn is_empty(self) -> bool {
         self.spans == 0 && self.events == 0
     }
 }
 
-/// Runs a loop under a subscriber. A pass in which the subscriber does not receive what it should has failed: it would have
-/// measured something else than it says.
-pub fn under(subscribed: Subscribed, body: Loop, is_meant: impl Fn(Received, u64) -> bool + 'static) -> Loop {
-    body.within(move |run, operations| {
+/// Runs a bench under a subscriber. A sample fails if the subscriber does not receive what is expected of the given number of
+/// operations.
+pub fn with_subscriber(
+    subscriber: Subscriber,
+    bench: Bench,
+    is_expected: impl Fn(Received, u64) -> bool + 'static,
+) -> Bench {
+    bench.wrapped(move |run, operations| {
         let counts = Arc::new(Counts::default());
-        let pass = match subscribed.dispatch(&counts) {
+        let sample = match subscriber.dispatch(&counts) {
             Some(dispatch) => with_default(&dispatch, || run(operations)),
             None => run(operations),
         };
-        forget();
-        if is_meant(counts.received(), operations) { pass } else { Pass { as_meant: 0, ..pass } }
+        reset_callsites();
+        if is_expected(counts.received(), operations) { sample } else { Sample { expected: 0, ..sample } }
     })
 }
 
-/// Forgets that there ever was a subscriber. Merely asking anew does not do it: if there is none, `tracing` leaves every level
-/// on. One that wants nothing turns them off, and they stay off when it goes.
-fn forget() {
-    drop(Dispatch::new(Discarding { counts: Arc::default(), wants: Wants::UpTo(LevelFilter::OFF) }));
+/// Disables all callsites. Without a subscriber, `tracing` does not update them; one that enables nothing turns them off, and
+/// they stay off when it is dropped.
+fn reset_callsites() {
+    drop(Dispatch::new(Discarding { counts: Arc::default(), filter: Filter::UpTo(LevelFilter::OFF) }));
     assert_eq!(LevelFilter::current(), LevelFilter::OFF, "a subscriber has outlived its scenario");
 }
 
-impl Subscribed {
+impl Subscriber {
     fn dispatch(self, counts: &Arc<Counts>) -> Option<Dispatch> {
-        let wants = match self {
-            Self::NoOne => return None,
+        let filter = match self {
+            Self::None => return None,
             Self::Fmt => {
-                let writer = Nowhere(Arc::clone(counts));
+                let writer = CountingSink(Arc::clone(counts));
                 return Some(tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer).into());
             }
-            Self::Warnings => Wants::UpTo(LevelFilter::WARN),
-            Self::Elsewhere => Wants::AllButCaches,
-            Self::Accepting => Wants::UpTo(LevelFilter::TRACE),
-            Self::Spans => Wants::SpansAndInfo,
+            Self::Warnings => Filter::UpTo(LevelFilter::WARN),
+            Self::OtherTargets => Filter::OtherTargets,
+            Self::All => Filter::UpTo(LevelFilter::TRACE),
+            Self::Spans => Filter::SpansAndInfo,
         };
-        Some(Dispatch::new(Discarding { counts: Arc::clone(counts), wants }))
+        Some(Dispatch::new(Discarding { counts: Arc::clone(counts), filter }))
     }
 }
 
-/// How often a subscriber was called. Only one thread counts at a time, so it need not be done in one piece: the
-/// cost of counting should not be part of the cost of telling.
+/// How often a subscriber was called. Only one thread counts at a time, so that a load and a store suffice, which cost less than
+/// an atomic addition.
 #[derive(Debug, Default)]
 struct Counts {
     spans: AtomicU64,
@@ -112,35 +115,35 @@ impl Counts {
 }
 
 #[derive(Clone, Copy)]
-enum Wants {
+enum Filter {
     UpTo(LevelFilter),
-    AllButCaches,
+    OtherTargets,
     SpansAndInfo,
 }
 
-/// The least that a subscriber can do.
+/// A subscriber that counts and discards.
 struct Discarding {
     counts: Arc<Counts>,
-    wants: Wants,
+    filter: Filter,
 }
 
-impl Subscriber for Discarding {
+impl tracing::Subscriber for Discarding {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.enabled(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        match self.wants {
-            Wants::UpTo(level) => *metadata.level() <= level,
-            Wants::AllButCaches => !metadata.target().starts_with("cachet"),
-            Wants::SpansAndInfo => metadata.is_span() || *metadata.level() <= LevelFilter::INFO,
+        match self.filter {
+            Filter::UpTo(level) => *metadata.level() <= level,
+            Filter::OtherTargets => !metadata.target().starts_with("cachet"),
+            Filter::SpansAndInfo => metadata.is_span() || *metadata.level() <= LevelFilter::INFO,
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.wants {
-            Wants::UpTo(level) => level,
-            Wants::AllButCaches | Wants::SpansAndInfo => LevelFilter::TRACE,
+        Some(match self.filter {
+            Filter::UpTo(level) => level,
+            Filter::OtherTargets | Filter::SpansAndInfo => LevelFilter::TRACE,
         })
     }
 
@@ -161,10 +164,10 @@ impl Subscriber for Discarding {
     fn exit(&self, _span: &Id) {}
 }
 
-/// Counts lines and throws them away.
-struct Nowhere(Arc<Counts>);
+/// Counts lines and discards them.
+struct CountingSink(Arc<Counts>);
 
-impl<'w> MakeWriter<'w> for Nowhere {
+impl<'w> MakeWriter<'w> for CountingSink {
     type Writer = io::Sink;
 
     fn make_writer(&'w self) -> io::Sink {

@@ -1,13 +1,14 @@
-//! What a cache operation costs, next to other libraries; for the arguments see `benches/benches/side_by_side.rs`.
+//! What a cache operation costs, side by side with other libraries; for the arguments see `benches/benches/side_by_side.rs`.
 
 use std::process::ExitCode;
 
-use cachet_bench_peers::ENTRANTS;
-use cachet_benches::{ALLOCATOR, CountingAllocator, command};
+use cachet_bench_peers::LIBRARIES;
+use cachet_benches::bench::{ALLOCATOR, CountingAllocator};
+use cachet_benches::command;
 
 #[global_allocator]
 static GLOBAL: &CountingAllocator = ALLOCATOR;
 
 fn main() -> ExitCode {
-    command::run(ENTRANTS, include_str!("../Cargo.lock"))
+    command::run(LIBRARIES, include_str!("../Cargo.lock"))
 }

@@ -2,30 +2,21 @@
 
 use std::borrow::Borrow;
 use std::future::{IntoFuture, Ready, ready};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use amalgam::{Cache, EntryOptions, FactoryContext, FactoryError, source};
-use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use cachet_benches::measure::{Loop, runtime};
-use cachet_benches::peers::{Offer, Operation, Peer};
-use cachet_benches::replay::Replay;
-use cachet_benches::{awaited, contention, stampede};
+use cachet_benches::bench::{Bench, runtime};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, FreshKeys, KeyForm, Keys};
+use cachet_benches::operation::Operation;
+use cachet_benches::peer::{Peer, Unsupported};
+use cachet_benches::{awaited, stampede};
 
-/// `amalgam-cache`, in memory only. Its work may go on in tasks, so it runs in Tokio.
+/// `amalgam-cache`, in memory only. Its work may continue in tasks, so it runs in Tokio.
 #[derive(Debug)]
 pub(crate) struct Amalgam;
 
 fn text<K: KeyForm + ?Sized>(key: &impl Borrow<K>) -> &str {
     key.borrow().as_text().unwrap_or_default()
-}
-
-fn memory() -> Offer<Cache<u64>> {
-    Cache::<u64>::builder()
-        .max_capacity(CAPACITY as u64)
-        .default_options(EntryOptions::new(Duration::from_hours(1)))
-        .try_build()
-        .map_err(|_| "refuses its configuration")
 }
 
 type Factory = fn(FactoryContext<u64>) -> Ready<Result<u64, FactoryError>>;
@@ -39,19 +30,27 @@ impl Peer for Amalgam {
     const NAME: &'static str = "amalgam-cache";
     const PACKAGE: Option<&'static str> = Some("amalgam-cache");
 
-    fn offer<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Offer<Loop> {
-        if K::resident(keys, 0).borrow().as_text().is_none() {
+    type Cache<K: KeyForm + ?Sized> = Cache<u64>;
+
+    fn cache<K: KeyForm + ?Sized>(capacity: usize) -> Result<Cache<u64>, Unsupported> {
+        if K::NAME != str::NAME {
             return Err("keys are texts");
         }
-        let cache = memory()?;
-        // Full, where new keys come: making room is what takes its time.
-        let count = if operation == Operation::GetOrInsertMissProtected { CAPACITY as u64 } else { ENTRIES };
-        runtime().block_on(async {
-            for number in 0..count {
-                let set = cache.set(text::<K>(&K::prepared(keys, number)), number).await;
-                assert!(set.is_ok(), "the cache does not fill");
-            }
-        });
+        let options = EntryOptions::new(Duration::from_hours(1));
+        let builder = Cache::<u64>::builder().max_capacity(capacity as u64).default_options(options);
+        builder.try_build().map_err(|_| "refuses its configuration")
+    }
+
+    async fn get<K: KeyForm + ?Sized>(cache: &Cache<u64>, key: &K) -> bool {
+        matches!(cache.try_get(key.as_text().unwrap_or_default()).await, Ok(Some(_)))
+    }
+
+    async fn insert<K: KeyForm + ?Sized>(cache: &Cache<u64>, key: K::Owned, value: u64) -> bool {
+        cache.set(text::<K>(&key), value).await.is_ok()
+    }
+
+    fn prepare<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Result<Bench, Unsupported> {
+        let cache = Self::filled::<K>(keys)?;
         let on = runtime();
         Ok(match operation {
             // There is always a time to live.
@@ -69,24 +68,24 @@ impl Peer for Amalgam {
                     => Ok(value) if *value != COMPUTED)
             }
             Operation::GetOrInsertMissProtected => {
-                let next = AtomicU64::new(CAPACITY as u64);
-                awaited!(in on, |_n| cache
-                    .get_or_set(text::<K>(&K::fresh(next.fetch_add(1, Ordering::Relaxed))), computed())
-                    .into_future() => Ok(value) if *value == COMPUTED)
+                // A full cache, since eviction takes most of the time.
+                for number in ENTRIES..CAPACITY as u64 {
+                    let set = on.block_on(async { cache.set(text::<K>(&K::prepared(keys, number)), number).await });
+                    assert!(set.is_ok(), "the cache does not fill");
+                }
+                let fresh = FreshKeys::starting_at(CAPACITY as u64);
+                awaited!(in on, |_n| cache.get_or_set(text::<K>(&fresh.next::<K>()), computed()).into_future()
+                    => Ok(value) if *value == COMPUTED)
             }
             Operation::InsertInvalidate => awaited!(in on, |n| async {
                 let set = cache.set(text::<K>(&K::resident(keys, n)), n).await;
                 (set, cache.remove(text::<K>(&K::resident(keys, n))).await)
             } => (Ok(()), Ok(()))),
-            Operation::Mixed => mixed::<K>(keys, cache, 1),
-            Operation::MixedByTwo => mixed::<K>(keys, cache, 2),
-            Operation::Stampede => stampede::tasks(move |number, load| {
-                let cache = cache.clone();
-                async move {
-                    let key = K::fresh(ENTRIES + number);
-                    let load = source::factory(|_| async move { Ok::<u64, FactoryError>(load.compute().await) });
-                    cache.get_or_set(text::<K>(&key).to_owned(), load).await.is_ok()
-                }
+            Operation::Mixed => Self::mixed::<K>(keys, 1)?,
+            Operation::MixedByTwo => Self::mixed::<K>(keys, 2)?,
+            Operation::Stampede => stampede::tasks::<K, _, _>(cache, |cache, key, load| async move {
+                let load = source::factory(|_| async move { Ok::<u64, FactoryError>(load.compute().await) });
+                cache.get_or_set(text::<K>(&key).to_owned(), load).await.is_ok()
             }),
             Operation::GetOrInsertHit | Operation::GetOrInsertMiss => return Err("always protects"),
             Operation::HitCounted => return Err("its events go through a channel, to be counted elsewhere"),
@@ -97,19 +96,4 @@ impl Peer for Amalgam {
             Operation::GetMany => return Err("one key at a time"),
         })
     }
-
-    fn replay(_capacity: usize) -> Offer<Replay> {
-        Err("keys are texts")
-    }
-}
-
-fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<u64>, threads: usize) -> Loop {
-    let writer = cache.clone();
-    contention::mixed::<K>(
-        keys,
-        threads,
-        runtime(),
-        async move |key: &K| matches!(cache.try_get(key.as_text().unwrap_or_default()).await, Ok(Some(_))),
-        async move |key: K::Owned, value| writer.set(text::<K>(&key), value).await.is_ok(),
-    )
 }

@@ -1,10 +1,10 @@
-//! Libraries that a user might pick instead of cachet, each behind a feature, each as a
-//! [`Peer`](cachet_benches::peers::Peer) that says what it has and why it lacks the rest.
+//! Libraries that a user might choose instead of cachet, each behind a feature, each as a
+//! [`Peer`](cachet_benches::peer::Peer) with the operations that it has and the reasons why it lacks others.
 //!
-//! All are configured as their documentation suggests for a cache in memory of so many entries, and used through their public
+//! All are configured as their documentation suggests for a memory cache of the given capacity, and used through their public
 //! interface.
 
-use cachet_benches::peers::Entrant;
+use cachet_benches::peer::Library;
 
 #[cfg(feature = "amalgam")]
 mod amalgam;
@@ -19,20 +19,20 @@ mod ms_cachet;
 
 /// The libraries that are built.
 ///
-/// A static, not a constant: so their code is generated once, here, and not in every program that mentions them.
-pub static ENTRANTS: &[Entrant] = &[
+/// A static, not a constant: their code is generated once, here, and not in every program that mentions them.
+pub static LIBRARIES: &[Library] = &[
     #[cfg(feature = "moka")]
-    Entrant::of::<moka::Future>(),
+    Library::of::<moka::Future>(),
     #[cfg(feature = "moka")]
-    Entrant::of::<moka::Sync>(),
+    Library::of::<moka::Sync>(),
     #[cfg(feature = "foyer")]
-    Entrant::of::<foyer::Memory>(),
+    Library::of::<foyer::Memory>(),
     #[cfg(feature = "cached")]
-    Entrant::of::<cached::ShardedLru>(),
+    Library::of::<cached::ShardedLru>(),
     #[cfg(feature = "ms-cachet")]
-    Entrant::of::<ms_cachet::MsCachet>(),
+    Library::of::<ms_cachet::MsCachet>(),
     #[cfg(feature = "amalgam")]
-    Entrant::of::<amalgam::Amalgam>(),
+    Library::of::<amalgam::Amalgam>(),
 ];
 
 #[cfg(test)]
@@ -40,9 +40,9 @@ mod tests {
     use cachet_benches::scenarios;
 
     #[test]
-    fn operations_end_as_their_scenarios_say() {
-        let all = scenarios::all(super::ENTRANTS).into_iter();
-        let is_ours = |library: &str| super::ENTRANTS.iter().any(|entrant| entrant.name == library);
-        scenarios::rehearse(all.filter(|scenario| is_ours(scenario.id.library)).collect());
+    fn operations_have_the_expected_results() {
+        let all = scenarios::all(super::LIBRARIES).into_iter();
+        let is_peer = |name: &str| super::LIBRARIES.iter().any(|library| library.name == name);
+        scenarios::smoke_test(all.filter(|scenario| is_peer(scenario.id.library)).collect());
     }
 }

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use cachet_benches::measure::{Executor, Inline, Loop, runtime};
-use cachet_benches::peers::{Offer, Operation, Peer};
-use cachet_benches::replay::Replay;
-use cachet_benches::subscribers::{Subscribed, under};
-use cachet_benches::{awaited, contention, stampede};
+use cachet_benches::bench::{Bench, runtime};
+use cachet_benches::keys::{CAPACITY, COMPUTED, ENTRIES, FreshKeys, KeyForm, Keys};
+use cachet_benches::operation::Operation;
+use cachet_benches::peer::{Peer, Unsupported};
+use cachet_benches::subscribers::{Subscriber, with_subscriber};
+use cachet_benches::{awaited, stampede};
 use ms_cachet::telemetry::attributes::EVENT_HIT;
 use ms_cachet::{
     Cache, CacheBuilder, CacheEventHandler, CacheOperationEvent, CacheTierEvent, InMemoryCache, InsertOutcome,
 };
 use tick::Clock;
 
-/// Microsoft's `cachet`, with one memory tier unless said otherwise.
+/// The capacity of a first tier that leaves all hits to the second.
+const FEW: usize = 64;
+
+/// Microsoft's `cachet`, with one memory tier unless stated otherwise.
 #[derive(Debug)]
 pub(crate) struct MsCachet;
 
@@ -34,9 +37,9 @@ impl CacheEventHandler for Counting {
 }
 
 /// Counts the hits of a second tier; the handler of the first receives both.
-struct Answers(Arc<AtomicU64>);
+struct SecondTierHits(Arc<AtomicU64>);
 
-impl CacheEventHandler for Answers {
+impl CacheEventHandler for SecondTierHits {
     fn on_tier_event(&self, event: &CacheTierEvent<'_>) {
         if event.fallback && event.outcome == EVENT_HIT {
             self.0.fetch_add(1, Ordering::Relaxed);
@@ -48,50 +51,50 @@ impl CacheEventHandler for Answers {
 
 type Builder<K> = CacheBuilder<K, u64, InMemoryCache<K, u64>>;
 
-/// How a cache of one memory tier begins.
+/// The builder of a cache with one memory tier.
 fn memory<K: KeyForm + ?Sized>(capacity: usize) -> Builder<K::Owned> {
-    // Its clock needs a runtime to be made, and its operations none.
+    // The creation of its clock needs a runtime, its operations do not.
     let clock = runtime().block_on(async { Clock::new_tokio() });
     Cache::builder(clock).memory_with(|memory| memory.max_capacity(capacity as u64))
-}
-
-fn filled<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Cache<K::Owned, u64> {
-    Inline.block_on(async {
-        for number in 0..ENTRIES {
-            let inserted = cache.insert(K::owned(keys, number), number).await;
-            assert!(inserted.is_ok(), "the cache does not fill");
-        }
-    });
-    cache
-}
-
-fn hits<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Loop {
-    let cache = filled::<K>(keys, cache);
-    awaited!(|n| cache.get(K::resident(keys, n).borrow()) => Ok(Some(_)))
 }
 
 impl Peer for MsCachet {
     const NAME: &'static str = "cachet (Microsoft)";
     const PACKAGE: Option<&'static str> = Some("cachet");
 
-    fn offer<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Offer<Loop> {
+    type Cache<K: KeyForm + ?Sized> = Cache<K::Owned, u64>;
+
+    fn cache<K: KeyForm + ?Sized>(capacity: usize) -> Result<Self::Cache<K>, Unsupported> {
+        Ok(memory::<K>(capacity).build())
+    }
+
+    async fn get<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: &K) -> bool {
+        matches!(cache.get(key).await, Ok(Some(_)))
+    }
+
+    async fn insert<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: K::Owned, value: u64) -> bool {
+        cache.insert(key, value).await.is_ok()
+    }
+
+    fn prepare<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Result<Bench, Unsupported> {
         let builder = || memory::<K>(CAPACITY);
-        let plain = || filled::<K>(keys, builder().build());
-        let logged = |subscribed| hits_under::<K>(subscribed, keys, builder().enable_logs().build());
+        let logged = || hits::<K>(keys, builder().enable_logs().build());
         Ok(match operation {
             Operation::Hit => hits::<K>(keys, builder().build()),
             Operation::Miss => {
-                let cache = plain();
+                let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| cache.get(K::absent(keys, n).borrow()) => Ok(None))
             }
             Operation::InsertOver => {
-                let cache = plain();
+                let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| cache.insert(K::owned(keys, n), n) => Ok(InsertOutcome::Accepted))
             }
             Operation::HitTtl => hits::<K>(keys, builder().ttl(Duration::from_hours(1)).build()),
             Operation::HitCounted => hits::<K>(keys, builder().event_handler(Counting::default()).build()),
-            Operation::HitLogged => logged(Subscribed::NoOne),
-            Operation::HitAccepted => logged(Subscribed::Accepting),
+            Operation::HitLogged => with_subscriber(Subscriber::None, logged(), |received, _| received.is_empty()),
+            Operation::HitAccepted => {
+                with_subscriber(Subscriber::All, logged(), |received, operations| received.events >= operations)
+            }
             Operation::GetOrInsertHit => compute_hits::<K>(keys, builder().build()),
             Operation::GetOrInsertHitProtected => compute_hits::<K>(keys, builder().stampede_protection().build()),
             Operation::GetOrInsertMiss => compute_misses::<K>(builder().build()),
@@ -102,86 +105,48 @@ impl Peer for MsCachet {
                 hits::<K>(keys, memory::<K>(FEW).fallback(builder()).build())
             }
             Operation::InsertInvalidate => {
-                let cache = plain();
+                let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| async {
                     let inserted = cache.insert(K::owned(keys, n), n).await;
                     (inserted, cache.invalidate(K::resident(keys, n).borrow()).await)
                 } => (Ok(_), Ok(())))
             }
-            Operation::Mixed => mixed::<K>(keys, plain(), 1),
-            Operation::MixedByTwo => mixed::<K>(keys, plain(), 2),
+            Operation::Mixed => Self::mixed::<K>(keys, 1)?,
+            Operation::MixedByTwo => Self::mixed::<K>(keys, 2)?,
             Operation::Stampede => {
-                let cache = Arc::new(builder().stampede_protection().build());
-                stampede::tasks(move |number, load| {
-                    let cache = Arc::clone(&cache);
-                    async move {
-                        let key = K::fresh(ENTRIES + number);
-                        cache.get_or_insert(key.borrow(), || async { load.compute().await }).await.is_ok()
-                    }
+                let cache = builder().stampede_protection().build();
+                stampede::tasks::<K, _, _>(cache, |cache, key, load| async move {
+                    cache.get_or_insert(key.borrow(), || async { load.compute().await }).await.is_ok()
                 })
             }
             Operation::GetMany => return Err("one key at a time"),
         })
     }
-
-    fn replay(capacity: usize) -> Offer<Replay> {
-        let cache = memory::<u64>(capacity).build();
-        Ok(Replay::new(move |pages| {
-            Inline.block_on(async {
-                let mut hits = 0;
-                for page in pages {
-                    if let Ok(Some(_)) = cache.get(page).await {
-                        hits += 1;
-                    } else {
-                        let _ = cache.insert(*page, *page).await;
-                    }
-                }
-                hits
-            })
-        }))
-    }
 }
 
-/// What the first of two tiers holds where everything comes from the second.
-const FEW: usize = 64;
+fn hits<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Bench {
+    let cache = MsCachet::fill::<K>(cache, keys);
+    awaited!(|n| cache.get(K::resident(keys, n).borrow()) => Ok(Some(_)))
+}
 
-/// Sees that lookups in turn are answered by the second tier.
+/// Panics unless the second tier answers lookups in key order.
 fn assert_promotes<K: KeyForm + ?Sized>(keys: Keys) {
     let second = Arc::new(AtomicU64::new(0));
-    let first = memory::<K>(FEW).event_handler(Answers(Arc::clone(&second)));
+    let first = memory::<K>(FEW).event_handler(SecondTierHits(Arc::clone(&second)));
     hits::<K>(keys, first.fallback(memory::<K>(CAPACITY)).build()).run(3 * ENTRIES);
     let second = second.load(Ordering::Relaxed);
-    assert!(second * 50 > 3 * ENTRIES * 49, "the second tier is meant to answer, and did {second} times");
+    assert!(second * 50 > 3 * ENTRIES * 49, "the second tier answered {second} times of {}", 3 * ENTRIES);
 }
 
-fn hits_under<K: KeyForm + ?Sized>(subscribed: Subscribed, keys: Keys, cache: Cache<K::Owned, u64>) -> Loop {
-    under(subscribed, hits::<K>(keys, cache), move |received, operations| match subscribed {
-        Subscribed::NoOne => received.is_nothing(),
-        _ => received.events >= operations,
-    })
-}
-
-fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Loop {
-    let cache = filled::<K>(keys, cache);
+fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>) -> Bench {
+    let cache = MsCachet::fill::<K>(cache, keys);
     awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async { COMPUTED })
         => Ok(entry) if *entry.value() != COMPUTED)
 }
 
-fn compute_misses<K: KeyForm + ?Sized>(cache: Cache<K::Owned, u64>) -> Loop {
-    let next = AtomicU64::new(0);
+fn compute_misses<K: KeyForm + ?Sized>(cache: Cache<K::Owned, u64>) -> Bench {
+    let fresh = FreshKeys::starting_at(0);
     awaited!(|_n| cache.get_or_insert(
-        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || async { COMPUTED })
+        fresh.next::<K>().borrow(), || async { COMPUTED })
         => Ok(entry) if *entry.value() == COMPUTED)
-}
-
-fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>, threads: usize) -> Loop {
-    let cache = Arc::new(cache);
-    let writer = Arc::clone(&cache);
-    contention::mixed::<K>(
-        keys,
-        threads,
-        runtime(),
-        async move |key| matches!(cache.get(key).await, Ok(Some(_))),
-        async move |key, value| writer.insert(key, value).await.is_ok(),
-    )
 }

@@ -1,16 +1,15 @@
-//! How many instructions the hottest operations take, against a committed baseline.
+//! The instructions of the hottest operations, compared with a committed baseline.
 //!
-//! Instructions are counted by callgrind, so the figures hardly depend on what else the machine does, and a change that
-//! makes a hit slower is seen as it comes in. What remains differs with the compiler, and a little with the seeds of hash
-//! tables.
+//! Callgrind counts the instructions, so that the figures hardly depend on the load of the machine, and a change that makes a hit
+//! slower is noticed with the change. They depend on the compiler, and a little on the seeds of hash tables.
 //!
 //! ```text
-//! cargo run --release -p cachet-benches --bin instructions             # compares, and fails when something costs more
-//! cargo run --release -p cachet-benches --bin instructions -- --renew  # writes the baseline anew; say why in the commit
+//! cargo run --release -p cachet-benches --bin instructions             # compares; fails if a figure differs
+//! cargo run --release -p cachet-benches --bin instructions -- --renew  # writes the baseline; say why in the commit
 //! ```
 //!
-//! Needs `valgrind`. A figure that is lower than its baseline by more than the tolerance fails too: the baseline then hides
-//! what the next change costs.
+//! Needs `valgrind`. A figure that is lower than its baseline by more than the tolerance fails too: otherwise the baseline would
+//! hide the cost of the next change.
 
 use std::env;
 use std::fmt::Write as _;
@@ -19,11 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{fs, io};
 
-use cachet_benches::measure::Loop;
+use cachet_benches::bench::Bench;
 use cachet_benches::scenarios;
 
-/// What is counted.
-const HOTTEST: [&str; 10] = [
+/// The scenarios that are counted.
+const COUNTED: [&str; 10] = [
     "hit / u64 / cachet",
     "hit / str / cachet",
     "miss / u64 / cachet",
@@ -36,29 +35,29 @@ const HOTTEST: [&str; 10] = [
     "two tiers, second-tier hit, promoted / u64 / cachet",
 ];
 const OPERATIONS: u64 = 50_000;
-/// How far a figure may be from its baseline.
+/// The largest relative difference from the baseline.
 const TOLERANCE: f64 = 0.03;
 
 /// The function whose instructions are counted, with everything that it calls.
 #[inline(never)]
-fn counted_from_here(body: &mut Loop, operations: u64) -> u64 {
-    black_box(body.run(black_box(operations)).as_meant)
+fn counted_from_here(bench: &mut Bench, operations: u64) -> u64 {
+    black_box(bench.run(black_box(operations)).expected)
 }
 
-/// In the process that is watched: prepares a scenario, and runs it.
+/// Prepares a scenario and runs it, in the process whose instructions are counted.
 fn run(name: &str) -> io::Result<()> {
     let missing = || io::Error::other(format!("there is no scenario `{name}`"));
-    let mut body = scenarios::find(name)
+    let mut bench = scenarios::find(name)
         .ok_or_else(missing)?
         .prepare()
         .map_err(|reason| io::Error::other(format!("{reason:?}")))?;
     // Warms up, and lets one-time allocations happen.
-    body.run(OPERATIONS / 10);
-    let as_meant = counted_from_here(&mut body, OPERATIONS);
-    if as_meant == OPERATIONS { Ok(()) } else { Err(io::Error::other(format!("`{name}` did not do what it says"))) }
+    bench.run(OPERATIONS / 10);
+    let expected = counted_from_here(&mut bench, OPERATIONS);
+    if expected == OPERATIONS { Ok(()) } else { Err(io::Error::other(format!("`{name}` did not do what it says"))) }
 }
 
-/// Instructions per operation of a scenario, in a process of its own.
+/// Counts the instructions of a scenario per operation, in a process of its own.
 fn count(name: &str) -> io::Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
@@ -79,7 +78,7 @@ fn baseline_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("results/instructions.txt")
 }
 
-/// The baseline of a scenario, from a file with a line for each: the number, a space, the name.
+/// Finds the baseline of a scenario in a file with a line for each: the number, a space, the name.
 fn baseline_of(baseline: &str, name: &str) -> Option<u64> {
     baseline.lines().filter_map(|line| line.split_once(' ')).find(|(_, known)| *known == name)?.0.parse().ok()
 }
@@ -89,7 +88,7 @@ fn compare() -> io::Result<bool> {
     let baseline = fs::read_to_string(baseline_file())?;
     let mut is_good = true;
     println!("{:>12} {:>8} {:>7}  instructions per operation", "instructions", "baseline", "ratio");
-    for name in HOTTEST {
+    for name in COUNTED {
         let counted = count(name)?;
         let Some(known) = baseline_of(&baseline, name) else {
             is_good = false;
@@ -103,7 +102,7 @@ fn compare() -> io::Result<bool> {
     }
     if !is_good {
         println!(
-            "differs by more than {:.0} % from {}; if that is meant, renew it with `--renew`",
+            "differs by more than {:.0} % from {}; if that is intended, run with `--renew`",
             TOLERANCE * 100.0,
             baseline_file().display()
         );
@@ -113,7 +112,7 @@ fn compare() -> io::Result<bool> {
 
 fn renew() -> io::Result<bool> {
     let mut baseline = String::new();
-    for name in HOTTEST {
+    for name in COUNTED {
         let counted = count(name)?;
         println!("{counted:>12}  {name}");
         writeln!(baseline, "{counted} {name}").map_err(io::Error::other)?;

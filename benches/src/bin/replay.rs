@@ -4,7 +4,7 @@
 //! cargo run --release -p cachet-benches --bin replay -- FILE --capacity 1000
 //! ```
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin replay -- FILE` does the same with other libraries beside.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin replay -- FILE` does the same with other libraries too.
 
 use std::process::ExitCode;
 

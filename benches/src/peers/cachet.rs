@@ -1,173 +1,151 @@
-//! The cache that all this is about.
+//! The cache under test.
 
 use std::borrow::Borrow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cachet::telemetry::Stats;
 use cachet::typestate::HasTier;
 use cachet::{Cache, CacheBuilder, InsertOutcome, Tier};
 
-use super::{Offer, Operation, Peer};
+use crate::bench::Bench;
 use crate::handlers::Counting;
-use crate::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use crate::measure::{Executor, Inline, Loop, ready, runtime};
-use crate::replay::Replay;
-use crate::subscribers::{Subscribed, under};
-use crate::{awaited, contention, stampede};
+use crate::keys::{CAPACITY, COMPUTED, ENTRIES, FreshKeys, KeyForm, Keys};
+use crate::operation::Operation;
+use crate::peer::{Peer, Unsupported};
+use crate::subscribers::{Subscriber, with_subscriber};
+use crate::{awaited, stampede};
 
-/// What the first of two tiers holds where everything comes from the second.
+/// The capacity of a first tier that leaves all hits to the second.
 const FEW: usize = 64;
 
-/// cachet, with one memory tier unless said otherwise.
+/// A time to live that does not end before the program.
+const TTL: Duration = Duration::from_hours(1);
+
+/// The builder of a cache that has its tiers.
+pub(crate) type Builder<K> = CacheBuilder<K, u64, HasTier>;
+
+/// cachet, with one memory tier unless stated otherwise.
 #[derive(Debug)]
-pub struct Cachet;
+pub(crate) struct Cachet;
 
 impl Peer for Cachet {
     const NAME: &'static str = "cachet";
     const PACKAGE: Option<&'static str> = None;
 
-    fn offer<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Offer<Loop> {
+    type Cache<K: KeyForm + ?Sized> = Cache<K, u64>;
+
+    fn cache<K: KeyForm + ?Sized>(capacity: usize) -> Result<Self::Cache<K>, Unsupported> {
+        Ok(Cache::builder("measured").tier(Tier::memory(capacity)).build())
+    }
+
+    async fn get<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: &K) -> bool {
+        matches!(cache.get(key).await, Ok(Some(_)))
+    }
+
+    async fn insert<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: K::Owned, value: u64) -> bool {
+        matches!(cache.insert(key, value).await, Ok(InsertOutcome::Accepted))
+    }
+
+    fn prepare<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Result<Bench, Unsupported> {
         Ok(match operation {
             Operation::Hit => hits(keys, one_tier::<K>()),
             Operation::Miss => {
-                let cache = filled(keys, one_tier::<K>());
+                let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| cache.get(K::absent(keys, n).borrow()) => Ok(None))
             }
-            Operation::InsertOver => {
-                let cache = filled(keys, one_tier::<K>());
-                awaited!(|n| cache.insert(K::owned(keys, n), n) => Ok(InsertOutcome::Accepted))
-            }
+            Operation::InsertOver => inserts(keys, one_tier::<K>()),
             Operation::HitTtl => hits(keys, with_ttl::<K>()),
             Operation::HitCounted => hits(keys, one_tier::<K>().event_handler(Counting::default())),
             Operation::HitLogged => {
-                under(Subscribed::NoOne, hits(keys, one_tier::<K>().enable_logs()), |received, _| received.is_nothing())
+                let logged = hits(keys, one_tier::<K>().enable_logs());
+                with_subscriber(Subscriber::None, logged, |received, _| received.is_empty())
             }
             Operation::HitAccepted => {
                 let logged = hits(keys, one_tier::<K>().enable_logs());
-                under(Subscribed::Accepting, logged, |received, operations| received.spans == 2 * operations)
+                with_subscriber(Subscriber::All, logged, |received, operations| received.spans == 2 * operations)
             }
             Operation::GetOrInsertHit => compute_hits(keys, one_tier::<K>()),
             Operation::GetOrInsertHitProtected => compute_hits(keys, one_tier::<K>().stampede_protection()),
             Operation::GetOrInsertMiss => compute_misses(one_tier::<K>()),
             Operation::GetOrInsertMissProtected => compute_misses(one_tier::<K>().stampede_protection()),
             Operation::FirstTierHit => hits(keys, one_tier::<K>().tier(Tier::memory(CAPACITY).name("second"))),
-            Operation::SecondTierHit => {
-                let tiers =
-                    || Cache::builder("two").tier(Tier::memory(FEW)).tier(Tier::memory(CAPACITY).name("second"));
-                assert_promotes(keys, tiers());
-                hits::<K>(keys, tiers())
-            }
+            Operation::SecondTierHit => second_tier_hits(keys, two_tiers::<K>),
             Operation::GetMany => {
-                let cache = filled(keys, one_tier::<K>());
-                let held = K::all(keys);
+                let (cache, held) = (Self::filled::<K>(keys)?, K::all(keys));
                 awaited!(|n| cache.get_many(K::hundred(&held, n))
                     => found if found.iter().all(|it| matches!(it, Ok(Some(_)))))
-                .touching(100)
+                .with_elements(100)
             }
             Operation::InsertInvalidate => {
-                let cache = filled(keys, one_tier::<K>());
+                let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| async {
                     let inserted = cache.insert(K::owned(keys, n), n).await;
                     (inserted, cache.invalidate(K::resident(keys, n).borrow()).await)
                 } => (Ok(InsertOutcome::Accepted), Ok(())))
             }
-            Operation::Mixed => mixed(keys, filled(keys, one_tier::<K>()), 1),
-            Operation::MixedByTwo => mixed(keys, filled(keys, one_tier::<K>()), 2),
-            Operation::Stampede => stampede_of(one_tier::<K>().stampede_protection()),
+            Operation::Mixed => Self::mixed::<K>(keys, 1)?,
+            Operation::MixedByTwo => Self::mixed::<K>(keys, 2)?,
+            Operation::Stampede => stampedes(one_tier::<K>().stampede_protection()),
         })
-    }
-
-    fn replay(capacity: usize) -> Offer<Replay> {
-        Ok(replayed(Cache::builder("replay").tier(Tier::memory(capacity)).build()))
     }
 }
 
-/// How a cache of one memory tier begins.
-pub(crate) fn one_tier<K: KeyForm + ?Sized>() -> CacheBuilder<K, u64, HasTier> {
+/// A cache with one memory tier.
+pub(crate) fn one_tier<K: KeyForm + ?Sized>() -> Builder<K> {
     Cache::builder("measured").tier(Tier::memory(CAPACITY))
 }
 
-/// The same, with a time to live that nothing lives to see.
-pub(crate) fn with_ttl<K: KeyForm + ?Sized>() -> CacheBuilder<K, u64, HasTier> {
-    Cache::builder("measured").tier(Tier::memory(CAPACITY).ttl(Duration::from_hours(1)))
+/// A cache with one memory tier that has a time to live.
+pub(crate) fn with_ttl<K: KeyForm + ?Sized>() -> Builder<K> {
+    Cache::builder("measured").tier(Tier::memory(CAPACITY).ttl(TTL))
+}
+
+/// A cache with two memory tiers, of which the first is too small for any hit.
+pub(crate) fn two_tiers<K: KeyForm + ?Sized>() -> Builder<K> {
+    Cache::builder("measured").tier(Tier::memory(FEW)).tier(Tier::memory(CAPACITY).name("second"))
 }
 
 /// Builds a cache, and fills it.
-pub(crate) fn filled<K: KeyForm + ?Sized>(keys: Keys, builder: CacheBuilder<K, u64, HasTier>) -> Cache<K, u64> {
-    let cache = builder.build();
-    for number in 0..ENTRIES {
-        let inserted = ready(cache.insert(K::owned(keys, number), number));
-        assert!(matches!(inserted, Some(Ok(InsertOutcome::Accepted))), "the cache does not fill");
-    }
-    cache
+pub(crate) fn filled<K: KeyForm + ?Sized>(keys: Keys, builder: Builder<K>) -> Cache<K, u64> {
+    Cachet::fill::<K>(builder.build(), keys)
 }
 
 /// Lookups that hit.
-pub(crate) fn hits<K: KeyForm + ?Sized>(keys: Keys, builder: CacheBuilder<K, u64, HasTier>) -> Loop {
+pub(crate) fn hits<K: KeyForm + ?Sized>(keys: Keys, builder: Builder<K>) -> Bench {
     let cache = filled(keys, builder);
     awaited!(|n| cache.get(K::resident(keys, n).borrow()) => Ok(Some(_)))
 }
 
-/// Stampedes, and what becomes of them.
-pub(crate) fn stampede_of<K: KeyForm + ?Sized>(builder: CacheBuilder<K, u64, HasTier>) -> Loop {
-    let cache = builder.build();
-    stampede::tasks(move |number, load| {
-        let cache = cache.clone();
-        async move {
-            let key = K::fresh(ENTRIES + number);
-            cache.get_or_insert(key.borrow(), || async { load.compute().await }).await.is_ok()
-        }
+/// Inserts that replace an entry.
+pub(crate) fn inserts<K: KeyForm + ?Sized>(keys: Keys, builder: Builder<K>) -> Bench {
+    let cache = filled(keys, builder);
+    awaited!(|n| cache.insert(K::owned(keys, n), n) => Ok(InsertOutcome::Accepted))
+}
+
+/// Lookups that hit in the second tier. A first tier that is large enough, or keeps what it has, would answer some of them.
+pub(crate) fn second_tier_hits<K: KeyForm + ?Sized>(keys: Keys, builder: impl Fn() -> Builder<K>) -> Bench {
+    let stats = Stats::new();
+    hits(keys, builder().event_handler(stats.clone())).run(3 * ENTRIES);
+    let second = stats.tier("measured", "second").map_or(0, |tier| tier.hits());
+    assert!(second * 50 > 3 * ENTRIES * 49, "the second tier answered {second} times of {}", 3 * ENTRIES);
+    hits(keys, builder())
+}
+
+/// Many tasks that need the same missing key.
+pub(crate) fn stampedes<K: KeyForm + ?Sized>(builder: Builder<K>) -> Bench {
+    stampede::tasks::<K, _, _>(builder.build(), |cache, key, load| async move {
+        cache.get_or_insert(key.borrow(), || async { load.compute().await }).await.is_ok()
     })
 }
 
-/// The replay of a trace through any cache.
-pub(crate) fn replayed(cache: Cache<u64, u64>) -> Replay {
-    Replay::new(move |pages| {
-        Inline.block_on(async {
-            let mut hits = 0;
-            for page in pages {
-                if let Ok(Some(_)) = cache.get(page).await {
-                    hits += 1;
-                } else {
-                    let _ = cache.insert(*page, *page).await;
-                }
-            }
-            hits
-        })
-    })
-}
-
-fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, builder: CacheBuilder<K, u64, HasTier>) -> Loop {
+fn compute_hits<K: KeyForm + ?Sized>(keys: Keys, builder: Builder<K>) -> Bench {
     let cache = filled(keys, builder);
     awaited!(|n| cache.get_or_insert(K::resident(keys, n).borrow(), || async { COMPUTED })
         => Ok(entry) if **entry != COMPUTED)
 }
 
-fn compute_misses<K: KeyForm + ?Sized>(builder: CacheBuilder<K, u64, HasTier>) -> Loop {
-    let cache = builder.build();
-    let next = AtomicU64::new(0);
-    awaited!(|_n| cache.get_or_insert(
-        K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), || async { COMPUTED })
+fn compute_misses<K: KeyForm + ?Sized>(builder: Builder<K>) -> Bench {
+    let (cache, fresh) = (builder.build(), FreshKeys::starting_at(0));
+    awaited!(|_n| cache.get_or_insert(fresh.next::<K>().borrow(), || async { COMPUTED })
         => Ok(entry) if **entry == COMPUTED)
-}
-
-fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K, u64>, threads: usize) -> Loop {
-    let writer = cache.clone();
-    contention::mixed::<K>(
-        keys,
-        threads,
-        runtime(),
-        async move |key| matches!(cache.get(key).await, Ok(Some(_))),
-        async move |key, value| writer.insert(key, value).await.is_ok(),
-    )
-}
-
-/// Sees that lookups in turn are answered by the second tier: a first tier that is large enough, or clings to what it has,
-/// would have answered some of them.
-fn assert_promotes<K: KeyForm + ?Sized>(keys: Keys, builder: CacheBuilder<K, u64, HasTier>) {
-    let stats = Stats::new();
-    hits(keys, builder.event_handler(stats.clone())).run(3 * ENTRIES);
-    let second = stats.tier("two", "second").map_or(0, |tier| tier.hits());
-    assert!(second * 50 > 3 * ENTRIES * 49, "the second tier is meant to answer, and did {second} times");
 }

@@ -1,64 +1,65 @@
-//! The engine that cachet's memory tier is built on: the limit of what it can reach.
+//! The engine of cachet's memory tier: the limit of what cachet can reach.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
-use super::{Offer, Operation, Peer};
-use crate::keys::{CAPACITY, COMPUTED, ENTRIES, KeyForm, Keys};
-use crate::measure::{Inline, Loop};
-use crate::replay::Replay;
-use crate::{awaited, called, contention, stampede};
+use crate::bench::Bench;
+use crate::keys::{COMPUTED, ENTRIES, FreshKeys, KeyForm, Keys};
+use crate::operation::Operation;
+use crate::peer::{Peer, Unsupported};
+use crate::{awaited, called, stampede};
 
 /// Raw `quick_cache`.
 #[derive(Debug)]
-pub struct QuickCache;
+pub(crate) struct QuickCache;
 
 impl Peer for QuickCache {
     const NAME: &'static str = "quick_cache";
     const PACKAGE: Option<&'static str> = Some("quick_cache");
 
-    fn offer<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Offer<Loop> {
-        let cache = filled::<K>(keys);
+    type Cache<K: KeyForm + ?Sized> = Cache<K::Owned, u64>;
+
+    fn cache<K: KeyForm + ?Sized>(capacity: usize) -> Result<Self::Cache<K>, Unsupported> {
+        Ok(Cache::new(capacity))
+    }
+
+    async fn get<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: &K) -> bool {
+        cache.get(key).is_some()
+    }
+
+    async fn insert<K: KeyForm + ?Sized>(cache: &Self::Cache<K>, key: K::Owned, value: u64) -> bool {
+        cache.insert(key, value);
+        true
+    }
+
+    fn prepare<K: KeyForm + ?Sized>(operation: Operation, keys: Keys) -> Result<Bench, Unsupported> {
+        let cache = Self::filled::<K>(keys)?;
+        let fresh = FreshKeys::starting_at(ENTRIES);
         Ok(match operation {
             Operation::Hit => called!(|n| cache.get(K::resident(keys, n).borrow()) => Some(_)),
             Operation::Miss => called!(|n| cache.get(K::absent(keys, n).borrow()) => None),
             Operation::InsertOver => called!(|n| cache.insert(K::owned(keys, n), n) => ()),
             Operation::GetOrInsertHitProtected => awaited!(|n| cache.get_or_insert_async(
                 K::resident(keys, n).borrow(), async { Ok::<_, ()>(COMPUTED) }) => Ok(value) if *value != COMPUTED),
-            Operation::GetOrInsertMissProtected => {
-                let next = AtomicU64::new(ENTRIES);
-                awaited!(|_n| cache.get_or_insert_async(
-                    K::fresh(next.fetch_add(1, Ordering::Relaxed)).borrow(), async { Ok::<_, ()>(COMPUTED) })
-                    => Ok(value) if *value == COMPUTED)
-            }
+            Operation::GetOrInsertMissProtected => awaited!(|_n| cache.get_or_insert_async(
+                fresh.next::<K>().borrow(), async { Ok::<_, ()>(COMPUTED) }) => Ok(value) if *value == COMPUTED),
             Operation::GetMany => {
                 let held = K::all(keys);
                 called!(|n| K::hundred(&held, n).map(|key| cache.get(key)).collect::<Vec<_>>()
                     => found if found.iter().all(Option::is_some))
-                .touching(100)
+                .with_elements(100)
             }
             Operation::InsertInvalidate => called!(|n| {
                 cache.insert(K::owned(keys, n), n);
                 cache.remove(K::resident(keys, n).borrow())
             } => Some(_)),
-            Operation::Mixed => mixed::<K>(keys, cache, 1),
-            Operation::MixedByTwo => mixed::<K>(keys, cache, 2),
-            Operation::Stampede => {
-                let cache = Arc::new(cache);
-                stampede::tasks(move |number, load| {
-                    let cache = Arc::clone(&cache);
-                    async move {
-                        let key = K::fresh(ENTRIES + number);
-                        cache
-                            .get_or_insert_async(key.borrow(), async { Ok::<_, ()>(load.compute().await) })
-                            .await
-                            .is_ok()
-                    }
-                })
-            }
+            Operation::Mixed => Self::mixed::<K>(keys, 1)?,
+            Operation::MixedByTwo => Self::mixed::<K>(keys, 2)?,
+            Operation::Stampede => stampede::tasks::<K, _, _>(cache, |cache, key, load| async move {
+                let load = async { Ok::<_, ()>(load.compute().await) };
+                cache.get_or_insert_async(key.borrow(), load).await.is_ok()
+            }),
             Operation::GetOrInsertHit | Operation::GetOrInsertMiss => return Err("always protects"),
             Operation::HitTtl => return Err("no time to live"),
             Operation::HitCounted => return Err("no handlers"),
@@ -66,38 +67,4 @@ impl Peer for QuickCache {
             Operation::FirstTierHit | Operation::SecondTierHit => return Err("one tier"),
         })
     }
-
-    fn replay(capacity: usize) -> Offer<Replay> {
-        let cache = Cache::<u64, u64>::new(capacity);
-        Ok(Replay::by_page(move |page| {
-            let is_hit = cache.get(&page).is_some();
-            if !is_hit {
-                cache.insert(page, page);
-            }
-            is_hit
-        }))
-    }
-}
-
-fn filled<K: KeyForm + ?Sized>(keys: Keys) -> Cache<K::Owned, u64> {
-    let cache = Cache::new(CAPACITY);
-    for number in 0..ENTRIES {
-        cache.insert(K::owned(keys, number), number);
-    }
-    cache
-}
-
-fn mixed<K: KeyForm + ?Sized>(keys: Keys, cache: Cache<K::Owned, u64>, threads: usize) -> Loop {
-    let cache = Arc::new(cache);
-    let writer = Arc::clone(&cache);
-    contention::mixed::<K>(
-        keys,
-        threads,
-        Inline,
-        async move |key| cache.get(key).is_some(),
-        async move |key, value| {
-            writer.insert(key, value);
-            true
-        },
-    )
 }

@@ -2,24 +2,24 @@
 
 use std::fmt;
 
-use super::{Figures, Report, Row};
-use crate::scenarios::Id;
+use super::Report;
+use crate::figure::{Figures, Id, Row};
 
-/// Draws a report as SVG, readable on light and dark ground.
+/// Draws a report as SVG, for light and dark backgrounds.
 ///
-/// A scenario that only one library has is drawn for one form of keys, so that the picture stays small.
+/// A scenario that only one library has is drawn for one form of keys, which keeps the picture small.
 #[derive(Debug)]
 pub struct Svg<'r>(pub &'r Report);
 
 const WIDTH: f64 = 960.0;
-/// Where the scale begins and ends.
+/// The ends of the scale.
 const LEFT: f64 = 290.0;
 const RIGHT: f64 = 930.0;
 const TOP: f64 = 74.0;
 const LINE: f64 = 18.0;
 
-/// Mid-tones, which stand out from white and from black.
-const COLOURS: [&str; 8] = ["#868e96", "#e03131", "#1c7ed6", "#2f9e44", "#ae3ec9", "#f59f00", "#0c8599", "#8d6e63"];
+/// Mid-tones, which contrast with white and with black.
+const COLORS: [&str; 8] = ["#868e96", "#e03131", "#1c7ed6", "#2f9e44", "#ae3ec9", "#f59f00", "#0c8599", "#8d6e63"];
 
 const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #24292f } .small { font-size: 11px; fill: #656d76 }
@@ -52,16 +52,16 @@ impl fmt::Display for Svg<'_> {
                     y - LINE / 2.0
                 )?;
             }
-            let Id { what, keys, .. } = line[0].0;
+            let Id { operation, keys, .. } = line[0].0;
             writeln!(
                 f,
                 "<text x=\"8\" y=\"{:.0}\">{} <tspan class=\"small\">{keys}</tspan></text>",
                 y + 4.0,
-                Escaped(what)
+                Escaped(operation)
             )?;
-            // The first libraries last, and so on top.
+            // In reverse, so that the first libraries are on top.
             for (id, figures) in line.iter().rev() {
-                dot(f, scale, y, id, figures, colour(&libraries, id.library))?;
+                dot(f, scale, y, id, figures, color(&libraries, id.library))?;
             }
         }
         writeln!(f, "</svg>")
@@ -76,15 +76,15 @@ fn lines(rows: &[Row]) -> Vec<Vec<Drawn<'_>>> {
     let mut lines: Vec<Vec<Drawn<'_>>> = Vec::new();
     for (id, figures) in drawn {
         match lines.last_mut() {
-            Some(line) if (line[0].0.what, line[0].0.keys) == (id.what, id.keys) => line.push((id, figures)),
+            Some(line) if (line[0].0.operation, line[0].0.keys) == (id.operation, id.keys) => line.push((id, figures)),
             _ => lines.push(vec![(id, figures)]),
         }
     }
     let mut seen = Vec::new();
     lines.retain(|line| {
-        let what = line[0].0.what;
-        let is_new = !seen.contains(&what);
-        seen.push(what);
+        let operation = line[0].0.operation;
+        let is_new = !seen.contains(&operation);
+        seen.push(operation);
         is_new || line.len() > 1
     });
     lines
@@ -100,12 +100,12 @@ fn libraries(lines: &[Vec<Drawn<'_>>]) -> Vec<&'static str> {
     libraries
 }
 
-fn colour(libraries: &[&str], library: &str) -> &'static str {
+fn color(libraries: &[&str], library: &str) -> &'static str {
     let number = libraries.iter().position(|known| *known == library).unwrap_or_default();
-    COLOURS[number % COLOURS.len()]
+    COLORS[number % COLORS.len()]
 }
 
-fn legend(f: &mut fmt::Formatter<'_>, libraries: &[&str], versions: &[(&'static str, String)]) -> fmt::Result {
+fn legend(f: &mut fmt::Formatter<'_>, libraries: &[&str], versions: &[(String, String)]) -> fmt::Result {
     let (mut x, mut y) = (12.0, 34.0);
     for library in libraries {
         let version = versions.iter().find(|(known, _)| known == library).map_or("", |(_, version)| version.as_str());
@@ -117,7 +117,7 @@ fn legend(f: &mut fmt::Formatter<'_>, libraries: &[&str], versions: &[(&'static 
         writeln!(
             f,
             "<circle cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"5\" fill=\"{}\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
-            colour(libraries, library),
+            color(libraries, library),
             x + 9.0,
             y + 4.0,
             Escaped(&label)
@@ -130,11 +130,7 @@ fn legend(f: &mut fmt::Formatter<'_>, libraries: &[&str], versions: &[(&'static 
 fn grid(f: &mut fmt::Formatter<'_>, scale: Scale, bottom: f64) -> fmt::Result {
     for decade in scale.decades() {
         let x = scale.place(10_f64.powi(decade));
-        let label = match decade {
-            ..3 => format!("{} ns", 10_f64.powi(decade)),
-            3..6 => format!("{} µs", 10_f64.powi(decade - 3)),
-            _ => format!("{} ms", 10_f64.powi(decade - 6)),
-        };
+        let label = duration(10_f64.powi(decade));
         writeln!(
             f,
             "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom:.0}\"/>\
@@ -147,7 +143,7 @@ fn grid(f: &mut fmt::Formatter<'_>, scale: Scale, bottom: f64) -> fmt::Result {
     Ok(())
 }
 
-fn dot(f: &mut fmt::Formatter<'_>, scale: Scale, y: f64, id: &Id, figures: &Figures, colour: &str) -> fmt::Result {
+fn dot(f: &mut fmt::Formatter<'_>, scale: Scale, y: f64, id: &Id, figures: &Figures, color: &str) -> fmt::Result {
     let [low, middle, high] =
         [figures.nanos.p10, figures.nanos.median, figures.nanos.p90].map(|nanos| scale.place(nanos));
     let ratio = match (figures.ratio, figures.reference) {
@@ -157,13 +153,13 @@ fn dot(f: &mut fmt::Formatter<'_>, scale: Scale, y: f64, id: &Id, figures: &Figu
     let title = format!("{id}: {:.1} ns{ratio}", figures.nanos.median);
     writeln!(
         f,
-        "<g><title>{}</title><line x1=\"{low:.1}\" y1=\"{y:.0}\" x2=\"{high:.1}\" y2=\"{y:.0}\" stroke=\"{colour}\" \
-         stroke-width=\"2\"/><circle cx=\"{middle:.1}\" cy=\"{y:.0}\" r=\"5\" fill=\"{colour}\"/></g>",
+        "<g><title>{}</title><line x1=\"{low:.1}\" y1=\"{y:.0}\" x2=\"{high:.1}\" y2=\"{y:.0}\" stroke=\"{color}\" \
+         stroke-width=\"2\"/><circle cx=\"{middle:.1}\" cy=\"{y:.0}\" r=\"5\" fill=\"{color}\"/></g>",
         Escaped(&title)
     )
 }
 
-/// From nanoseconds to a place on the line; whole decades.
+/// Maps nanoseconds to a place on the line, over whole decades.
 #[derive(Clone, Copy)]
 struct Scale {
     first: i32,
@@ -189,6 +185,17 @@ impl Scale {
         let share = (nanos.log10() - f64::from(self.first)) / f64::from(self.last - self.first);
         LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)
     }
+}
+
+/// A duration with two digits, or all before the decimal point.
+fn duration(nanos: f64) -> String {
+    let (number, unit) = match nanos {
+        ..1e3 => (nanos, "ns"),
+        1e3..1e6 => (nanos / 1e3, "µs"),
+        _ => (nanos / 1e6, "ms"),
+    };
+    let number = if number < 10.0 { (number * 10.0).round() / 10.0 } else { number.round() };
+    format!("{number} {unit}")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of lines and letters")]

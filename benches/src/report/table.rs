@@ -1,10 +1,11 @@
-//! The table.
+//! The report as a table.
 
 use std::fmt;
 
-use super::{Figures, Report};
+use super::Report;
+use crate::figure::Figures;
 
-/// Prints a report as a table, what is missing as `–` with a footnote.
+/// Formats a report as a table; what a library does not have is a `–` with a footnote.
 #[derive(Debug)]
 pub struct Table<'r>(pub &'r Report);
 
@@ -16,18 +17,18 @@ impl fmt::Display for Table<'_> {
             write!(f, "{library} {version}  ")?;
         }
         writeln!(f, "\n{rounds} interleaved rounds; fixed work took p90/p10 = {:.2} (noise)", noise.width())?;
-        writeln!(f, "ratio and difference: to what stands under `against`, taken round by round")?;
+        writeln!(f, "ratio and difference: to the scenario in the last column, computed round by round")?;
         writeln!(
             f,
-            "\n  {:<18} {:>9} {:>19} {:>7} {:>10} {:>7} {:>7} {:>6}  against",
+            "\n  {:<18} {:>9} {:>19} {:>7} {:>10} {:>7} {:>7} {:>6}  reference",
             "", "ns/op", "p10-p90", "ratio", "more (ns)", "allocs", "future", "loads"
         )?;
         let mut reasons: Vec<&str> = Vec::new();
         let mut group = None;
         for row in rows {
-            if group != Some((row.id.what, row.id.keys)) {
-                group = Some((row.id.what, row.id.keys));
-                writeln!(f, "\n{} / {}", row.id.what, row.id.keys)?;
+            if group != Some((row.id.operation, row.id.keys)) {
+                group = Some((row.id.operation, row.id.keys));
+                writeln!(f, "\n{} / {}", row.id.operation, row.id.keys)?;
             }
             match &row.figures {
                 Ok(figures) => line(f, row.id.library, figures)?,
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_tells_figures_and_reference_and_a_gap_its_reason() {
+    fn a_row_has_figures_and_reference_and_a_gap_its_reason() {
         let table = Table(&fixture::report()).to_string();
         let line = |start: &str| table.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_default();
         let words: Vec<_> = line("cachet ").split_whitespace().collect();

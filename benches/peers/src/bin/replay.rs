@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cachet_benches::replay::run(cachet_bench_peers::ENTRANTS)
+    cachet_benches::replay::run(cachet_bench_peers::LIBRARIES)
 }
