@@ -6,7 +6,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`bench`](mod@bench), [`keys`], [`operation`], [`figure`], [`machine`] | the measured loop; keys; what every library is asked for; names and figures; the machine |
-//! | [`workload`], `handlers`, [`subscribers`] | what scenarios are made of |
+//! | [`workload`], `handlers`, `tiers`, [`subscribers`] | what scenarios are made of |
 //! | [`contention`], [`stampede`] | threads and tasks at the same time |
 //! | [`peer`], [`peers`] | what a library under test implements; cachet, its engine, and the list of both |
 //! | [`scenarios`] | every scenario by its name |
@@ -37,4 +37,5 @@ pub mod run;
 pub mod scenarios;
 pub mod stampede;
 pub mod subscribers;
+mod tiers;
 pub mod workload;

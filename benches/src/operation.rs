@@ -51,6 +51,8 @@ operations! {
     SecondTierHit = "two tiers, second-tier hit, promoted",
     /// A lookup of a hundred keys that have entries.
     GetMany = "get_many of 100",
+    /// An insert of a hundred entries that replaces others.
+    InsertMany = "insert_many of 100",
     /// An insert, and the removal of that entry.
     InsertInvalidate = "insert and invalidate",
     /// Reads and writes, 90 to 10, over keys of skewed popularity.

@@ -16,18 +16,22 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use cachet::telemetry::{RequestIdExt, SpanPolicy, Stats};
-use cachet::{Clock, RequestId};
+use cachet::{Cache, Clock, RequestId, Tier};
 
 use crate::bench::{Bench, timed};
 use crate::figure::Id;
 use crate::handlers::{Counting, Derived, Everything, Timing};
-use crate::keys::{KeyForm, Keys};
+use crate::keys::{CAPACITY, KeyForm, Keys};
 use crate::operation::Operation;
 use crate::peer::{Library, Peer, Unsupported};
 use crate::peers::BUILT_IN;
-use crate::peers::cachet::{Builder, Cachet, filled, hits, one_tier, stampedes, with_ttl};
+use crate::peers::cachet::{
+    Builder, Cachet, filled, hits, inserts, one_tier, second_tier_hits, stampedes, two_tiers, two_tiers_with_ttl,
+    with_ttl,
+};
 use crate::peers::quick_cache::QuickCache;
 use crate::subscribers::{Received, Subscriber, with_subscriber};
+use crate::tiers::Awaited;
 use crate::{awaited, contention};
 
 /// Something to measure.
@@ -134,6 +138,12 @@ fn variants<K: KeyForm + ?Sized>(keys: Keys) -> Vec<Scenario> {
         Scenario::new(id(name), Some(id(reference.name())), move || Ok(setup()))
     };
     let hit = |name, build: fn() -> Builder<K>| variant(name, Operation::Hit, Box::new(move || hits(keys, build())));
+    let insert = |name, build: fn() -> Builder<K>| {
+        variant(name, Operation::InsertOver, Box::new(move || inserts(keys, build())))
+    };
+    let second_tier_hit = |name, build: fn() -> Builder<K>| {
+        variant(name, Operation::SecondTierHit, Box::new(move || second_tier_hits(keys, build)))
+    };
     let logged = |name, policy, subscriber, is_expected: fn(Received, u64) -> bool| {
         let setup = move || {
             let bench = hits(keys, one_tier::<K>().enable_logs().span_policy(policy));
@@ -156,6 +166,15 @@ fn variants<K: KeyForm + ?Sized>(keys: Keys) -> Vec<Scenario> {
         hit("hit, Stats, tsc clock", || one_tier().clock(Clock::tsc()).event_handler(Stats::new())),
         hit("hit, ttl, counting handler", || with_ttl().event_handler(Counting::default())),
         hit("hit, stampede protection", || one_tier().stampede_protection()),
+        hit("hit, awaited tier", || Cache::builder("measured").tier(Tier::new(Awaited::new()))),
+        insert("insert over, two tiers", || one_tier().tier(Tier::memory(CAPACITY).name("second"))),
+        insert("insert over, three tiers", || {
+            one_tier().tier(Tier::memory(CAPACITY).name("second")).tier(Tier::memory(CAPACITY).name("third"))
+        }),
+        second_tier_hit("two tiers, second-tier hit, ttl", two_tiers_with_ttl),
+        second_tier_hit("two tiers, second-tier hit, counting handler", || {
+            two_tiers().event_handler(Counting::default())
+        }),
         logged("hit, logs, filtered out by level", all, Subscriber::Warnings, nothing),
         logged("hit, logs, filtered out by target", all, Subscriber::OtherTargets, nothing),
         logged("hit, logs, spans accepted", all, Subscriber::Spans, spans),

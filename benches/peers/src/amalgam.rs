@@ -93,7 +93,7 @@ impl Peer for Amalgam {
             Operation::FirstTierHit | Operation::SecondTierHit => {
                 return Err("its second tier is a server's, of bytes");
             }
-            Operation::GetMany => return Err("one key at a time"),
+            Operation::GetMany | Operation::InsertMany => return Err("one key at a time"),
         })
     }
 }

@@ -66,7 +66,7 @@ impl Peer for ShardedLru {
             Operation::HitCounted => return Err("counts hits itself, in every lookup"),
             Operation::HitLogged | Operation::HitAccepted => return Err("no logs"),
             Operation::FirstTierHit | Operation::SecondTierHit => return Err("one tier"),
-            Operation::GetMany => return Err("one key at a time"),
+            Operation::GetMany | Operation::InsertMany => return Err("one key at a time"),
         })
     }
 }

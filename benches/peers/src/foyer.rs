@@ -61,7 +61,7 @@ impl Peer for Memory {
             Operation::HitCounted => return Err("reports removals only"),
             Operation::HitLogged | Operation::HitAccepted => return Err("no logs of operations"),
             Operation::FirstTierHit | Operation::SecondTierHit => return Err("its second tier is a disk"),
-            Operation::GetMany => return Err("one key at a time"),
+            Operation::GetMany | Operation::InsertMany => return Err("one key at a time"),
         })
     }
 }

@@ -27,7 +27,7 @@ const fn missing(operation: Operation) -> Unsupported {
         Operation::HitLogged | Operation::HitAccepted => "no logs of operations",
         Operation::FirstTierHit | Operation::SecondTierHit => "one tier",
         Operation::GetOrInsertHit | Operation::GetOrInsertMiss => "always protects",
-        Operation::GetMany => "one key at a time",
+        Operation::GetMany | Operation::InsertMany => "one key at a time",
         _ => "not offered",
     }
 }

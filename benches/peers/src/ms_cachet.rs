@@ -119,7 +119,7 @@ impl Peer for MsCachet {
                     cache.get_or_insert(key.borrow(), || async { load.compute().await }).await.is_ok()
                 })
             }
-            Operation::GetMany => return Err("one key at a time"),
+            Operation::GetMany | Operation::InsertMany => return Err("one key at a time"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The instructions of the hottest operations, compared with a committed baseline.
+//! The instructions of the hottest operations and of known cliffs, compared with a committed baseline.
 //!
 //! Callgrind counts the instructions, so that the figures hardly depend on the load of the machine, and a change that makes a hit
 //! slower is noticed with the change. They depend on the compiler, and a little on the seeds of hash tables.
@@ -21,8 +21,8 @@ use std::{fs, io};
 use cachet_benches::bench::Bench;
 use cachet_benches::scenarios;
 
-/// The scenarios that are counted.
-const COUNTED: [&str; 10] = [
+/// The scenarios that are counted: the hottest operations, then operations that cost several times their simple form.
+const COUNTED: [&str; 20] = [
     "hit / u64 / cachet",
     "hit / str / cachet",
     "miss / u64 / cachet",
@@ -33,7 +33,18 @@ const COUNTED: [&str; 10] = [
     "get_or_insert hit / u64 / cachet",
     "get_or_insert miss, protected / u64 / cachet",
     "two tiers, second-tier hit, promoted / u64 / cachet",
+    "insert over, two tiers / u64 / cachet",
+    "insert over, three tiers / u64 / cachet",
+    "two tiers, second-tier hit, ttl / u64 / cachet",
+    "two tiers, second-tier hit, counting handler / u64 / cachet",
+    "get_many of 100 / u64 / cachet",
+    "insert_many of 100 / u64 / cachet",
+    "hit, awaited tier / u64 / cachet",
+    "hit, ttl / u64 / cachet",
+    "hit, timing handler / u64 / cachet",
+    "hit, timing handler, tsc clock / u64 / cachet",
 ];
+/// Operations that are counted, or keys where an operation has several.
 const OPERATIONS: u64 = 50_000;
 /// The largest relative difference from the baseline.
 const TOLERANCE: f64 = 0.03;
@@ -51,13 +62,14 @@ fn run(name: &str) -> io::Result<()> {
         .ok_or_else(missing)?
         .prepare()
         .map_err(|reason| io::Error::other(format!("{reason:?}")))?;
+    let operations = OPERATIONS / bench.elements();
     // Warms up, and lets one-time allocations happen.
-    bench.run(OPERATIONS / 10);
-    let expected = counted_from_here(&mut bench, OPERATIONS);
-    if expected == OPERATIONS { Ok(()) } else { Err(io::Error::other(format!("`{name}` did not do what it says"))) }
+    bench.run(operations / 10);
+    let expected = counted_from_here(&mut bench, operations);
+    if expected == operations { Ok(()) } else { Err(io::Error::other(format!("`{name}` did not do what it says"))) }
 }
 
-/// Counts the instructions of a scenario per operation, in a process of its own.
+/// Counts the instructions of a scenario, per operation or key, in a process of its own.
 fn count(name: &str) -> io::Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
@@ -87,7 +99,7 @@ fn baseline_of(baseline: &str, name: &str) -> Option<u64> {
 fn compare() -> io::Result<bool> {
     let baseline = fs::read_to_string(baseline_file())?;
     let mut is_good = true;
-    println!("{:>12} {:>8} {:>7}  instructions per operation", "instructions", "baseline", "ratio");
+    println!("{:>12} {:>8} {:>7}  instructions per operation or key", "instructions", "baseline", "ratio");
     for name in COUNTED {
         let counted = count(name)?;
         let Some(known) = baseline_of(&baseline, name) else {

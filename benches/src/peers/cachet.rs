@@ -76,6 +76,12 @@ impl Peer for Cachet {
                     => found if found.iter().all(|it| matches!(it, Ok(Some(_)))))
                 .with_elements(100)
             }
+            Operation::InsertMany => {
+                let (cache, held) = (Self::filled::<K>(keys)?, K::all(keys));
+                awaited!(|n| cache.insert_many(K::hundred(&held, n).map(|key| (key.to_owned(), n)))
+                    => outcomes if outcomes.iter().all(|it| matches!(it, Ok(InsertOutcome::Accepted))))
+                .with_elements(100)
+            }
             Operation::InsertInvalidate => {
                 let cache = Self::filled::<K>(keys)?;
                 awaited!(|n| async {
@@ -103,6 +109,11 @@ pub(crate) fn with_ttl<K: KeyForm + ?Sized>() -> Builder<K> {
 /// A cache with two memory tiers, of which the first is too small for any hit.
 pub(crate) fn two_tiers<K: KeyForm + ?Sized>() -> Builder<K> {
     Cache::builder("measured").tier(Tier::memory(FEW)).tier(Tier::memory(CAPACITY).name("second"))
+}
+
+/// The same, with a time to live of both tiers.
+pub(crate) fn two_tiers_with_ttl<K: KeyForm + ?Sized>() -> Builder<K> {
+    Cache::builder("measured").tier(Tier::memory(FEW).ttl(TTL)).tier(Tier::memory(CAPACITY).name("second").ttl(TTL))
 }
 
 /// Builds a cache, and fills it.

@@ -50,6 +50,11 @@ impl Peer for QuickCache {
                     => found if found.iter().all(Option::is_some))
                 .with_elements(100)
             }
+            Operation::InsertMany => {
+                let held = K::all(keys);
+                called!(|n| K::hundred(&held, n).for_each(|key| cache.insert(key.to_owned(), n)) => ())
+                    .with_elements(100)
+            }
             Operation::InsertInvalidate => called!(|n| {
                 cache.insert(K::owned(keys, n), n);
                 cache.remove(K::resident(keys, n).borrow())
