@@ -15,13 +15,15 @@ use crate::run::{Effort, Measured, measure};
 use crate::scenarios;
 
 const USAGE: &str = "\
-usage: side_by_side [WORD…] [--quick] [--list] [--json FILE] [--svg FILE]
+usage: side_by_side [WORD…] [--quick] [--list] [--from FILE] [--json FILE] [--svg FILE] [--overview FILE]
 
   WORD             measure only scenarios whose names contain all words (and what they are compared with)
   --quick          measure less: shows that everything runs
   --list           print the names of the scenarios
+  --from FILE      read the figures of an earlier run (`--json`) instead of measuring
   --json FILE      write the figures as JSON
   --svg FILE       draw them
+  --overview FILE  draw the eight most important scenarios
 ";
 
 #[derive(Debug, Default)]
@@ -29,8 +31,10 @@ struct Arguments {
     words: Vec<String>,
     is_quick: bool,
     is_list: bool,
+    from: Option<PathBuf>,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
+    overview: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -44,8 +48,10 @@ impl Arguments {
                 "--bench" => {}
                 "--quick" => this.is_quick = true,
                 "--list" => this.is_list = true,
+                "--from" => this.from = Some(arguments.next()?.into()),
                 "--json" => this.json = Some(arguments.next()?.into()),
                 "--svg" => this.svg = Some(arguments.next()?.into()),
+                "--overview" => this.overview = Some(arguments.next()?.into()),
                 _ if argument.starts_with("--") => return None,
                 _ => this.words.push(argument),
             }
@@ -78,16 +84,22 @@ fn execute(arguments: &Arguments, others: &[Library], lock: &str) -> io::Result<
         }
         return Ok(());
     }
-    let effort = if arguments.is_quick { Effort::QUICK } else { Effort::FULL };
-    let Measured { rows, noise } = measure(selected, effort);
-    let report =
-        Report { machine: Machine::this(), versions: versions(others, lock), rounds: effort.rounds, noise, rows };
+    let report = if let Some(path) = &arguments.from {
+        Report::from_json(&fs::read_to_string(path)?)?
+    } else {
+        let effort = if arguments.is_quick { Effort::QUICK } else { Effort::FULL };
+        let Measured { rows, noise } = measure(selected, effort);
+        Report { machine: Machine::this(), versions: versions(others, lock), rounds: effort.rounds, noise, rows }
+    };
     println!("{}", Table(&report));
     if let Some(path) = &arguments.json {
         write(path, &report.to_json()?)?;
     }
     if let Some(path) = &arguments.svg {
         write(path, &Svg(&report).to_string())?;
+    }
+    if let Some(path) = &arguments.overview {
+        write(path, &Svg(&report.overview()).to_string())?;
     }
     Ok(())
 }

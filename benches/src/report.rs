@@ -6,12 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::figure::{Quantiles, Row};
 use crate::machine::Machine;
+use crate::operation::Operation;
 
 pub mod svg;
 pub mod table;
 
 #[cfg(test)]
 mod fixture;
+
+/// The scenarios of the overview, for one form of keys.
+const OVERVIEW: [Operation; 8] = [
+    Operation::Hit,
+    Operation::Miss,
+    Operation::InsertOver,
+    Operation::HitTtl,
+    Operation::HitCounted,
+    Operation::HitAccepted,
+    Operation::GetOrInsertMissProtected,
+    Operation::SecondTierHit,
+];
 
 /// The result of one run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +42,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Keeps the eight scenarios of the overview.
+    #[must_use]
+    pub fn overview(mut self) -> Self {
+        let is_in = |row: &Row| OVERVIEW.iter().any(|operation| operation.name() == row.id.operation);
+        self.rows.retain(|row| row.id.keys == "u64" && is_in(row));
+        self
+    }
+
     /// Writes the report as JSON, with a line per scenario, so that two reports can be compared.
     ///
     /// # Errors
@@ -51,6 +72,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::Id;
 
     #[test]
     fn json_has_a_line_per_scenario_and_is_read_back() {
@@ -59,5 +81,18 @@ mod tests {
         assert_eq!(json.lines().count(), 1 + report.rows.len());
         let read = Report::from_json(&json).expect("a report");
         assert_eq!(format!("{read:?}"), format!("{report:?}"));
+    }
+
+    #[test]
+    fn the_overview_has_one_form_of_keys_and_few_scenarios() {
+        let mut report = fixture::report();
+        let ids = |report: &Report| -> Vec<_> { report.rows.iter().map(|row| row.id).collect() };
+        let all = ids(&report);
+        for (operation, keys) in [("hit", "str"), ("contains", "u64")] {
+            let mut row = report.rows[0].clone();
+            row.id = Id { operation, keys, ..row.id };
+            report.rows.push(row);
+        }
+        assert_eq!(ids(&report.overview()), all);
     }
 }

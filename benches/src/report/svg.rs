@@ -4,8 +4,10 @@ use std::fmt;
 
 use super::Report;
 use crate::figure::{Figures, Id, Row};
+use crate::peer::Peer;
+use crate::peers::cachet::Cachet;
 
-/// Draws a report as SVG, for light and dark backgrounds.
+/// Draws a report as SVG, for light and dark backgrounds, with the medians of cachet on the right.
 ///
 /// A scenario that only one library has is drawn for one form of keys, which keeps the picture small.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub struct Svg<'r>(pub &'r Report);
 const WIDTH: f64 = 960.0;
 /// The ends of the scale.
 const LEFT: f64 = 290.0;
-const RIGHT: f64 = 930.0;
+const RIGHT: f64 = 870.0;
 const TOP: f64 = 74.0;
 const LINE: f64 = 18.0;
 
@@ -41,6 +43,7 @@ impl fmt::Display for Svg<'_> {
         )?;
         let title = format!("Nanoseconds per operation (median, p10–p90; logarithmic). {}", self.0.machine);
         writeln!(f, "<text x=\"8\" y=\"16\" class=\"small\">{}</text>", Escaped(&title))?;
+        right(f, TOP - 6.0, "small", Cachet::NAME)?;
         legend(f, &libraries, &self.0.versions)?;
         grid(f, scale, bottom)?;
         for (number, line) in lines.iter().enumerate() {
@@ -59,6 +62,9 @@ impl fmt::Display for Svg<'_> {
                 y + 4.0,
                 Escaped(operation)
             )?;
+            if let Some((_, ours)) = line.iter().find(|(id, _)| id.library == Cachet::NAME) {
+                right(f, y + 4.0, "", &duration(ours.nanos.median))?;
+            }
             // In reverse, so that the first libraries are on top.
             for (id, figures) in line.iter().rev() {
                 dot(f, scale, y, id, figures, color(&libraries, id.library))?;
@@ -185,6 +191,12 @@ impl Scale {
         let share = (nanos.log10() - f64::from(self.first)) / f64::from(self.last - self.first);
         LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)
     }
+}
+
+/// A text in the column on the right.
+fn right(f: &mut fmt::Formatter<'_>, y: f64, class: &str, text: &str) -> fmt::Result {
+    let x = WIDTH - 8.0;
+    writeln!(f, "<text class=\"{class}\" text-anchor=\"end\" x=\"{x:.0}\" y=\"{y:.0}\">{text}</text>")
 }
 
 /// A duration with two digits, or all before the decimal point.
