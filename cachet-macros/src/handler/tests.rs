@@ -164,8 +164,8 @@ fn only_types_that_mention_a_parameter_are_bounded() {
 
 #[test]
 fn faulty_fields_are_refused() {
-    const TIER: &str = "\"hit\", \"miss\", \"expired\", \"error\", \"cancelled\", \"inserted\", \"rejected\", \
-        \"superseded\", \"invalidated\", \"cleared\", \"counted\" or \"evicted\"";
+    const TIER: &str = "\"hit\", \"miss\", \"expired\", \"skipped\", \"error\", \"panicked\", \"cancelled\", \"inserted\", \"rejected\", \
+        \"superseded\", \"invalidated\", \"cleared\", \"counted\", \"evicted\", \"opened\" or \"closed\"";
     for (attribute, text) in [
         ("", "`#[cache_event(…)]` is empty; it takes for example `forward`, `count(tier, outcome = \"hit\")` or `record(operation, operation = \"get\")`".into()),
         ("forwrad", "unknown argument `forwrad`; did you mean `forward`? (accepted: `forward`, `count`, `record`)".into()),
@@ -183,8 +183,8 @@ fn faulty_fields_are_refused() {
         ("count(Scope::Tier)", "`count` starts with `tier` or `operation`, not with `Scope`".into()),
         ("count(tier, outcome = \"hitt\")", format!("unknown outcome \"hitt\"; did you mean \"hit\"? (accepted: {TIER})")),
         ("count(tier, outcome = \"stale\")", format!("\"stale\" is an outcome of `operation` events; those of `tier` events are {TIER}")),
-        ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\", \"get_many\", \"insert_many\", \"invalidate_many\" or \"evict\"".into()),
-        ("count(tier, operation = \"insert\", outcome = \"hit\")", "`insert` never reports \"hit\"; it reports \"inserted\", \"rejected\", \"superseded\", \"error\" or \"cancelled\"".into()),
+        ("count(tier, operation = \"refresh\")", "\"refresh\" is an operation of `operation` events; those of `tier` events are \"get\", \"contains\", \"insert\", \"invalidate\", \"clear\", \"len\", \"get_many\", \"insert_many\", \"invalidate_many\", \"evict\" or \"breaker\"".into()),
+        ("count(tier, operation = \"insert\", outcome = \"hit\")", "`insert` never reports \"hit\"; it reports \"inserted\", \"rejected\", \"superseded\", \"skipped\", \"error\", \"panicked\" or \"cancelled\"".into()),
         ("count(tier, operation = \"evict\", outcome = \"error\")", "`evict` never reports \"error\"; it reports \"evicted\" or \"expired\"".into()),
         ("count(operation, operation = any(\"get\", \"insert\"), outcome = any(\"none\", \"hit\"))", "none of these operations reports \"none\"; it is reported by `optionally_get_or_insert`".into()),
         ("count(operation, operation = any(\"get\", \"len\"), outcome = \"hit\")", "`len` reports none of these outcomes; it reports \"counted\", \"error\", \"panicked\" or \"cancelled\"".into()),
